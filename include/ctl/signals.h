@@ -1,0 +1,14 @@
+/* Signals, taken by sigwait in ordinary threads: no work is done in a handler. */
+#ifndef TPLB_CTL_SIGNALS_H
+#define TPLB_CTL_SIGNALS_H
+
+/* Blocks HUP, INT, TERM, USR1 and USR2 in this thread and all it starts, and ignores PIPE. Before any thread is started. */
+void signals_block(void);
+
+/* Waits for the next of them and returns its number. */
+int signals_next(void);
+
+/* From now on a further INT or TERM ends the process at once with this status. Starts a thread for it. */
+void signals_exit_on_next(int status);
+
+#endif

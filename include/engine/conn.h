@@ -1,0 +1,61 @@
+/*
+ * A client's connection, as long as it lives. Between requests it is parked: this record and an entry in epoll,
+ * no worker, no buffer.
+ *
+ *            accept                 readable                    begin/end say PARK
+ *   FREE ------------> PARKED ---------------> BUSY -----------------------------------> PARKED
+ *                        |  timer                |  readable again
+ *                        v                       v
+ *                     CLOSING                BUSY_READY (dispatched again in place of parking)
+ *
+ * `state` changes by compare-and-swap only. Whoever took it out of PARKED owns all other fields until it is parked
+ * again or closed; the fields marked "acceptor" belong to the acceptor throughout.
+ */
+#ifndef TPLB_ENGINE_CONN_H
+#define TPLB_ENGINE_CONN_H
+
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/buf.h"
+#include "engine/timers.h"
+#include "net/addr.h"
+
+enum conn_state { CONN_FREE, CONN_PARKED, CONN_BUSY, CONN_BUSY_READY, CONN_CLOSING };
+
+struct listener;
+
+struct conn {
+	unsigned magic;
+	_Atomic unsigned state; /* enum conn_state; acquire on taking, release on giving */
+	_Atomic uint32_t
+	        generation; /* counts the record's lives, so that a late event is told from a new one */
+	uint32_t index;     /* of this record in the table; constant */
+	int fd;
+	unsigned requests; /* begun on this connection */
+	struct listener *listener;
+	struct buf *in; /* received and not consumed; NULL: nothing. malloc'd, moves between stores */
+	size_t scanned; /* of `in`: how far http_head_find_end looked */
+	int64_t accepted_at;
+	int64_t head_since;        /* when the first byte of the incomplete head in `in` came; 0: none */
+	int64_t queued_at;         /* when it was last put on the queue */
+	_Atomic int64_t deadline;  /* while PARKED: when the timer closes it; see lot.c */
+	_Atomic int64_t parked_at; /* while PARKED: since when; relaxed, for choosing whom to evict */
+	struct addr_ip peer;
+	/* A request that waits for its server, while it passes from one worker to another through the queue. */
+	void *exchange; /* NULL: none */
+	int wait_fd;
+	int64_t wait_deadline;
+	/* acceptor */
+	struct timer timer;
+	_Atomic int64_t timer_at; /* when the acceptor looks at it next, CLOCK_NEVER: not at all; see lot.c */
+	/* lingerer */
+	struct timer linger_timer;
+	/* whose the list is */
+	struct conn *next; /* in one list at a time: free, given back, lingering */
+};
+
+enum { CONN_MAGIC = 0x434f4e4e };
+
+#endif

@@ -1,0 +1,69 @@
+/*
+ * The parking lot: connections that wait for their next bytes hold a record here and nothing else. One thread, the lot's
+ * keeper (the acceptor), watches them with epoll; whoever owns a connection parks it, closes it or lets it linger.
+ */
+#ifndef TPLB_ENGINE_LOT_H
+#define TPLB_ENGINE_LOT_H
+
+#include "base/lock.h"
+#include "engine/conn_table.h"
+#include "engine/lingerer.h"
+#include "obs/counters.h"
+
+enum { LOT_NOTICES = 1024 };
+
+struct lot_notice {
+	uint32_t index, generation;
+};
+
+struct lot {
+	int epoll;                 /* constant */
+	int event;                 /* constant: eventfd that wakes the keeper */
+	struct lingerer *lingerer; /* constant */
+	struct conn_table table;
+	struct timers timers;       /* keeper */
+	_Atomic bool wake_on_close; /* the keeper wants to know when a connection is given back; seq_cst */
+	struct lock lock;
+	unsigned notice_count;                  /* lock */
+	bool notices_lost;                      /* lock: there were too many, look at all records */
+	struct lot_notice notices[LOT_NOTICES]; /* lock: parked with a deadline before their timer */
+};
+
+/* Epoll data of connections have this bit; the keeper's own descriptors do not. */
+#define LOT_EVENT_CONN (UINT64_C(1) << 63)
+
+/* name: of the lingering thread. False on failure, *why then tells. */
+bool lot_init(struct lot *lot, const char *name, unsigned connections, const char **why);
+/* All connections are closed before. */
+void lot_free(struct lot *lot);
+
+/* Keeper: registers a fresh connection (state BUSY) and parks it. False when epoll has no room; still the caller's. */
+bool lot_watch(struct lot *lot, struct conn *c, int64_t now, int64_t deadline);
+
+/* Keeper: the connection that an event means, now BUSY and the caller's; NULL when it was stale or its owner will see to it. */
+struct conn *lot_claim(struct lot *lot, uint64_t event);
+
+/* Keeper: a parked connection whose deadline has passed, now CLOSING and the caller's; NULL when there is none left. */
+struct conn *lot_claim_expired(struct lot *lot, int64_t now);
+
+/* Keeper: takes in what others left (notices, records given back). Once a turn. */
+void lot_collect(struct lot *lot);
+
+/* Keeper: claims every parked connection that has been idle since before `idle_since`, one a call; *at is the caller's cursor, 0 at first. */
+struct conn *lot_claim_idle(struct lot *lot, uint32_t *at, int64_t idle_since);
+
+/*
+ * Owner: parks the connection until its next bytes or the deadline. True: it is no longer the caller's. False: bytes
+ * came while it was busy; it is BUSY still and the caller's to go on with.
+ */
+bool lot_park(struct lot *lot, struct conn *c, int64_t deadline);
+
+/* Owner: closes; with a reset; or so that the last answer is not lost. The connection is gone then. */
+void lot_close(struct lot *lot, struct conn *c);
+void lot_reset(struct lot *lot, struct conn *c);
+void lot_linger(struct lot *lot, struct conn *c);
+
+/* Anyone: wakes the keeper. */
+void lot_wake(struct lot *lot);
+
+#endif

@@ -1,0 +1,60 @@
+/*
+ * What a program does with connections: the balancer's relay or the origin's handlers. The engine calls these;
+ * it is the same code on every engine.
+ *
+ * A request is three calls in the relay, two of them seen here. `begin` runs up to the point where only a server's
+ * answer is missing; `end` does the rest. Between the two a worker may begin other requests: it has several
+ * servers working at once and sleeps once for all of them.
+ */
+#ifndef TPLB_ENGINE_SERVICE_H
+#define TPLB_ENGINE_SERVICE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "engine/conn.h"
+#include "engine/worker.h"
+
+enum verdict_kind {
+	VERDICT_PARK,  /* the connection waits for its (next) request's bytes until `deadline` */
+	VERDICT_AGAIN, /* conn->in holds a whole further request: begin again */
+	VERDICT_CLOSE, /* close */
+	VERDICT_LINGER, /* an answer was sent while the client may still be sending: close without losing it (RFC 9112 section 9.6) */
+	VERDICT_RESET, /* close with a reset: a message was cut short */
+	VERDICT_WAIT   /* from begin only: call end() when `fd` is readable, or at `deadline` */
+};
+
+struct verdict {
+	enum verdict_kind kind;
+	int fd;
+	int64_t deadline;
+};
+
+/* Why the engine refuses a connection itself. */
+enum refusal {
+	REFUSAL_QUEUE_FULL,
+	REFUSAL_QUEUE_TIMEOUT,
+	REFUSAL_LIMIT,
+	REFUSAL_DRAINING,
+	REFUSAL_HEADER_TIMEOUT
+};
+
+struct service {
+	void *app;
+	/* Once in each worker before its first connection; sets worker->local if it likes. False ends the program. */
+	bool (*worker_start)(void *app, struct worker *w);
+	void (*worker_stop)(void *app, struct worker *w);
+	/*
+	 * The connection is readable, or was just accepted where its listener is eager. *exchange: what end() is to be called with;
+	 * set with VERDICT_WAIT only.
+	 */
+	struct verdict (*begin)(void *app, struct worker *w, struct conn *c, void **exchange);
+	struct verdict (*end)(void *app, struct worker *w, void *exchange);
+	/*
+	 * The bytes that tell the client it is refused, into out[0, cap); 0: it is closed without a word (tcp mode). Called by the acceptor.
+	 */
+	size_t (*refuse)(void *app, const struct conn *c, enum refusal why, char *out, size_t cap);
+};
+
+#endif

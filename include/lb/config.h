@@ -1,0 +1,140 @@
+/* The load balancer's configuration: the structs, filled through the key tables of src/lb/config_keys.c. */
+#ifndef TPLB_LB_CONFIG_H
+#define TPLB_LB_CONFIG_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/diag.h"
+#include "conf/conf.h"
+#include "net/addr.h"
+
+enum lb_engine { LB_ENGINE_POOL };
+enum lb_hold { LB_HOLD_REQUEST, LB_HOLD_CONNECTION };
+enum lb_mode { LB_MODE_HTTP, LB_MODE_TCP };
+enum lb_balance { LB_BALANCE_ROUNDROBIN };
+enum lb_log_format { LB_LOG_COMBINED };
+
+struct lb_config_server {
+	const void *place;
+	char *address;
+	int64_t weight;   /* 1 to 256 */
+	struct addr addr; /* resolved by lb_config_resolve */
+};
+
+struct lb_config_upstream {
+	const void *place;
+	char *name;
+	int balance;              /* enum lb_balance */
+	struct conf_list servers; /* of struct lb_config_server, at least one */
+	int64_t keepalive;        /* idle connections kept to each server */
+};
+
+struct lb_config_listener {
+	const void *place;
+	char *name; /* defaults to the bind address */
+	char *bind;
+	int mode; /* enum lb_mode */
+	char *upstream;
+	struct addr addr;        /* parsed `bind` */
+	unsigned upstream_index; /* of `upstream` in lb_config.upstreams */
+};
+
+struct lb_config_timeouts { /* all in ns; 0: no limit, but keepalive = 0: no keep-alive with clients */
+	const void *place;
+	int64_t connect;
+	int64_t request_header;
+	int64_t client;
+	int64_t server;
+	int64_t keepalive;
+	int64_t tunnel;
+	int64_t drain;
+};
+
+struct lb_config_limits {
+	const void *place;
+	int64_t connections;
+	uint64_t header_size;
+	int64_t headers;
+	uint64_t body_size; /* 0: no limit */
+};
+
+struct lb_config_forward {
+	const void *place;
+	bool x_forwarded_for;
+	char *via; /* pseudonym; empty: no Via */
+	struct conf_strings trusted;
+	struct addr_block *trusted_blocks; /* trusted.count of them; made by lb_config_read */
+};
+
+struct lb_config_log {
+	const void *place;
+	int level;    /* enum diag_level */
+	char *output; /* "stderr", "syslog" or a path */
+	char *access; /* "off", "stdout", "syslog" or a path */
+	int format;   /* enum lb_log_format */
+};
+
+struct lb_config {
+	const void *place;
+	int engine; /* enum lb_engine */
+	char *user; /* empty: keep the user */
+	struct {
+		const void *place;
+		int64_t workers;
+		int64_t burst; /* requests a worker may have with servers at once */
+		int hold;      /* enum lb_hold */
+	} pool;
+	struct {
+		const void *place;
+		int64_t size;
+		int64_t timeout; /* ns */
+	} queue;
+	struct conf_list listeners; /* of struct lb_config_listener, at least one */
+	struct conf_list upstreams; /* of struct lb_config_upstream, at least one */
+	struct lb_config_timeouts timeouts;
+	struct lb_config_limits limits;
+	struct lb_config_forward forward;
+	struct lb_config_log log;
+	struct conf *conf; /* owns everything above */
+};
+
+/* The tables of all keys (src/lb/config_keys.c). */
+extern const struct conf_section lb_config_section;
+
+/*
+ * Reads and checks FILE. Faults are in (*config)->conf: see conf_fault_count. NULL only when memory is out.
+ * Checks beyond the tables: duplicate names and binds, references to an unknown upstream, addresses, that the
+ * queue and limits make sense together, a warning for a listener in the ephemeral port range.
+ */
+struct lb_config *lb_config_read(const char *path);
+/* The same from a text; `name` stands for the file in messages. */
+struct lb_config *lb_config_read_text(const char *name, const char *text);
+
+/*
+ * Resolves the names of servers and listeners (blocking); one that cannot be resolved is a fault at its line. Numeric
+ * addresses are parsed by lb_config_read already. Call it only while conf_fault_count is 0.
+ */
+void lb_config_resolve(struct lb_config *config);
+
+/* The effective configuration, as `tplb -T` prints it. */
+void lb_config_print(const struct lb_config *config, FILE *out);
+
+void lb_config_free(struct lb_config *config);
+
+static inline struct lb_config_listener *lb_config_listener(const struct lb_config *c, size_t i)
+{
+	return (struct lb_config_listener *)c->listeners.at + i;
+}
+
+static inline struct lb_config_upstream *lb_config_upstream(const struct lb_config *c, size_t i)
+{
+	return (struct lb_config_upstream *)c->upstreams.at + i;
+}
+
+static inline struct lb_config_server *lb_config_server(const struct lb_config_upstream *u, size_t i)
+{
+	return (struct lb_config_server *)u->servers.at + i;
+}
+
+#endif

@@ -1,0 +1,19 @@
+/* Gets a connection to a server. Retries lie here, before any byte of the request was sent. */
+#ifndef TPLB_LB_DIAL_H
+#define TPLB_LB_DIAL_H
+
+#include "lb/exchange.h"
+
+/*
+ * Picks a server and leases a connection to it (x->server, x->fd, x->reused). A server that cannot be reached is skipped;
+ * each is tried once. False when none could be reached.
+ */
+bool dial(struct exchange *x);
+
+/* A fresh connection to x->server, in place of one that turned out to be closed. */
+bool dial_again(struct exchange *x);
+
+/* Done with the server's connection: it is kept when x->server_reusable, else closed. */
+void dial_release(struct exchange *x);
+
+#endif

@@ -1,0 +1,101 @@
+/*
+ * One request and its answer, from the client's head to the log line. All its state is here, in one heap object with
+ * one owner, so that any worker can run the calls that are left:
+ *
+ *	exchange_head    the request's head is parsed: pick a server, lease a connection, send the request
+ *	exchange_body    relay the answer, and what is left of the request's body meanwhile
+ *	exchange_finish  log, keep or close both connections, say what becomes of the client's
+ */
+#ifndef TPLB_LB_EXCHANGE_H
+#define TPLB_LB_EXCHANGE_H
+
+#include "http/frame.h"
+#include "http/head.h"
+#include "lb/lb.h"
+#include "wire/flow.h"
+
+/* How it ended: one word a cause, for the log. */
+enum exchange_end {
+	END_OK,
+	END_REFUSED,   /* tplb answered itself: malformed, too large, … (x->fault) */
+	END_NO_SERVER, /* no server could be reached */
+	END_CLIENT_LEFT,
+	END_CLIENT_TIMEOUT,
+	END_SERVER_BROKE, /* closed, reset or broke the protocol */
+	END_SERVER_TIMEOUT
+};
+
+struct exchange {
+	unsigned magic;
+	struct lb *lb; /* constant while it lives */
+	struct conn *conn;
+	const struct lb_listener *listener;
+	struct worker *worker; /* who runs it now */
+	struct exchange *next; /* in a worker's list of free ones */
+
+	/* The request. */
+	struct http_head request; /* slices into `in` */
+	struct http_framing request_framing;
+	struct buf *in;     /* the client's bytes: the head, then what came with it */
+	size_t head_at;     /* where in `in` the head begins */
+	struct buf *out;    /* the head as it goes out: first to the server, later to the client */
+	struct buf *up_buf; /* for a request body that did not come with its head; NULL: none needed */
+	struct flow up;     /* client to server */
+	bool has_body;
+	bool is_head; /* HEAD */
+	bool wants_upgrade;
+	bool is_tunnel; /* opaque bytes: tcp mode, or after 101 */
+
+	/* The server. */
+	struct server *server; /* NULL: none picked */
+	int fd;                /* its connection; -1: none */
+	bool reused;
+	bool server_reusable;
+
+	/* The answer. */
+	struct http_head response; /* slices into `from_server` */
+	struct buf *from_server;
+	size_t scanned;
+	struct flow down;  /* server to client */
+	bool answer_begun; /* a byte of it came from the server */
+	bool client_close; /* the client's connection ends with this answer */
+	bool told_client;  /* bytes of a final answer went to the client */
+
+	/* For the log. */
+	int status;          /* what the client was told; 0: nothing */
+	uint64_t body_bytes; /* of the answer, to the client */
+	enum exchange_end end;
+	enum http_fault fault;
+	int64_t began;
+
+	struct http_field *request_fields; /* limits.headers each, behind this struct */
+	struct http_field *response_fields;
+};
+
+enum { EXCHANGE_MAGIC = 0x45584348 };
+
+/* NULL when memory is out. The connection's `in` moves to the exchange. */
+struct exchange *exchange_new(struct lb *lb, struct worker *w, struct conn *c);
+void exchange_free(struct exchange *x);
+/* The worker's list of free ones: worker.local. False when memory is out. */
+bool exchange_store_init(struct worker *w);
+void exchange_store_free(struct worker *w);
+
+/* See above; head: its length at the front of x->in. VERDICT_WAIT: call exchange_end once the server answers. */
+struct verdict exchange_head(struct exchange *x, size_t head);
+/* exchange_body and exchange_finish. */
+struct verdict exchange_end(struct exchange *x);
+
+/* Answers in the server's place and finishes. */
+struct verdict exchange_refuse(struct exchange *x, int status, enum exchange_end end);
+struct verdict exchange_refuse_fault(struct exchange *x, enum http_fault fault);
+
+/* Logs, gives the server's connection back, frees x, and says what becomes of the client's. */
+struct verdict exchange_finish(struct exchange *x);
+
+/* For tcp mode: the connection is new; runs the tunnel to its end. */
+struct verdict exchange_tunnel_tcp(struct exchange *x);
+/* Moves opaque bytes both ways until both are done (what each buffer still holds first). */
+void exchange_tunnel(struct exchange *x);
+
+#endif

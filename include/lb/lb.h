@@ -1,0 +1,54 @@
+/* The load balancer's root: configuration, upstreams, and the service that the engine runs. */
+#ifndef TPLB_LB_LB_H
+#define TPLB_LB_LB_H
+
+#include "engine/engine.h"
+#include "engine/service.h"
+#include "lb/config.h"
+#include "lb/upstream.h"
+
+/* One of lb_config's listeners, as it runs: what struct listener.app points to. */
+struct lb_listener {
+	enum lb_mode mode;
+	struct upstream *upstream;
+};
+
+/* Counts of one server, kept by one worker. */
+struct server_counters {
+	_Atomic uint64_t requests; /* relaxed; one writer: exchanges that this server was given */
+	_Atomic uint64_t failures; /* likewise: connects and answers that failed */
+};
+
+struct lb {
+	/* constant once started */
+	const struct lb_config *config;
+	unsigned upstream_count;
+	struct upstream *upstreams;
+	unsigned server_count;         /* of all upstreams */
+	struct lb_listener *listeners; /* as many as the configuration's */
+	unsigned workers;
+	struct server_counters *counts;  /* [worker][server], a row a worker on cache lines of its own */
+	size_t counts_row;               /* entries from one worker's row to the next */
+	_Atomic(struct engine *) engine; /* set once, after engine_start; NULL before */
+};
+
+/* Builds the upstreams. NULL when memory is out. The configuration must outlive it. */
+struct lb *lb_new(const struct lb_config *config, unsigned workers);
+/* After the engine was freed. */
+void lb_free(struct lb *lb);
+
+/* What the engine is to call. */
+struct service lb_service(struct lb *lb);
+
+bool lb_is_draining(const struct lb *lb);
+
+static inline struct server_counters *lb_counts(const struct lb *lb, unsigned worker, unsigned server)
+{
+	return &lb->counts[worker * lb->counts_row + server];
+}
+
+/* Sums over all workers. */
+uint64_t lb_server_requests(const struct lb *lb, unsigned server);
+uint64_t lb_server_failures(const struct lb *lb, unsigned server);
+
+#endif

@@ -1,0 +1,29 @@
+/* Sockets: open, accept, close. All are non-blocking and close-on-exec. */
+#ifndef TPLB_NET_SOCK_H
+#define TPLB_NET_SOCK_H
+
+#include <stdbool.h>
+
+#include "net/addr.h"
+
+/* Listens; a stale Unix socket file that nobody listens on is replaced. Returns the descriptor or -errno. */
+int sock_listen(const struct addr *at, int backlog);
+
+/* One pending connection: descriptor or -errno (-EAGAIN: none). TCP gets TCP_NODELAY. */
+int sock_accept(int listener, struct addr *peer);
+
+/* Opens a socket and starts to connect. Returns the descriptor, *pending true when the answer is still to come; or -errno. */
+int sock_connect_start(const struct addr *to, bool *pending);
+/* The outcome of a pending connect once the socket is writable: 0 or -errno. */
+int sock_error(int fd);
+
+/* Whether an idle connection is as it should be: open, with nothing to read. Never waits. */
+bool sock_is_quiet(int fd);
+
+/* Closes so that the peer sees a reset, not a clean end: for a message that had to be cut short. */
+void sock_reset(int fd);
+
+/* Raises the soft descriptor limit to at least `wanted`, as far as the hard one lets it; returns what it is now. */
+unsigned long sock_raise_limit(unsigned long wanted);
+
+#endif

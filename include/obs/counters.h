@@ -1,0 +1,77 @@
+/*
+ * Counters: one row a counter, from which the struct, its names and its help come. Each worker has its own set
+ * and is its only writer; readers add the sets up. No cache line is shared on the path of a request.
+ */
+#ifndef TPLB_OBS_COUNTERS_H
+#define TPLB_OBS_COUNTERS_H
+
+#include <stdatomic.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#define COUNTERS(ROW)                                                                                        \
+	ROW(connections_accepted, "client connections accepted")                                             \
+	ROW(connections_closed, "client connections closed")                                                 \
+	ROW(accept_aborted, "connections that were gone before they could be accepted")                      \
+	ROW(accept_no_descriptors, "accepts put off for want of descriptors (EMFILE, ENFILE)")               \
+	ROW(accept_no_memory, "accepts put off for want of memory (ENOBUFS, ENOMEM)")                        \
+	ROW(accept_failed, "accepts that failed otherwise")                                                  \
+	ROW(connections_evicted, "parked connections closed to make room under limits.connections")          \
+	ROW(connections_expired, "parked connections closed after timeouts.keepalive")                       \
+	ROW(refused_limit, "connections refused at limits.connections")                                      \
+	ROW(refused_queue_full, "connections refused because the queue was full")                            \
+	ROW(refused_queue_timeout, "connections refused after queue.timeout")                                \
+	ROW(refused_draining, "connections refused while draining")                                          \
+	ROW(refused_header_timeout, "requests whose head did not come within timeouts.request_header")       \
+	ROW(requests, "requests whose head was read")                                                        \
+	ROW(requests_malformed, "requests refused as malformed or over a limit")                             \
+	ROW(responses_1xx, "interim responses passed on")                                                    \
+	ROW(responses_2xx, "responses with status 2xx")                                                      \
+	ROW(responses_3xx, "responses with status 3xx")                                                      \
+	ROW(responses_4xx, "responses with status 4xx")                                                      \
+	ROW(responses_5xx, "responses with status 5xx")                                                      \
+	ROW(tunnels, "tunnels opened (upgrades and tcp mode)")                                               \
+	ROW(client_left, "exchanges cut short because the client left")                                      \
+	ROW(client_timeout, "exchanges cut short because the client was silent or did not read")             \
+	ROW(server_connects, "connections opened to servers")                                                \
+	ROW(server_reuses, "requests sent on a kept connection to a server")                                 \
+	ROW(server_stale, "kept server connections found closed and replaced")                               \
+	ROW(server_connect_failed, "failed connects to servers")                                             \
+	ROW(server_broke, "server answers that broke the protocol or ended early")                           \
+	ROW(server_timeout, "server answers that did not come in time")                                      \
+	ROW(no_server, "requests for which no server could be reached")                                      \
+	ROW(bytes_in, "bytes received from clients")                                                         \
+	ROW(bytes_out, "bytes sent to clients")                                                              \
+	ROW(log_lost, "log lines lost because the log could not keep up")
+
+enum counter_id {
+#define COUNTER_ID(name, help) COUNTER_##name,
+	COUNTERS(COUNTER_ID)
+#undef COUNTER_ID
+	        COUNTER_COUNT
+};
+
+/* 64: a cache line, so that two workers' sets never share one. Allocate with counters_new. */
+struct counters {
+	_Alignas(64) _Atomic uint64_t value[COUNTER_COUNT]; /* relaxed; one writer */
+};
+
+/* n sets in one array, zeroed; NULL when memory is out. Freed with free(3). */
+struct counters *counters_new(unsigned n);
+
+/* By the owner of the set only. */
+static inline void counter_add(struct counters *c, enum counter_id id, uint64_t n)
+{
+	uint64_t now = atomic_load_explicit(&c->value[id], memory_order_relaxed);
+
+	atomic_store_explicit(&c->value[id], now + n, memory_order_relaxed);
+}
+#define COUNT(set, name) counter_add((set), COUNTER_##name, 1)
+
+const char *counter_name(enum counter_id id);
+const char *counter_help(enum counter_id id);
+
+/* The sum of one counter over sets[0, n). Any thread. */
+uint64_t counters_sum(const struct counters *sets, unsigned n, enum counter_id id);
+
+#endif

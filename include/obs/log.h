@@ -1,0 +1,48 @@
+/*
+ * The log thread: the only one that writes log files, so that a slow disk slows no request. Each worker has a
+ * bounded ring of its own to it; what does not fit is lost and counted.
+ */
+#ifndef TPLB_OBS_LOG_H
+#define TPLB_OBS_LOG_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/str.h"
+
+struct log;
+struct log_ring; /* one writer, the log thread reads */
+
+struct log_targets {
+	const char *output; /* diagnostics: "stderr", "syslog" or a path */
+	const char *access; /* access lines: "off", "stdout", "syslog" or a path */
+	const char *ident;  /* program name for syslog */
+};
+
+/*
+ * Opens the targets and starts the thread, which from then on also writes what diag() is given (its sink). `rings` are made, one
+ * a worker. NULL on failure: *why then tells (static or allocated by strerror), *where which target.
+ */
+struct log *log_start(
+        const struct log_targets *targets, unsigned rings, const char **where, const char **why);
+
+/* Ring number id, for that worker alone. */
+struct log_ring *log_ring(struct log *log, unsigned id);
+
+/* True when access lines are wanted at all. */
+bool log_access_on(const struct log *log);
+
+/* Queues an access line (newline included). False when it was lost. Never waits. */
+bool log_access(struct log_ring *ring, struct str line);
+
+/* Files are closed and opened again, soon, by the thread. Any thread. */
+void log_reopen(struct log *log);
+
+/* Diagnostic lines lost so far. */
+uint64_t log_lost(const struct log *log);
+
+/* Writes what is queued, stops the thread, takes the sink of diag() away, closes, frees. Joined last of all threads. */
+void log_stop(struct log *log);
+
+#endif

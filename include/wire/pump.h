@@ -1,0 +1,22 @@
+/*
+ * Moves one or two flows at once until something happens that the caller must know. Sending a body to its end and only
+ * then reading the answer would deadlock on a server that answers early; so every body and tunnel goes through here.
+ */
+#ifndef TPLB_WIRE_PUMP_H
+#define TPLB_WIRE_PUMP_H
+
+#include "wire/flow.h"
+
+enum pump_end {
+	PUMP_FIRST,  /* the first flow is no longer FLOW_OPEN */
+	PUMP_SECOND, /* the second is not */
+	PUMP_ALERT   /* `alert` is readable */
+};
+
+/*
+ * first and second may each be NULL or already over (then they are left alone). alert: a descriptor to watch for reading, or
+ * -1. Something must be left to wait for. Progress of one flow restarts the other's timeout too.
+ */
+enum pump_end pump_run(struct io *io, struct flow *first, struct flow *second, int alert);
+
+#endif

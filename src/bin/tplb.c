@@ -1,0 +1,387 @@
+/* tplb: arguments and wiring. */
+#include "config.h"
+
+#include <errno.h>
+#include <getopt.h>
+#include <grp.h>
+#include <pwd.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "base/diag.h"
+#include "ctl/signals.h"
+#include "lb/lb.h"
+#include "net/sock.h"
+
+enum { EXIT_FAULT = 1, EXIT_USAGE = 2, BACKLOG = 4096, SPARE_DESCRIPTORS = 64 };
+
+/* The program's one root. */
+struct program {
+	const char *file;
+	const char *engine; /* -e; NULL: as configured */
+	long workers;       /* -w; 0: as configured */
+	bool check, print;
+	struct lb_config *config;
+	struct listener *listeners;
+	struct log *log;
+	struct lb *lb;
+	struct engine *running;
+};
+
+static void print_usage(FILE *out)
+{
+	fprintf(out, "Usage: tplb [-f FILE] [-t] [-T] [-e ENGINE] [-w N] [-v] [-h]\n"
+	             "The thread-pool load balancer, in the foreground.\n"
+	             "\n"
+	             "  -f, --file=FILE      configuration (default " SYSCONFDIR "/tplb.conf)\n"
+	             "  -t, --test           check the configuration and exit\n"
+	             "  -T, --print          check the configuration, print the effective one and exit\n"
+	             "  -e, --engine=ENGINE  engine, in place of the configured one: pool\n"
+	             "  -w, --workers=N      number of workers, in place of the configured one\n"
+	             "  -v, --version        print the version and exit\n"
+	             "  -h, --help           print this and exit\n"
+	             "\n"
+	             "Signals: TERM and INT drain and stop (twice: at once), USR1 reopens log files.\n");
+}
+
+static int usage_error(const char *what, const char *value)
+{
+	fprintf(stderr, "tplb: %s%s%s%s; try tplb --help\n", what, value ? " '" : "", value ? value : "",
+	        value ? "'" : "");
+	return EXIT_USAGE;
+}
+
+/* -1: go on; otherwise the exit status. */
+static int parse_arguments(struct program *p, int argc, char **argv)
+{
+	static const struct option options[] = {
+	        {"file", required_argument, NULL, 'f'},
+	        {"test", no_argument, NULL, 't'},
+	        {"print", no_argument, NULL, 'T'},
+	        {"engine", required_argument, NULL, 'e'},
+	        {"workers", required_argument, NULL, 'w'},
+	        {"version", no_argument, NULL, 'v'},
+	        {"help", no_argument, NULL, 'h'},
+	        {NULL, 0, NULL, 0},
+	};
+	char *end;
+	int c;
+
+	while ((c = getopt_long(argc, argv, "f:tTe:w:vh", options, NULL)) != -1) {
+		switch (c) {
+		case 'f':
+			p->file = optarg;
+			break;
+		case 't':
+			p->check = true;
+			break;
+		case 'T':
+			p->print = true;
+			break;
+		case 'e':
+			if (strcmp(optarg, "pool") != 0)
+				return usage_error("--engine must be pool, not", optarg);
+			break;
+		case 'w':
+			errno = 0;
+			p->workers = strtol(optarg, &end, 10);
+			if (errno != 0 || *end || end == optarg || p->workers < 1 || p->workers > 4096)
+				return usage_error(
+				        "--workers must be a whole number from 1 to 4096, not", optarg);
+			break;
+		case 'v':
+			puts("tplb " PACKAGE_VERSION);
+			return EXIT_SUCCESS;
+		case 'h':
+			print_usage(stdout);
+			return EXIT_SUCCESS;
+		default: /* getopt has said what is wrong */
+			fprintf(stderr, "tplb: try tplb --help\n");
+			return EXIT_USAGE;
+		}
+	}
+	if (optind < argc)
+		return usage_error("unexpected argument", argv[optind]);
+	return -1;
+}
+
+/* Faults and warnings on standard error. -1: go on; otherwise the exit status. */
+static int report_config(const struct program *p)
+{
+	const struct conf *conf = p->config->conf;
+
+	conf_print_faults(conf, stderr);
+	if (conf_unreadable(conf))
+		return EXIT_FAULT;
+	return conf_fault_count(conf) > 0 ? EXIT_USAGE : -1;
+}
+
+static int read_config(struct program *p)
+{
+	p->config = lb_config_read(p->file);
+	if (!p->config) {
+		fprintf(stderr, "tplb: out of memory\n");
+		return EXIT_FAULT;
+	}
+	if (conf_fault_count(p->config->conf) == 0) {
+		if (p->workers > 0)
+			p->config->pool.workers = p->workers;
+		lb_config_resolve(p->config);
+	}
+	int status = report_config(p);
+	if (status >= 0)
+		return status;
+	if (p->print)
+		lb_config_print(p->config, stdout);
+	else if (p->check)
+		printf("%s: configuration is valid\n", p->file);
+	if ((p->print || p->check) && fflush(stdout) != 0) {
+		fprintf(stderr, "tplb: cannot write to standard output: %m\n");
+		return EXIT_FAULT;
+	}
+	return p->print || p->check ? EXIT_SUCCESS : -1;
+}
+
+static bool open_listener(struct listener *l, const struct lb_config_listener *from)
+{
+	char text[ADDR_TEXT_MAX];
+
+	l->addr = from->addr;
+	l->name = from->name;
+	l->eager = from->mode == LB_MODE_TCP;
+	l->fd = sock_listen(&from->addr, BACKLOG);
+	if (l->fd >= 0) {
+		l->addr.len = sizeof(l->addr.u); /* port 0: which one it became */
+		(void)getsockname(l->fd, &l->addr.u.any, &l->addr.len);
+		return true;
+	}
+	fprintf(stderr, "tplb: listener %s: cannot listen on %s: %s%s\n", from->name,
+	        addr_format(&from->addr, text), strerror(-l->fd),
+	        l->fd == -EADDRINUSE ? " (another program uses it: ss -ltnp shows which)"
+	        : l->fd == -EACCES   ? " (ports below 1024 and protected folders need root)"
+	                             : "");
+	return false;
+}
+
+static bool open_listeners(struct program *p)
+{
+	size_t n = p->config->listeners.count;
+
+	p->listeners = calloc(n, sizeof(*p->listeners));
+	if (!p->listeners) {
+		fprintf(stderr, "tplb: out of memory\n");
+		return false;
+	}
+	for (size_t i = 0; i < n; i++) {
+		if (open_listener(&p->listeners[i], lb_config_listener(p->config, i)))
+			continue;
+		while (i-- > 0) {
+			close(p->listeners[i].fd);
+			if (p->listeners[i].addr.u.any.sa_family == AF_UNIX)
+				unlink(p->listeners[i].addr.u.un.sun_path);
+		}
+		return false;
+	}
+	return true;
+}
+
+static bool drop_privileges(const char *user)
+{
+	struct passwd *entry;
+
+	if (!user[0]) {
+		if (geteuid() == 0)
+			diag_warning("running as root: set `user` to drop privileges after binding");
+		return true;
+	}
+	entry = getpwnam(user);
+	if (!entry) {
+		fprintf(stderr, "tplb: user: no such user: %s\n", user);
+		return false;
+	}
+	if (geteuid() == entry->pw_uid)
+		return true;
+	if (initgroups(user, entry->pw_gid) != 0 || setgid(entry->pw_gid) != 0 ||
+	        setuid(entry->pw_uid) != 0) {
+		fprintf(stderr, "tplb: user: cannot become %s: %m (only root can)\n", user);
+		return false;
+	}
+	(void)prctl(PR_SET_DUMPABLE, 1); /* core files, as before the change of user; not essential */
+	return true;
+}
+
+/* Raises the descriptor limit to what the configuration needs; where the system refuses, fewer connections are allowed. */
+static void fit_descriptors(struct program *p)
+{
+	struct lb_config *c = p->config;
+	unsigned long base = SPARE_DESCRIPTORS + c->listeners.count;
+	unsigned long wanted;
+
+	for (size_t i = 0; i < c->upstreams.count; i++) {
+		const struct lb_config_upstream *u = lb_config_upstream(c, i);
+
+		base += u->servers.count * (unsigned long)u->keepalive;
+	}
+	base += (unsigned long)(c->pool.workers * c->pool.burst);
+	wanted = base + (unsigned long)c->limits.connections;
+	unsigned long have = sock_raise_limit(wanted);
+	if (have >= wanted)
+		return;
+	unsigned long fit = have > base ? have - base : have / 2;
+	diag_warning(
+	        "the system allows %lu descriptors where %lu are needed: at most %lu connections at once "
+	        "(raise it: ulimit -Hn, LimitNOFILE= in the unit)",
+	        have, wanted, fit);
+	c->limits.connections = (int64_t)(fit > 0 ? fit : 1);
+}
+
+static bool start_log(struct program *p)
+{
+	const struct lb_config_log *c = &p->config->log;
+	struct log_targets targets = {.output = c->output, .access = c->access, .ident = "tplb"};
+	const char *where, *why;
+
+	diag_set_level((enum diag_level)c->level);
+	p->log = log_start(&targets, (unsigned)p->config->pool.workers, &where, &why);
+	if (!p->log)
+		fprintf(stderr, "tplb: log: cannot open %s: %s\n", where, why);
+	return p->log != NULL;
+}
+
+static struct engine_options engine_options(struct program *p)
+{
+	const struct lb_config *c = p->config;
+
+	for (size_t i = 0; i < c->listeners.count; i++)
+		p->listeners[i].app = &p->lb->listeners[i];
+	return (struct engine_options){
+	        .name = "tplb",
+	        .workers = (unsigned)c->pool.workers,
+	        .hold_connection = c->pool.hold == LB_HOLD_CONNECTION,
+	        .burst = (unsigned)c->pool.burst,
+	        .queue_size = (unsigned)c->queue.size,
+	        .queue_timeout = c->queue.timeout,
+	        .connections = (unsigned)c->limits.connections,
+	        .header_size = c->limits.header_size,
+	        .header_timeout = c->timeouts.request_header,
+	        .keepalive = c->timeouts.keepalive,
+	        .drain = c->timeouts.drain,
+	        .listeners = p->listeners,
+	        .listener_count = (unsigned)c->listeners.count,
+	        .service = lb_service(p->lb),
+	        .log = p->log,
+	};
+}
+
+static bool start(struct program *p)
+{
+	char text[ADDR_TEXT_MAX];
+	const char *why = "out of memory";
+
+	fit_descriptors(p);
+	p->lb = lb_new(p->config, (unsigned)p->config->pool.workers);
+	if (p->lb) {
+		struct engine_options options = engine_options(p);
+
+		p->running = engine_start(&options, &why);
+	}
+	if (!p->running) {
+		fprintf(stderr, "tplb: cannot start: %s\n", why);
+		return false;
+	}
+	atomic_store_explicit(&p->lb->engine, p->running, memory_order_release);
+	for (size_t i = 0; i < p->config->listeners.count; i++)
+		diag_info("listening on %s (%s)", addr_format(&p->listeners[i].addr, text),
+		        p->listeners[i].name);
+	diag_info("tplb " PACKAGE_VERSION " is ready: engine pool, %lld workers",
+	        (long long)p->config->pool.workers);
+	return true;
+}
+
+static void serve(struct program *p)
+{
+	for (;;) {
+		int signal = signals_next();
+
+		if (signal == SIGTERM || signal == SIGINT)
+			break;
+		if (signal == SIGUSR1)
+			log_reopen(p->log);
+		else
+			diag_warning("SIG%s is not acted upon; stop and start to take in a new configuration",
+			        sigabbrev_np(signal));
+	}
+	diag_info("draining: %u connections open", engine_connections(p->running));
+	signals_exit_on_next(EXIT_FAULT);
+	engine_drain(p->running);
+}
+
+/* What was done, server by server, and every counter that says something went wrong. */
+static void log_summary(const struct program *p)
+{
+	unsigned count;
+	const struct counters *sets = engine_counters(p->running, &count);
+
+	for (unsigned i = 0; i < p->lb->upstream_count; i++) {
+		const struct upstream *u = &p->lb->upstreams[i];
+
+		for (unsigned k = 0; k < u->count; k++)
+			diag_info("server %s of %s: %llu requests, %llu failures", u->servers[k].text,
+			        u->name, (unsigned long long)lb_server_requests(p->lb, u->servers[k].index),
+			        (unsigned long long)lb_server_failures(p->lb, u->servers[k].index));
+	}
+	for (unsigned id = 0; id < COUNTER_COUNT; id++) {
+		uint64_t sum = counters_sum(sets, count, (enum counter_id)id);
+
+		if (sum > 0)
+			diag_info("%s %llu", counter_name((enum counter_id)id), (unsigned long long)sum);
+	}
+	if (log_lost(p->log) > 0)
+		diag_info("log lines lost: %llu", (unsigned long long)log_lost(p->log));
+}
+
+static int run(struct program *p)
+{
+	if (!open_listeners(p) || !start_log(p))
+		return EXIT_FAULT;
+	if (!drop_privileges(p->config->user) || !start(p)) {
+		log_stop(p->log);
+		return EXIT_FAULT;
+	}
+	serve(p);
+	unsigned cut = engine_wait(p->running);
+	log_summary(p);
+	if (cut > 0) {
+		diag_warning("timeouts.drain is over: %u connections were cut", cut);
+		log_stop(
+		        p->log); /* workers may still hold connections: leave them to the end of the process */
+		_exit(EXIT_SUCCESS);
+	}
+	engine_free(p->running);
+	lb_free(p->lb);
+	diag_info("stopped");
+	log_stop(p->log);
+	free(p->listeners);
+	return EXIT_SUCCESS;
+}
+
+int main(int argc, char **argv)
+{
+	struct program p = {.file = SYSCONFDIR "/tplb.conf"};
+	int status = parse_arguments(&p, argc, argv);
+
+	if (status < 0)
+		status = read_config(&p);
+	if (status < 0) {
+		signals_block();
+		status = run(&p);
+	}
+	if (p.config)
+		lb_config_free(p.config);
+	return status;
+}

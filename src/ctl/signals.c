@@ -1,0 +1,70 @@
+#include "ctl/signals.h"
+
+#include <pthread.h>
+#include <signal.h>
+#include <stdint.h>
+#include <unistd.h>
+
+#include "base/assert.h"
+#include "base/diag.h"
+
+static void set_of(sigset_t *set, const int *numbers, size_t n)
+{
+	sigemptyset(set);
+	for (size_t i = 0; i < n; i++)
+		sigaddset(set, numbers[i]);
+}
+
+static void all_signals(sigset_t *set)
+{
+	static const int numbers[] = {SIGHUP, SIGINT, SIGTERM, SIGUSR1, SIGUSR2};
+
+	set_of(set, numbers, sizeof(numbers) / sizeof(numbers[0]));
+}
+
+void signals_block(void)
+{
+	sigset_t set;
+
+	all_signals(&set);
+	PTHREAD_OK(pthread_sigmask(SIG_BLOCK, &set, NULL));
+	MUST(signal(SIGPIPE, SIG_IGN) != SIG_ERR);
+}
+
+static int wait_for(const sigset_t *set)
+{
+	int number;
+
+	PTHREAD_OK(sigwait(set, &number));
+	return number;
+}
+
+int signals_next(void)
+{
+	sigset_t set;
+
+	all_signals(&set);
+	return wait_for(&set);
+}
+
+static void *exit_on_next(void *arg)
+{
+	static const int numbers[] = {SIGINT, SIGTERM};
+	sigset_t set;
+
+	set_of(&set, numbers, 2);
+	wait_for(&set);
+	diag_warning("told to stop a second time: leaving at once");
+	_exit((int)(intptr_t)arg);
+}
+
+void signals_exit_on_next(int status)
+{
+	pthread_t thread;
+
+	if (pthread_create(&thread, NULL, exit_on_next, (void *)(intptr_t)status) != 0) {
+		diag_warning("no thread to wait for a second signal: only SIGKILL ends the drain early");
+		return;
+	}
+	PTHREAD_OK(pthread_detach(thread));
+}

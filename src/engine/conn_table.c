@@ -1,0 +1,125 @@
+#include "engine/conn_table.h"
+
+#include <stdlib.h>
+
+#include "base/assert.h"
+#include "base/clock.h"
+
+bool conn_table_init(struct conn_table *t, unsigned limit)
+{
+	*t = (struct conn_table){.limit = limit};
+	t->chunks = calloc((limit + CONN_CHUNK - 1) / CONN_CHUNK, sizeof(struct conn *));
+	return t->chunks != NULL;
+}
+
+void conn_table_free(struct conn_table *t)
+{
+	for (unsigned i = 0; i * CONN_CHUNK < t->made; i++)
+		free(t->chunks[i]);
+	free(t->chunks);
+}
+
+/* Makes the chunk of records that comes next. */
+static bool add_chunk(struct conn_table *t)
+{
+	struct conn *chunk = calloc(CONN_CHUNK, sizeof(struct conn));
+
+	if (!chunk)
+		return false;
+	for (uint32_t i = 0; i < CONN_CHUNK; i++) {
+		chunk[i].magic = CONN_MAGIC;
+		chunk[i].index = t->made + i;
+		chunk[i].fd = -1;
+	}
+	t->chunks[t->made / CONN_CHUNK] = chunk;
+	return true;
+}
+
+static struct conn *make_record(struct conn_table *t)
+{
+	if (t->made >= t->limit)
+		return NULL;
+	if (t->made % CONN_CHUNK == 0 && !add_chunk(t))
+		return NULL;
+	return conn_table_at(t, t->made++);
+}
+
+struct conn *conn_table_take(struct conn_table *t)
+{
+	struct conn *c = t->free;
+
+	if (c) {
+		t->free = c->next;
+		t->free_count--;
+	} else {
+		c = make_record(t);
+		if (!c)
+			return NULL;
+	}
+	c->next = NULL;
+	c->requests = 0;
+	c->in = NULL;
+	c->scanned = 0;
+	c->head_since = 0;
+	c->exchange = NULL;
+	atomic_store_explicit(&c->timer_at, CLOCK_NEVER, memory_order_relaxed);
+	atomic_store_explicit(&c->state, CONN_BUSY, memory_order_relaxed);
+	atomic_fetch_add_explicit(&t->open, 1, memory_order_relaxed);
+	return c;
+}
+
+void conn_table_give_back(struct conn_table *t, struct conn *c)
+{
+	CHECK_MAGIC(c, CONN_MAGIC);
+	free(c->in);
+	c->in = NULL;
+	c->fd = -1;
+	atomic_fetch_add_explicit(&c->generation, 1, memory_order_relaxed);
+	atomic_store_explicit(&c->state, CONN_FREE, memory_order_release);
+	struct conn *top = atomic_load_explicit(&t->given_back, memory_order_relaxed);
+	do {
+		c->next = top;
+	} while (!atomic_compare_exchange_weak_explicit(
+	        &t->given_back, &top, c, memory_order_release, memory_order_relaxed));
+}
+
+unsigned conn_table_collect(struct conn_table *t, struct timers *timers)
+{
+	struct conn *c = atomic_exchange_explicit(&t->given_back, NULL, memory_order_acquire);
+	unsigned n = 0;
+
+	while (c) {
+		struct conn *next = c->next;
+
+		timers_clear(timers, &c->timer);
+		c->next = t->free;
+		t->free = c;
+		n++;
+		c = next;
+	}
+	t->free_count += n;
+	atomic_fetch_sub_explicit(&t->open, n, memory_order_relaxed);
+	return n;
+}
+
+struct conn *conn_table_claim_oldest(struct conn_table *t)
+{
+	struct conn *oldest = NULL;
+	int64_t since = CLOCK_NEVER;
+
+	for (uint32_t i = 0; i < t->made; i++) {
+		struct conn *c = conn_table_at(t, i);
+		int64_t parked_at = atomic_load_explicit(&c->parked_at, memory_order_relaxed);
+
+		if (atomic_load_explicit(&c->state, memory_order_relaxed) == CONN_PARKED &&
+		        parked_at < since) {
+			oldest = c;
+			since = parked_at;
+		}
+	}
+	unsigned parked = CONN_PARKED;
+	if (oldest && atomic_compare_exchange_strong_explicit(&oldest->state, &parked, CONN_CLOSING,
+	                      memory_order_acquire, memory_order_relaxed))
+		return oldest;
+	return NULL; /* it became busy this moment */
+}

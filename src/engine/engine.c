@@ -1,0 +1,106 @@
+#include "engine/engine.h"
+
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/assert.h"
+#include "engine/acceptor.h"
+#include "engine/pool_engine.h"
+
+/* Records beyond limits.connections, so that who is refused can be told. */
+enum { RECORDS_FOR_REFUSALS = 256 };
+
+struct engine {
+	struct engine_options options; /* constant */
+	struct counters *counters;     /* workers, then the acceptor */
+	struct lot lot;
+	struct queue *queue;
+	struct acceptor acceptor;
+	struct pool_engine pool;
+	bool acceptor_runs;
+};
+
+/* As many workers as the machine has cores are kept awake: more would only take turns. */
+static unsigned cores(void)
+{
+	long n = sysconf(_SC_NPROCESSORS_ONLN);
+
+	return n > 0 ? (unsigned)n : 1;
+}
+
+static bool start_parts(struct engine *e, const char **why)
+{
+	const struct engine_options *o = &e->options;
+
+	*why = "out of memory";
+	e->counters = counters_new(o->workers + 1);
+	e->queue = queue_new(o->queue_size, cores(), o->hold_connection ? 1 : o->burst);
+	if (!lot_init(&e->lot, o->name, o->connections + RECORDS_FOR_REFUSALS, why) || !e->counters ||
+	        !e->queue)
+		return false;
+	e->acceptor = (struct acceptor){
+	        .options = o, .lot = &e->lot, .queue = e->queue, .counters = &e->counters[o->workers]};
+	e->pool = (struct pool_engine){
+	        .options = o, .acceptor = &e->acceptor, .lot = &e->lot, .queue = e->queue};
+	if (!pool_engine_start(&e->pool, e->counters, why))
+		return false;
+	int error = acceptor_start(&e->acceptor);
+	if (error != 0)
+		*why = strerror(error);
+	e->acceptor_runs = error == 0;
+	return e->acceptor_runs;
+}
+
+struct engine *engine_start(const struct engine_options *options, const char **why)
+{
+	struct engine *e = calloc(1, sizeof(*e));
+
+	*why = "out of memory";
+	if (!e)
+		return NULL;
+	e->options = *options;
+	if (start_parts(e, why))
+		return e;
+	engine_free(e);
+	return NULL;
+}
+
+void engine_drain(struct engine *e)
+{
+	acceptor_drain(&e->acceptor);
+}
+
+bool engine_is_draining(const struct engine *e)
+{
+	return acceptor_is_draining(&e->acceptor);
+}
+
+unsigned engine_wait(struct engine *e)
+{
+	PTHREAD_OK(pthread_join(e->acceptor.thread, NULL));
+	e->acceptor_runs = false;
+	return atomic_load(&e->acceptor.cut);
+}
+
+void engine_free(struct engine *e)
+{
+	MUST(!e->acceptor_runs);
+	if (e->pool.options)
+		pool_engine_stop(&e->pool);
+	lot_free(&e->lot);
+	queue_free(e->queue);
+	free(e->counters);
+	free(e);
+}
+
+const struct counters *engine_counters(const struct engine *e, unsigned *count)
+{
+	*count = e->options.workers + 1;
+	return e->counters;
+}
+
+unsigned engine_connections(const struct engine *e)
+{
+	return atomic_load_explicit(&e->lot.table.open, memory_order_relaxed);
+}

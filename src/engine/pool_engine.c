@@ -1,0 +1,299 @@
+/*
+ * A worker takes a few connections at a time off the queue, begins each one's request, and then sleeps once for all
+ * the servers that owe it an answer. That a worker has more than one server at work is what spares most of
+ * the context switches that a blocking pool pays for each request; with a burst of 1 it is the classic pool.
+ *
+ * A burst must not make one request wait for another. So when a worker is about to sleep for one request alone
+ * (a server that does not accept, a body that stalls), it first passes the others on, through the queue.
+ */
+#include "engine/pool_engine.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/assert.h"
+#include "base/clock.h"
+
+enum {
+	BODY_BUFFER_BYTES = 64 * 1024,
+	KEEP_BUFFERS = POOL_BURST_MAX + 2,
+	PIPELINE_TURNS = 16 /* pipelined requests of one client in a row, then the others */
+};
+
+/* A request that waits for its server. */
+struct waiting {
+	struct conn *conn;
+	void *exchange;
+	int64_t deadline;
+	unsigned turns; /* of this connection, so far */
+	int fd;
+};
+
+/* What one worker has in hand. */
+struct hand {
+	struct pool_engine *engine;
+	struct worker *worker;
+	const struct queue_item *todo; /* taken and not begun */
+	size_t todo_count;
+	unsigned count; /* requests that wait, and their descriptors beside them */
+	struct waiting waiting[POOL_BURST_MAX];
+	struct pollfd fds[POOL_BURST_MAX];
+	struct waiting ready[POOL_BURST_MAX]; /* whose server has answered, or is overdue */
+	unsigned ready_count;
+	bool waits_for_all; /* it sleeps for all that it has: nothing to pass on */
+};
+
+static void close_connection(struct hand *h, struct conn *c, enum verdict_kind how)
+{
+	COUNT(h->worker->counters, connections_closed);
+	if (how == VERDICT_LINGER)
+		lot_linger(h->engine->lot, c);
+	else if (how == VERDICT_RESET)
+		lot_reset(h->engine->lot, c);
+	else
+		lot_close(h->engine->lot, c);
+}
+
+/* pool.hold = "connection": the worker waits for the connection's next bytes itself. */
+static bool hold(struct hand *h, struct conn *c, int64_t deadline)
+{
+	struct pollfd one = {.fd = c->fd, .events = POLLIN};
+
+	while (!acceptor_is_draining(h->engine->acceptor)) {
+		/* A drain must not wait for an idle client: look up once a second. */
+		int64_t look_up = clock_now() + CLOCK_NS_PER_S;
+		int ready = io_wait(h->worker->io, &one, 1, deadline < look_up ? deadline : look_up);
+
+		if (ready != -ETIMEDOUT)
+			return true; /* an error is told by the next recv */
+		if (clock_now() >= deadline)
+			break;
+	}
+	if (c->in) {
+		acceptor_refuse(h->engine->acceptor, h->worker->counters, c, REFUSAL_HEADER_TIMEOUT);
+		return false;
+	}
+	COUNT(h->worker->counters, connections_expired);
+	close_connection(h, c, VERDICT_CLOSE);
+	return false;
+}
+
+/* Puts a greedy pipeliner at the end of the queue. False when the queue is full: the caller goes on with it. */
+static bool requeue(struct hand *h, struct conn *c)
+{
+	struct queue_item item = {.what = c, .since = clock_now()};
+
+	c->queued_at = item.since;
+	return queue_put(h->engine->queue, &item, 1) == 1;
+}
+
+/* Does what the service said. True: the connection has a further request here and now. */
+static bool settle(struct hand *h, struct conn *c, struct verdict v, unsigned turns)
+{
+	switch (v.kind) {
+	case VERDICT_PARK:
+		if (h->engine->options->hold_connection)
+			return hold(h, c, v.deadline);
+		return !lot_park(h->engine->lot, c, v.deadline);
+	case VERDICT_AGAIN:
+		return turns % PIPELINE_TURNS != 0 || !requeue(h, c);
+	case VERDICT_CLOSE:
+	case VERDICT_LINGER:
+	case VERDICT_RESET:
+		close_connection(h, c, v.kind);
+		return false;
+	case VERDICT_WAIT:
+		break;
+	}
+	MUST(!"a service waits where it may not");
+	return false;
+}
+
+static void add_waiting(struct hand *h, struct waiting w)
+{
+	h->waiting[h->count] = w;
+	h->fds[h->count] = (struct pollfd){.fd = w.fd, .events = POLLIN};
+	h->count++;
+}
+
+/* Begins requests of the connection until one waits for its server or there is none left. */
+static void begin(struct hand *h, struct conn *c, unsigned turns)
+{
+	const struct service *s = &h->engine->options->service;
+
+	for (;;) {
+		void *exchange = NULL;
+		struct verdict v = s->begin(s->app, h->worker, c, &exchange);
+
+		turns++;
+		if (v.kind == VERDICT_WAIT) {
+			add_waiting(h, (struct waiting){c, exchange, v.deadline, turns, v.fd});
+			return;
+		}
+		if (!settle(h, c, v, turns))
+			return;
+	}
+}
+
+static void end(struct hand *h, struct waiting w)
+{
+	const struct service *s = &h->engine->options->service;
+	struct verdict v = s->end(s->app, h->worker, w.exchange);
+
+	if (settle(h, w.conn, v, w.turns))
+		begin(h, w.conn, w.turns);
+}
+
+/* Sleeps until a server answers or the first deadline; then ends what is ready or overdue (the exchange sees to that). */
+static void wait_once(struct hand *h)
+{
+	int64_t deadline = CLOCK_NEVER;
+	unsigned count = h->count;
+
+	for (unsigned i = 0; i < count; i++)
+		if (h->waiting[i].deadline < deadline)
+			deadline = h->waiting[i].deadline;
+	h->waits_for_all = true;
+	bool late = io_wait(h->worker->io, h->fds, count, deadline) < 0;
+	h->waits_for_all = false;
+	int64_t now = late ? clock_now() : 0;
+	h->count = 0;
+	for (unsigned i = 0; i < count; i++) {
+		if (late ? h->waiting[i].deadline <= now : h->fds[i].revents != 0)
+			h->ready[h->ready_count++] = h->waiting[i];
+		else
+			add_waiting(h, h->waiting[i]); /* the arrays stay dense and in order */
+	}
+	while (h->ready_count > 0)
+		end(h, h->ready[--h->ready_count]);
+}
+
+static bool put_one(struct hand *h, struct conn *c, int64_t since)
+{
+	struct queue_item item = {.what = c, .since = since};
+
+	return queue_put(h->engine->queue, &item, 1) == 1;
+}
+
+static bool pass_waiting(struct hand *h, struct waiting w)
+{
+	w.conn->exchange = w.exchange;
+	w.conn->wait_fd = w.fd;
+	w.conn->wait_deadline = w.deadline;
+	if (put_one(h, w.conn, CLOCK_NEVER))
+		return true;
+	w.conn->exchange = NULL;
+	return false;
+}
+
+/* Gives all but the request that it works on to whoever is free. What the queue has no room for stays. */
+static void pass_on(struct hand *h)
+{
+	while (h->todo_count > 0 && put_one(h, h->todo->what, h->todo->since)) {
+		h->todo++;
+		h->todo_count--;
+	}
+	while (h->ready_count > 0 && pass_waiting(h, h->ready[h->ready_count - 1]))
+		h->ready_count--;
+	while (h->count > 0 && pass_waiting(h, h->waiting[h->count - 1]))
+		h->count--;
+}
+
+/* pool_work: one burst. */
+static void work(void *arg, unsigned id, const struct queue_item *items, size_t n)
+{
+	struct pool_engine *p = arg;
+	struct pool_worker *w = &p->workers[id];
+	struct hand h = {.engine = p, .worker = &w->worker, .todo = items, .todo_count = n};
+
+	w->hand = &h;
+	while (h.todo_count > 0) {
+		struct conn *c = h.todo->what;
+
+		CHECK_MAGIC(c, CONN_MAGIC);
+		h.todo++;
+		h.todo_count--;
+		if (c->exchange) {
+			add_waiting(&h, (struct waiting){c, c->exchange, c->wait_deadline, 1, c->wait_fd});
+			c->exchange = NULL;
+		} else {
+			begin(&h, c, 0);
+		}
+	}
+	while (h.count > 0)
+		wait_once(&h);
+	w->hand = NULL;
+}
+
+static void sleeping(void *arg, int asleep)
+{
+	struct pool_worker *w = arg;
+
+	if (!asleep) {
+		queue_worker_wakes(w->queue);
+		return;
+	}
+	if (w->hand && !w->hand->waits_for_all)
+		pass_on(w->hand);
+	queue_worker_sleeps(w->queue);
+}
+
+static bool make_worker(struct pool_engine *p, unsigned id, struct counters *counters)
+{
+	const struct engine_options *o = p->options;
+	struct pool_worker *pw = &p->workers[id];
+	struct worker *w = &pw->worker;
+
+	io_blocking_init(&pw->io);
+	pw->io.sleeping = sleeping;
+	pw->io.arg = pw;
+	pw->queue = p->queue;
+	w->id = id;
+	w->io = &pw->io.io;
+	w->counters = counters;
+	w->log = o->log ? log_ring(o->log, id) : NULL;
+	w->heads = (struct buf_store){.keep = KEEP_BUFFERS, .cap = o->header_size};
+	/* A head as it goes out may name the host once more and gains a few fields. */
+	size_t head_out = 2 * o->header_size + 4096;
+	w->bodies = (struct buf_store){
+	        .keep = 2 * KEEP_BUFFERS, .cap = head_out > BODY_BUFFER_BYTES ? head_out : BODY_BUFFER_BYTES};
+	pw->started = !o->service.worker_start || o->service.worker_start(o->service.app, w);
+	return pw->started;
+}
+
+bool pool_engine_start(struct pool_engine *p, struct counters *counters, const char **why)
+{
+	const struct engine_options *o = p->options;
+	unsigned burst = o->hold_connection ? 1 : o->burst;
+	int error;
+
+	*why = "out of memory";
+	p->workers = calloc(o->workers, sizeof(*p->workers));
+	if (!p->workers)
+		return false;
+	for (unsigned i = 0; i < o->workers; i++)
+		if (!make_worker(p, i, &counters[i]))
+			return false;
+	p->pool = pool_start(o->name, o->workers, burst, p->queue, work, p, &error);
+	if (!p->pool)
+		*why = strerror(error);
+	return p->pool != NULL;
+}
+
+void pool_engine_stop(struct pool_engine *p)
+{
+	const struct service *s = &p->options->service;
+
+	if (p->pool)
+		pool_stop(p->pool);
+	for (unsigned i = 0; p->workers && i < p->options->workers; i++) {
+		struct worker *w = &p->workers[i].worker;
+
+		if (p->workers[i].started && s->worker_stop)
+			s->worker_stop(s->app, w);
+		buf_store_free(&w->heads);
+		buf_store_free(&w->bodies);
+	}
+	free(p->workers);
+}

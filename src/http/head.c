@@ -1,0 +1,227 @@
+#include "http/head.h"
+
+#include "base/assert.h"
+#include "http/chars.h"
+
+// clang-format off
+const unsigned char http_chars[256] = { /* a row is 16 characters, the first is NUL */
+	0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x02, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00,
+	0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00,
+	0x02, 0x0f, 0x06, 0x03, 0x0f, 0x07, 0x0f, 0x0f, 0x0e, 0x0e, 0x0f, 0x0f, 0x0e, 0x0f, 0x0f, 0x06,
+	0x1f, 0x1f, 0x1f, 0x1f, 0x1f, 0x1f, 0x1f, 0x1f, 0x1f, 0x1f, 0x06, 0x0e, 0x06, 0x0e, 0x06, 0x06,
+	0x06, 0x1f, 0x1f, 0x1f, 0x1f, 0x1f, 0x1f, 0x0f, 0x0f, 0x0f, 0x0f, 0x0f, 0x0f, 0x0f, 0x0f, 0x0f,
+	0x0f, 0x0f, 0x0f, 0x0f, 0x0f, 0x0f, 0x0f, 0x0f, 0x0f, 0x0f, 0x0f, 0x06, 0x06, 0x06, 0x07, 0x0f,
+	0x07, 0x1f, 0x1f, 0x1f, 0x1f, 0x1f, 0x1f, 0x0f, 0x0f, 0x0f, 0x0f, 0x0f, 0x0f, 0x0f, 0x0f, 0x0f,
+	0x0f, 0x0f, 0x0f, 0x0f, 0x0f, 0x0f, 0x0f, 0x0f, 0x0f, 0x0f, 0x0f, 0x06, 0x07, 0x06, 0x0f, 0x00,
+	0x02, 0x02, 0x02, 0x02, 0x02, 0x02, 0x02, 0x02, 0x02, 0x02, 0x02, 0x02, 0x02, 0x02, 0x02, 0x02,
+	0x02, 0x02, 0x02, 0x02, 0x02, 0x02, 0x02, 0x02, 0x02, 0x02, 0x02, 0x02, 0x02, 0x02, 0x02, 0x02,
+	0x02, 0x02, 0x02, 0x02, 0x02, 0x02, 0x02, 0x02, 0x02, 0x02, 0x02, 0x02, 0x02, 0x02, 0x02, 0x02,
+	0x02, 0x02, 0x02, 0x02, 0x02, 0x02, 0x02, 0x02, 0x02, 0x02, 0x02, 0x02, 0x02, 0x02, 0x02, 0x02,
+	0x02, 0x02, 0x02, 0x02, 0x02, 0x02, 0x02, 0x02, 0x02, 0x02, 0x02, 0x02, 0x02, 0x02, 0x02, 0x02,
+	0x02, 0x02, 0x02, 0x02, 0x02, 0x02, 0x02, 0x02, 0x02, 0x02, 0x02, 0x02, 0x02, 0x02, 0x02, 0x02,
+	0x02, 0x02, 0x02, 0x02, 0x02, 0x02, 0x02, 0x02, 0x02, 0x02, 0x02, 0x02, 0x02, 0x02, 0x02, 0x02,
+	0x02, 0x02, 0x02, 0x02, 0x02, 0x02, 0x02, 0x02, 0x02, 0x02, 0x02, 0x02, 0x02, 0x02, 0x02, 0x02,
+};
+// clang-format on
+
+/* In lower case: letters and "-" only, which is_named relies on. */
+static const char *const names[FIELD_COUNT] = {
+        [FIELD_ACCEPT_RANGES] = "accept-ranges",
+        [FIELD_CONNECTION] = "connection",
+        [FIELD_CONTENT_LENGTH] = "content-length",
+        [FIELD_DATE] = "date",
+        [FIELD_EXPECT] = "expect",
+        [FIELD_FORWARDED] = "forwarded",
+        [FIELD_HOST] = "host",
+        [FIELD_IF_MATCH] = "if-match",
+        [FIELD_IF_MODIFIED_SINCE] = "if-modified-since",
+        [FIELD_IF_NONE_MATCH] = "if-none-match",
+        [FIELD_IF_RANGE] = "if-range",
+        [FIELD_IF_UNMODIFIED_SINCE] = "if-unmodified-since",
+        [FIELD_KEEP_ALIVE] = "keep-alive",
+        [FIELD_MAX_FORWARDS] = "max-forwards",
+        [FIELD_PROXY_CONNECTION] = "proxy-connection",
+        [FIELD_RANGE] = "range",
+        [FIELD_REFERER] = "referer",
+        [FIELD_TE] = "te",
+        [FIELD_TRAILER] = "trailer",
+        [FIELD_TRANSFER_ENCODING] = "transfer-encoding",
+        [FIELD_UPGRADE] = "upgrade",
+        [FIELD_USER_AGENT] = "user-agent",
+        [FIELD_VIA] = "via",
+        [FIELD_X_FORWARDED_FOR] = "x-forwarded-for",
+        [FIELD_X_FORWARDED_HOST] = "x-forwarded-host",
+        [FIELD_X_FORWARDED_PROTO] = "x-forwarded-proto",
+};
+
+enum { SAME_LENGTH = 3 };
+
+/* The known names of each length: almost every look-up is decided by the length and one letter. */
+static const unsigned char by_length[][SAME_LENGTH] = {
+        [2] = {FIELD_TE},
+        [3] = {FIELD_VIA},
+        [4] = {FIELD_HOST, FIELD_DATE},
+        [5] = {FIELD_RANGE},
+        [6] = {FIELD_EXPECT},
+        [7] = {FIELD_REFERER, FIELD_UPGRADE, FIELD_TRAILER},
+        [8] = {FIELD_IF_MATCH, FIELD_IF_RANGE},
+        [9] = {FIELD_FORWARDED},
+        [10] = {FIELD_CONNECTION, FIELD_USER_AGENT, FIELD_KEEP_ALIVE},
+        [12] = {FIELD_MAX_FORWARDS},
+        [13] = {FIELD_IF_NONE_MATCH, FIELD_ACCEPT_RANGES},
+        [14] = {FIELD_CONTENT_LENGTH},
+        [15] = {FIELD_X_FORWARDED_FOR},
+        [16] = {FIELD_X_FORWARDED_HOST, FIELD_PROXY_CONNECTION},
+        [17] = {FIELD_IF_MODIFIED_SINCE, FIELD_TRANSFER_ENCODING, FIELD_X_FORWARDED_PROTO},
+        [19] = {FIELD_IF_UNMODIFIED_SINCE},
+};
+
+/* Setting 0x20 folds the case of letters; it makes a "-" only of "-" and of CR, which no name holds. */
+static bool is_named(struct str name, const char *known)
+{
+	for (size_t i = 0; i < name.len; i++)
+		if ((name.at[i] | 0x20) != known[i])
+			return false;
+	return true;
+}
+
+enum http_field_id http_field_id_of(struct str name)
+{
+	if (name.len >= sizeof(by_length) / sizeof(by_length[0]))
+		return FIELD_OTHER;
+	const unsigned char *ids = by_length[name.len];
+	for (int i = 0; i < SAME_LENGTH && ids[i] != FIELD_OTHER; i++)
+		if (is_named(name, names[ids[i]]))
+			return (enum http_field_id)ids[i];
+	return FIELD_OTHER;
+}
+
+static const struct {
+	const char *word;
+	int status;
+} faults[HTTP_FAULT_COUNT] = {
+        [HTTP_OK] = {"ok", 200},
+        [HTTP_BAD_REQUEST_LINE] = {"bad_request_line", 400},
+        [HTTP_BAD_STATUS_LINE] = {"bad_status_line", 502},
+        [HTTP_BAD_VERSION] = {"bad_version", 505},
+        [HTTP_BAD_TARGET] = {"bad_target", 400},
+        [HTTP_BAD_FIELD] = {"bad_field", 400},
+        [HTTP_BAD_HOST] = {"bad_host", 400},
+        [HTTP_BAD_FRAMING] = {"bad_framing", 400},
+        [HTTP_BAD_CHUNK] = {"bad_chunk", 400},
+        [HTTP_BAD_CODING] = {"bad_coding", 501},
+        [HTTP_BAD_EXPECTATION] = {"bad_expectation", 417},
+        [HTTP_NO_CONNECT] = {"no_connect", 405},
+        [HTTP_TARGET_TOO_LONG] = {"target_too_long", 414},
+        [HTTP_HEAD_TOO_LARGE] = {"head_too_large", 431},
+        [HTTP_BODY_TOO_LARGE] = {"body_too_large", 413},
+};
+
+const char *http_fault_word(enum http_fault fault)
+{
+	MUST(fault < HTTP_FAULT_COUNT);
+	return faults[fault].word;
+}
+
+int http_fault_status(enum http_fault fault)
+{
+	MUST(fault < HTTP_FAULT_COUNT);
+	return faults[fault].status;
+}
+
+const struct http_field *http_head_find(const struct http_head *head, enum http_field_id id)
+{
+	for (unsigned i = 0; i < head->count; i++)
+		if (head->fields[i].id == id)
+			return &head->fields[i];
+	return NULL;
+}
+
+static bool list_has(struct str list, struct str token)
+{
+	struct str element;
+
+	while (str_next_element(&list, &element))
+		if (str_eq_nocase(element, token))
+			return true;
+	return false;
+}
+
+bool http_head_has_token(const struct http_head *head, enum http_field_id id, struct str token)
+{
+	for (unsigned i = 0; i < head->count; i++)
+		if (head->fields[i].id == id && list_has(head->fields[i].value, token))
+			return true;
+	return false;
+}
+
+/* Never for the next hop, named in Connection or not (RFC 9110 section 7.6.1). */
+static bool is_hop(enum http_field_id id)
+{
+	switch (id) {
+	case FIELD_CONNECTION:
+	case FIELD_KEEP_ALIVE:
+	case FIELD_PROXY_CONNECTION:
+	case FIELD_TE:
+	case FIELD_TRAILER:
+	case FIELD_TRANSFER_ENCODING:
+	case FIELD_UPGRADE:
+		return true;
+	default:
+		return false;
+	}
+}
+
+/* What a peer must not be able to have taken out: it would change the message for the next hop. */
+static bool is_kept(enum http_field_id id)
+{
+	return id == FIELD_HOST || id == FIELD_CONTENT_LENGTH || id == FIELD_VIA;
+}
+
+static void mark_named(struct http_head *head, struct str name)
+{
+	enum http_field_id id = http_field_id_of(name);
+
+	if (is_kept(id))
+		return;
+	for (unsigned i = 0; i < head->count; i++) {
+		struct http_field *f = &head->fields[i];
+
+		if (f->id == id && (id != FIELD_OTHER || str_eq_nocase(f->name, name)))
+			f->hop = true;
+	}
+}
+
+void http_head_mark_hops(struct http_head *head)
+{
+	struct str element;
+
+	for (unsigned i = 0; i < head->count; i++)
+		head->fields[i].hop = is_hop(head->fields[i].id);
+	for (unsigned i = 0; i < head->count; i++) {
+		struct str list = head->fields[i].value;
+
+		if (head->fields[i].id != FIELD_CONNECTION)
+			continue;
+		while (str_next_element(&list, &element))
+			mark_named(head, element);
+	}
+}
+
+bool http_head_keeps_alive(const struct http_head *head)
+{
+	if (http_head_has_token(head, FIELD_CONNECTION, STR("close")))
+		return false;
+	return head->minor >= 1 || http_head_has_token(head, FIELD_CONNECTION, STR("keep-alive"));
+}
+
+bool http_method_is_safe(struct str method)
+{
+	return str_eq(method, STR("GET")) || str_eq(method, STR("HEAD")) || str_eq(method, STR("OPTIONS")) ||
+	       str_eq(method, STR("TRACE"));
+}
+
+bool http_method_is_idempotent(struct str method)
+{
+	return http_method_is_safe(method) || str_eq(method, STR("PUT")) || str_eq(method, STR("DELETE"));
+}

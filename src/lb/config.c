@@ -1,0 +1,404 @@
+/* Reading the configuration, and the checks that the tables cannot express. */
+#include "lb/config.h"
+
+#include <pwd.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* A path or one of the words: a word that is neither would silently become a file in some folder. */
+static void check_target(
+        struct lb_config *c, const char *key, const char *value, const char *const *words, const char *known)
+{
+	if (value == NULL || strchr(value, '/') != NULL)
+		return;
+	for (size_t i = 0; words[i] != NULL; i++) {
+		if (strcmp(words[i], value) == 0)
+			return;
+	}
+	const char *nearest = conf_nearest(value, words);
+	if (nearest != NULL)
+		conf_fault(c->conf, c->log.place, key,
+		        "must be %s or a path with a \"/\" in it, not \"%s\": did you mean \"%s\"?", known,
+		        value, nearest);
+	else
+		conf_fault(c->conf, c->log.place, key, "must be %s or a path with a \"/\" in it, not \"%s\"",
+		        known, value);
+}
+
+static void check_log(struct lb_config *c)
+{
+	static const char *const outputs[] = {"stderr", "syslog", NULL};
+	static const char *const accesses[] = {"off", "stdout", "syslog", NULL};
+	check_target(c, "output", c->log.output, outputs, "\"stderr\", \"syslog\"");
+	check_target(c, "access", c->log.access, accesses, "\"off\", \"stdout\", \"syslog\"");
+}
+
+static void check_user(struct lb_config *c)
+{
+	if (c->user == NULL || c->user[0] == '\0' || getpwnam(c->user) != NULL)
+		return;
+	conf_fault(c->conf, c->place, "user",
+	        "there is no user \"%s\" on this system: create it (useradd --system %s) or leave the key "
+	        "out",
+	        c->user, c->user);
+}
+
+static void check_sizes(struct lb_config *c)
+{
+	/* Only what the file says itself: a small limit alone must not complain about defaults. */
+	if (conf_is_set(c->conf, c->queue.place, "size") && c->queue.size > c->limits.connections)
+		conf_warning(c->conf, c->queue.place, "size",
+		        "the queue never fills: limits.connections lets only %lld in",
+		        (long long)c->limits.connections);
+	if (conf_is_set(c->conf, c->pool.place, "workers") && c->pool.workers > c->limits.connections)
+		conf_warning(c->conf, c->pool.place, "workers",
+		        "some workers never work: limits.connections lets only %lld in",
+		        (long long)c->limits.connections);
+}
+
+/* RFC 9110 section 5.6.2. */
+static bool is_token(const char *text)
+{
+	static const char others[] = "!#$%&'*+-.^_`|~";
+	for (; *text != '\0'; text++) {
+		char c = *text;
+		if (!((c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') ||
+		            strchr(others, c) != NULL))
+			return false;
+	}
+	return true;
+}
+
+static void check_via(struct lb_config *c)
+{
+	if (c->forward.via != NULL && !is_token(c->forward.via))
+		conf_fault(c->conf, c->forward.place, "via",
+		        "must be one word of letters, digits and \"-._\", or empty for no Via, not \"%s\"",
+		        c->forward.via);
+}
+
+/* "10.1.2.3/8" means 10.0.0.0/8; whoever wrote it may have meant something else. */
+static void check_block_bits(struct lb_config *c, const char *key, const char *text)
+{
+	struct addr_block block, whole;
+	char address[64];
+	size_t len = strcspn(text, "/");
+	if (len >= sizeof(address))
+		return;
+	memcpy(address, text, len);
+	address[len] = '\0';
+	if (addr_block_parse(text, &block) && addr_block_parse(address, &whole) &&
+	        memcmp(block.bytes, whole.bytes, sizeof(block.bytes)) != 0)
+		conf_warning(c->conf, c->forward.place, key,
+		        "\"%s\" has bits set beyond its length, they do not count", text);
+}
+
+/* False when memory is out. */
+static bool make_trusted(struct lb_config *c)
+{
+	const struct conf_strings *trusted = &c->forward.trusted;
+	char key[48];
+	if (trusted->count == 0)
+		return true;
+	c->forward.trusted_blocks = calloc(trusted->count, sizeof(struct addr_block));
+	if (c->forward.trusted_blocks == NULL)
+		return false;
+	for (size_t i = 0; i < trusted->count; i++) {
+		const char *text = trusted->at[i];
+		snprintf(key, sizeof(key), "trusted[%zu]", i);
+		if (addr_block_parse(text, &c->forward.trusted_blocks[i]))
+			check_block_bits(c, key, text);
+		else
+			conf_fault(c->conf, c->forward.place, key,
+			        "must be an address, a block such as \"10.0.0.0/8\", or \"unix:\", not "
+			        "\"%s\"",
+			        text);
+	}
+	return true;
+}
+
+static void check_address(
+        struct lb_config *c, const void *place, const char *key, const char *text, struct addr *out)
+{
+	bool listening = strcmp(key, "bind") == 0, is_name;
+	const char *why;
+	if (text == NULL)
+		return;
+	if (!addr_check(text, listening, &is_name, &why) ||
+	        (!is_name && !addr_parse(text, listening, out, &why)))
+		conf_fault(c->conf, place, key, "\"%s\" is not an address: %s", text, why);
+}
+
+static void check_servers(struct lb_config *c, const struct lb_config_upstream *u)
+{
+	for (size_t i = 0; i < u->servers.count; i++) {
+		struct lb_config_server *s = lb_config_server(u, i);
+		check_address(c, s->place, "address", s->address, &s->addr);
+		for (size_t j = 0; s->address != NULL && j < i; j++) {
+			const char *other = lb_config_server(u, j)->address;
+			if (other == NULL || strcmp(other, s->address) != 0)
+				continue;
+			conf_warning(c->conf, s->place, "address",
+			        "\"%s\" is servers[%zu] of this upstream already: a larger share is said by "
+			        "weight",
+			        s->address, j);
+			break;
+		}
+	}
+}
+
+static void check_upstreams(struct lb_config *c)
+{
+	for (size_t i = 0; i < c->upstreams.count; i++) {
+		const struct lb_config_upstream *u = lb_config_upstream(c, i);
+		check_servers(c, u);
+		if (u->name != NULL && u->name[0] == '\0')
+			conf_fault(c->conf, u->place, "name", "must not be empty");
+		for (size_t j = 0; u->name != NULL && u->name[0] != '\0' && j < i; j++) {
+			const char *other = lb_config_upstream(c, j)->name;
+			if (other == NULL || strcmp(other, u->name) != 0)
+				continue;
+			conf_fault(c->conf, u->place, "name",
+			        "the name \"%s\" is taken by upstreams[%zu], choose another", u->name, j);
+			break;
+		}
+	}
+}
+
+static void check_listener_name(struct lb_config *c, size_t i)
+{
+	const struct lb_config_listener *l = lb_config_listener(c, i);
+	for (size_t j = 0; j < i; j++) {
+		const struct lb_config_listener *other = lb_config_listener(c, j);
+		if (l->name == NULL || other->name == NULL || strcmp(l->name, other->name) != 0)
+			continue;
+		/* Two that are named by one address are told about the address. */
+		if (l->name == l->bind && other->name == other->bind)
+			return;
+		conf_fault(c->conf, l->place, "name",
+		        "the name \"%s\" is taken by listeners[%zu], choose another", l->name, j);
+		return;
+	}
+}
+
+/* Compares listener i to those before it; with_names: only pairs of which one had to be resolved, the rest is done. */
+static void check_listener_bind(struct lb_config *c, size_t i, const bool *named)
+{
+	const struct lb_config_listener *l = lb_config_listener(c, i);
+	char text[ADDR_TEXT_MAX];
+	for (size_t j = 0; j < i; j++) {
+		const struct lb_config_listener *other = lb_config_listener(c, j);
+		if (named != NULL && !named[i] && !named[j])
+			continue;
+		if (!addr_collides(&l->addr, &other->addr))
+			continue;
+		conf_fault(c->conf, l->place, "bind",
+		        "listeners[%zu] listens on %s already, choose another address or port", j,
+		        addr_format(&other->addr, text));
+		return;
+	}
+}
+
+/* Reads a file of /proc/sys; empty when it is not there. */
+static void read_sysctl(const char *path, char *out, size_t size)
+{
+	FILE *f = fopen(path, "re");
+	size_t len = f != NULL ? fread(out, 1, size - 1, f) : 0;
+	if (f != NULL)
+		fclose(f);
+	out[len] = '\0';
+	out[strcspn(out, "\n")] = '\0';
+}
+
+/* Whether a list such as "8080,9000-9005" has the port. */
+static bool ports_have(const char *list, unsigned port)
+{
+	while (*list >= '0' && *list <= '9') {
+		char *end;
+		unsigned long first = strtoul(list, &end, 10), last = first;
+		if (*end == '-')
+			last = strtoul(end + 1, &end, 10);
+		if (port >= first && port <= last)
+			return true;
+		list = *end == ',' ? end + 1 : end;
+	}
+	return false;
+}
+
+/* An outgoing connection may hold a port of the ephemeral range at the moment when we want to bind it. */
+static void check_ephemeral(struct lb_config *c, const struct lb_config_listener *l)
+{
+	char range[64], reserved[4096];
+	unsigned port = addr_port(&l->addr), first, last;
+	if (port == 0)
+		return;
+	read_sysctl("/proc/sys/net/ipv4/ip_local_port_range", range, sizeof(range));
+	read_sysctl("/proc/sys/net/ipv4/ip_local_reserved_ports", reserved, sizeof(reserved));
+	if (sscanf(range, "%u %u", &first, &last) != 2 || port < first || port > last ||
+	        ports_have(reserved, port))
+		return;
+	conf_warning(c->conf, l->place, "bind",
+	        "port %u lies in the ephemeral range %u to %u, an outgoing connection may hold it: reserve "
+	        "it with "
+	        "sysctl -w net.ipv4.ip_local_reserved_ports=%s%s%u, or take a port outside",
+	        port, first, last, reserved, reserved[0] != '\0' ? "," : "", port);
+}
+
+/* Finds the listener's upstream; false when the file has none of that name. */
+static bool find_upstream(struct lb_config *c, struct lb_config_listener *l)
+{
+	for (size_t i = 0; i < c->upstreams.count; i++) {
+		const char *name = lb_config_upstream(c, i)->name;
+		if (name == NULL) /* a fault already; it may be the one that is meant */
+			return true;
+		if (strcmp(name, l->upstream) == 0) {
+			l->upstream_index = (unsigned)i;
+			return true;
+		}
+	}
+	return c->upstreams.count == 0;
+}
+
+/* names: of all upstreams, NULL at the end. */
+static void check_reference(struct lb_config *c, struct lb_config_listener *l, const char *const *names)
+{
+	if (l->upstream == NULL || find_upstream(c, l))
+		return;
+	const char *nearest = conf_nearest(l->upstream, names);
+	if (nearest != NULL)
+		conf_fault(c->conf, l->place, "upstream", "there is no upstream \"%s\", did you mean \"%s\"?",
+		        l->upstream, nearest);
+	else
+		conf_fault(c->conf, l->place, "upstream",
+		        "there is no upstream \"%s\": add it to upstreams, or name one of those there, such "
+		        "as \"%s\"",
+		        l->upstream, names[0]);
+}
+
+/* False when memory is out. */
+static bool check_references(struct lb_config *c)
+{
+	const char **names = calloc(c->upstreams.count + 1, sizeof(*names));
+	size_t count = 0;
+	if (names == NULL)
+		return false;
+	for (size_t i = 0; i < c->upstreams.count; i++) {
+		if (lb_config_upstream(c, i)->name != NULL)
+			names[count++] = lb_config_upstream(c, i)->name;
+	}
+	for (size_t i = 0; i < c->listeners.count; i++)
+		check_reference(c, lb_config_listener(c, i), names);
+	free(names);
+	return true;
+}
+
+static void check_listeners(struct lb_config *c)
+{
+	for (size_t i = 0; i < c->listeners.count; i++) {
+		struct lb_config_listener *l = lb_config_listener(c, i);
+		if (l->name == NULL || l->name[0] == '\0')
+			l->name = l->bind;
+		check_address(c, l->place, "bind", l->bind, &l->addr);
+		check_listener_name(c, i);
+		check_listener_bind(c, i, NULL);
+		check_ephemeral(c, l);
+	}
+}
+
+static void warn_unused(struct lb_config *c)
+{
+	for (size_t i = 0; i < c->upstreams.count; i++) {
+		const struct lb_config_upstream *u = lb_config_upstream(c, i);
+		bool used = u->name == NULL;
+		for (size_t j = 0; j < c->listeners.count && !used; j++) {
+			const char *wanted = lb_config_listener(c, j)->upstream;
+			used = wanted != NULL && strcmp(wanted, u->name) == 0;
+		}
+		if (!used)
+			conf_warning(
+			        c->conf, u->place, "name", "no listener uses the upstream \"%s\"", u->name);
+	}
+}
+
+/* The checks after reading; conf is what conf_read returned. */
+static struct lb_config *config_check(struct lb_config *c, struct conf *conf)
+{
+	c->conf = conf;
+	if (conf == NULL || !make_trusted(c) || !check_references(c)) {
+		lb_config_free(c);
+		return NULL;
+	}
+	check_user(c);
+	check_sizes(c);
+	check_via(c);
+	check_log(c);
+	check_upstreams(c);
+	check_listeners(c);
+	/* While something is wrong, what looks unused may only be misspelt. */
+	if (conf_fault_count(conf) == 0)
+		warn_unused(c);
+	return c;
+}
+
+struct lb_config *lb_config_read(const char *path)
+{
+	struct lb_config *c = calloc(1, sizeof(*c));
+	return c == NULL ? NULL : config_check(c, conf_read(path, &lb_config_section, c));
+}
+
+struct lb_config *lb_config_read_text(const char *name, const char *text)
+{
+	struct lb_config *c = calloc(1, sizeof(*c));
+	return c == NULL ? NULL : config_check(c, conf_read_text(name, text, &lb_config_section, c));
+}
+
+/* Whether the address was a name; resolves it then. */
+static bool resolve_name(
+        struct lb_config *c, const void *place, const char *key, const char *text, struct addr *out)
+{
+	bool listening = strcmp(key, "bind") == 0, is_name;
+	const char *why;
+	if (text == NULL || !addr_check(text, listening, &is_name, &why) || !is_name)
+		return false;
+	if (!addr_parse(text, listening, out, &why))
+		conf_fault(c->conf, place, key, "cannot resolve \"%s\": %s", text, why);
+	return true;
+}
+
+void lb_config_resolve(struct lb_config *c)
+{
+	bool *named = calloc(c->listeners.count + 1, sizeof(*named));
+	if (named == NULL) {
+		conf_fault(c->conf, NULL, NULL, "out of memory");
+		return;
+	}
+	for (size_t i = 0; i < c->listeners.count; i++) {
+		struct lb_config_listener *l = lb_config_listener(c, i);
+		named[i] = resolve_name(c, l->place, "bind", l->bind, &l->addr);
+		check_listener_bind(c, i, named);
+		if (named[i])
+			check_ephemeral(c, l);
+	}
+	for (size_t i = 0; i < c->upstreams.count; i++) {
+		const struct lb_config_upstream *u = lb_config_upstream(c, i);
+		for (size_t j = 0; j < u->servers.count; j++) {
+			struct lb_config_server *s = lb_config_server(u, j);
+			(void)resolve_name(c, s->place, "address", s->address, &s->addr);
+		}
+	}
+	free(named);
+}
+
+void lb_config_print(const struct lb_config *c, FILE *out)
+{
+	conf_print(&lb_config_section, c, out);
+}
+
+void lb_config_free(struct lb_config *c)
+{
+	if (c == NULL)
+		return;
+	free(c->forward.trusted_blocks);
+	conf_free(c->conf);
+	free(c);
+}

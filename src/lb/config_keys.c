@@ -1,0 +1,287 @@
+/*
+ * Every key of the configuration: from one row come parsing, checking, the default, `tplb -T` and the manual.
+ * A new key is one field in lb/config.h and one row here.
+ */
+#include "lb/config.h"
+#include "work/pool.h"
+
+#include "base/clock.h"
+
+#define DAY (CLOCK_NS_PER_S * 86400)
+#define END                                                                                                  \
+	{                                                                                                    \
+		.name = NULL                                                                                 \
+	}
+
+static const char *const engines[] = {[LB_ENGINE_POOL] = "pool", NULL};
+static const char *const holds[] = {[LB_HOLD_REQUEST] = "request", [LB_HOLD_CONNECTION] = "connection", NULL};
+static const char *const modes[] = {[LB_MODE_HTTP] = "http", [LB_MODE_TCP] = "tcp", NULL};
+static const char *const balances[] = {[LB_BALANCE_ROUNDROBIN] = "roundrobin", NULL};
+static const char *const formats[] = {[LB_LOG_COMBINED] = "combined", NULL};
+static const char *const levels[] = {[DIAG_ERROR] = "error",
+        [DIAG_WARNING] = "warning",
+        [DIAG_INFO] = "info",
+        [DIAG_DEBUG] = "debug",
+        NULL};
+
+/* The pool and queue of struct lb_config have no names of their own. */
+#define IN(part, field) (offsetof(struct lb_config, part.field) - offsetof(struct lb_config, part))
+
+static const struct conf_key pool_keys[] = {
+        {.name = "workers",
+                .type = CONF_INT,
+                .offset = IN(pool, workers),
+                .fallback = "16",
+                .min = 1,
+                .max = 4096,
+                .help = "threads that serve requests"},
+        {.name = "burst",
+                .type = CONF_INT,
+                .offset = IN(pool, burst),
+                .fallback = "8",
+                .min = 1,
+                .max = POOL_BURST_MAX,
+                .help = "Requests a worker may have with servers at once; 1: the classic pool."},
+        {.name = "hold",
+                .type = CONF_CHOICE,
+                .offset = IN(pool, hold),
+                .fallback = "request",
+                .choices = holds,
+                .help = "request: a worker a request; connection: a worker a connection"},
+        END,
+};
+static const struct conf_section pool_section = {
+        .size = sizeof(((struct lb_config *)NULL)->pool), .place = IN(pool, place), .keys = pool_keys};
+
+static const struct conf_key queue_keys[] = {
+        {.name = "size",
+                .type = CONF_INT,
+                .offset = IN(queue, size),
+                .fallback = "1024",
+                .min = 1,
+                .max = 1048576,
+                .help = "requests that may wait for a worker; beyond it 503"},
+        {.name = "timeout",
+                .type = CONF_DURATION,
+                .offset = IN(queue, timeout),
+                .fallback = "1s",
+                .max = DAY,
+                .help = "longest wait in the queue, then 503; 0s: no limit"},
+        END,
+};
+static const struct conf_section queue_section = {
+        .size = sizeof(((struct lb_config *)NULL)->queue), .place = IN(queue, place), .keys = queue_keys};
+
+static const struct conf_key listener_keys[] = {
+        {.name = "name",
+                .type = CONF_STRING,
+                .offset = offsetof(struct lb_config_listener, name),
+                .fallback = "",
+                .help = "its name in logs; the bind address when not given"},
+        {.name = "bind",
+                .type = CONF_STRING,
+                .offset = offsetof(struct lb_config_listener, bind),
+                .help = "the address to listen on, such as \"0.0.0.0:8080\""},
+        {.name = "mode",
+                .type = CONF_CHOICE,
+                .offset = offsetof(struct lb_config_listener, mode),
+                .fallback = "http",
+                .choices = modes,
+                .help = "http, or tcp for bytes as they are"},
+        {.name = "upstream",
+                .type = CONF_STRING,
+                .offset = offsetof(struct lb_config_listener, upstream),
+                .help = "the name of the upstream that answers"},
+        END,
+};
+static const struct conf_section listener_section = {.size = sizeof(struct lb_config_listener),
+        .place = offsetof(struct lb_config_listener, place),
+        .one = "listener",
+        .keys = listener_keys};
+
+static const struct conf_key server_keys[] = {
+        {.name = "address",
+                .type = CONF_STRING,
+                .offset = offsetof(struct lb_config_server, address),
+                .help = "where it listens, such as \"127.0.0.1:9012\""},
+        {.name = "weight",
+                .type = CONF_INT,
+                .offset = offsetof(struct lb_config_server, weight),
+                .fallback = "1",
+                .min = 1,
+                .max = 256,
+                .help = "its share, next to the other servers' weights"},
+        END,
+};
+static const struct conf_section server_section = {.size = sizeof(struct lb_config_server),
+        .place = offsetof(struct lb_config_server, place),
+        .one = "server",
+        .keys = server_keys};
+
+static const struct conf_key upstream_keys[] = {
+        {.name = "name",
+                .type = CONF_STRING,
+                .offset = offsetof(struct lb_config_upstream, name),
+                .help = "what listeners call it"},
+        {.name = "balance",
+                .type = CONF_CHOICE,
+                .offset = offsetof(struct lb_config_upstream, balance),
+                .fallback = "roundrobin",
+                .choices = balances,
+                .help = "how a server is picked"},
+        {.name = "servers",
+                .type = CONF_LIST,
+                .offset = offsetof(struct lb_config_upstream, servers),
+                .section = &server_section,
+                .help = "the servers, at least one"},
+        {.name = "keepalive",
+                .type = CONF_INT,
+                .offset = offsetof(struct lb_config_upstream, keepalive),
+                .fallback = "64",
+                .min = 0,
+                .max = 65536,
+                .help = "idle connections kept to each server"},
+        END,
+};
+static const struct conf_section upstream_section = {.size = sizeof(struct lb_config_upstream),
+        .place = offsetof(struct lb_config_upstream, place),
+        .one = "upstream",
+        .keys = upstream_keys};
+
+#define TIMEOUT(field, text, what)                                                                           \
+	{                                                                                                    \
+		.name = #field, .type = CONF_DURATION, .offset = offsetof(struct lb_config_timeouts, field), \
+		.fallback = (text), .max = DAY, .help = (what)                                               \
+	}
+
+static const struct conf_key timeouts_keys[] = {
+        TIMEOUT(connect, "1s", "connecting to a server"),
+        TIMEOUT(request_header, "10s", "the whole head of a request"),
+        TIMEOUT(client, "30s", "no progress with the client in a body or answer"),
+        TIMEOUT(server, "30s", "no progress with the server"),
+        TIMEOUT(keepalive, "60s", "a client's connection idle between requests; 0s: close after each answer"),
+        TIMEOUT(tunnel, "1h", "no progress in a tunnel, either way"),
+        TIMEOUT(drain, "30s", "finishing what is in flight after TERM"),
+        END,
+};
+static const struct conf_section timeouts_section = {.size = sizeof(struct lb_config_timeouts),
+        .place = offsetof(struct lb_config_timeouts, place),
+        .keys = timeouts_keys};
+
+static const struct conf_key limits_keys[] = {
+        {.name = "connections",
+                .type = CONF_INT,
+                .offset = offsetof(struct lb_config_limits, connections),
+                .fallback = "16384",
+                .min = 1,
+                .max = 1048576,
+                .help = "clients' connections at once"},
+        {.name = "header_size",
+                .type = CONF_SIZE,
+                .offset = offsetof(struct lb_config_limits, header_size),
+                .fallback = "16k",
+                .min = 1024,
+                .max = 1048576,
+                .help = "the head of a request or an answer"},
+        {.name = "headers",
+                .type = CONF_INT,
+                .offset = offsetof(struct lb_config_limits, headers),
+                .fallback = "100",
+                .min = 8,
+                .max = 10000,
+                .help = "header lines in a head"},
+        {.name = "body_size",
+                .type = CONF_SIZE,
+                .offset = offsetof(struct lb_config_limits, body_size),
+                .fallback = "0",
+                .help = "the body of a request; 0: no limit"},
+        END,
+};
+static const struct conf_section limits_section = {.size = sizeof(struct lb_config_limits),
+        .place = offsetof(struct lb_config_limits, place),
+        .keys = limits_keys};
+
+static const struct conf_key forward_keys[] = {
+        {.name = "x_forwarded_for",
+                .type = CONF_BOOL,
+                .offset = offsetof(struct lb_config_forward, x_forwarded_for),
+                .fallback = "true",
+                .help = "tell servers the client's address"},
+        {.name = "via",
+                .type = CONF_STRING,
+                .offset = offsetof(struct lb_config_forward, via),
+                .fallback = "tplb",
+                .help = "our name in the Via header; empty: no Via"},
+        {.name = "trusted",
+                .type = CONF_STRINGS,
+                .offset = offsetof(struct lb_config_forward, trusted),
+                .fallback = "",
+                .help = "proxies whose word about the client is believed, such as \"10.0.0.0/8\""},
+        END,
+};
+static const struct conf_section forward_section = {.size = sizeof(struct lb_config_forward),
+        .place = offsetof(struct lb_config_forward, place),
+        .keys = forward_keys};
+
+static const struct conf_key log_keys[] = {
+        {.name = "level",
+                .type = CONF_CHOICE,
+                .offset = offsetof(struct lb_config_log, level),
+                .fallback = "info",
+                .choices = levels,
+                .help = "the least important that is logged: error, warning, info, debug"},
+        {.name = "output",
+                .type = CONF_STRING,
+                .offset = offsetof(struct lb_config_log, output),
+                .fallback = "stderr",
+                .help = "stderr, syslog or a path"},
+        {.name = "access",
+                .type = CONF_STRING,
+                .offset = offsetof(struct lb_config_log, access),
+                .fallback = "off",
+                .help = "the access log: off, stdout, syslog or a path"},
+        {.name = "format",
+                .type = CONF_CHOICE,
+                .offset = offsetof(struct lb_config_log, format),
+                .fallback = "combined",
+                .choices = formats,
+                .help = "of the access log's lines"},
+        END,
+};
+static const struct conf_section log_section = {.size = sizeof(struct lb_config_log),
+        .place = offsetof(struct lb_config_log, place),
+        .keys = log_keys};
+
+#define PART(field, kind, what)                                                                              \
+	{                                                                                                    \
+		.name = #field, .type = (kind), .offset = offsetof(struct lb_config, field),                 \
+		.section = &field##_section, .help = (what)                                                  \
+	}
+#define listeners_section listener_section
+#define upstreams_section upstream_section
+
+static const struct conf_key root_keys[] = {
+        {.name = "engine",
+                .type = CONF_CHOICE,
+                .offset = offsetof(struct lb_config, engine),
+                .fallback = "pool",
+                .choices = engines,
+                .help = "who runs requests: a pool of threads",
+                .note = "this version has the pool engine only"},
+        {.name = "user",
+                .type = CONF_STRING,
+                .offset = offsetof(struct lb_config, user),
+                .fallback = "",
+                .help = "the user to become after binding; empty: stay"},
+        PART(pool, CONF_GROUP, "The threads."),
+        PART(queue, CONF_GROUP, "Between the acceptor and the threads."),
+        PART(listeners, CONF_LIST, "Where clients connect, at least one."),
+        PART(upstreams, CONF_LIST, "Who answers, at least one."),
+        PART(timeouts, CONF_GROUP, "How long is too long; 0s: no limit, except where said."),
+        PART(limits, CONF_GROUP, "How much is too much."),
+        PART(forward, CONF_GROUP, "What servers are told, and whom we believe."),
+        PART(log, CONF_GROUP, "What is written, and where."),
+        END,
+};
+const struct conf_section lb_config_section = {
+        .size = sizeof(struct lb_config), .place = offsetof(struct lb_config, place), .keys = root_keys};

@@ -1,0 +1,108 @@
+#include "lb/dial.h"
+
+#include <string.h>
+#include <unistd.h>
+
+#include "base/diag.h"
+#include "lb/pick.h"
+
+/* A request that must not be sent twice goes only where the server hardly had time to close (RFC 9110 section 9.2.2). */
+#define UNSAFE_IDLE_NS CLOCK_NS_PER_S
+
+static bool may_repeat(const struct exchange *x)
+{
+	return x->listener->mode == LB_MODE_HTTP && http_method_is_idempotent(x->request.method);
+}
+
+static struct server_counters *counts(const struct exchange *x, const struct server *s)
+{
+	return lb_counts(x->lb, x->worker->id, s->index);
+}
+
+static void count(_Atomic uint64_t *value)
+{
+	atomic_store_explicit(
+	        value, atomic_load_explicit(value, memory_order_relaxed) + 1, memory_order_relaxed);
+}
+
+static bool take_idle(struct exchange *x, struct server *s)
+{
+	unsigned stale;
+	int64_t max_idle = may_repeat(x) ? CLOCK_NEVER : UNSAFE_IDLE_NS;
+
+	if (x->listener->mode != LB_MODE_HTTP)
+		return false;
+	x->fd = server_take_idle(s, clock_coarse(), max_idle, &stale);
+	counter_add(x->worker->counters, COUNTER_server_stale, stale);
+	return x->fd >= 0;
+}
+
+static bool connect_to(struct exchange *x, struct server *s)
+{
+	int64_t deadline = clock_after(clock_now(), x->lb->config->timeouts.connect);
+	int fd = io_connect(x->worker->io, &s->addr, deadline);
+
+	if (fd >= 0) {
+		x->fd = fd;
+		COUNT(x->worker->counters, server_connects);
+		return true;
+	}
+	COUNT(x->worker->counters, server_connect_failed);
+	count(&counts(x, s)->failures);
+	diag_warning(
+	        "server %s of %s: cannot connect: %s", s->text, x->listener->upstream->name, strerror(-fd));
+	return false;
+}
+
+static void log_choice(const struct exchange *x)
+{
+	char client[ADDR_TEXT_MAX];
+
+	addr_ip_format(&x->conn->peer, client);
+	diag_debug("%s: client %s port %u -> server %s of %s%s", x->conn->listener->name, client,
+	        ntohs(x->conn->peer.port), x->server->text, x->listener->upstream->name,
+	        x->reused ? " (kept)" : "");
+}
+
+bool dial(struct exchange *x)
+{
+	const struct upstream *u = x->listener->upstream;
+	unsigned first = pick_server(u);
+
+	for (unsigned i = 0; i < u->count; i++) {
+		struct server *s = &u->servers[(first + i) % u->count];
+
+		x->reused = take_idle(x, s);
+		if (x->reused)
+			COUNT(x->worker->counters, server_reuses);
+		else if (!connect_to(x, s))
+			continue;
+		x->server = s;
+		count(&counts(x, s)->requests);
+		if (diag_enabled(DIAG_DEBUG))
+			log_choice(x);
+		return true;
+	}
+	COUNT(x->worker->counters, no_server);
+	return false;
+}
+
+bool dial_again(struct exchange *x)
+{
+	close(x->fd);
+	x->fd = -1;
+	x->reused = false;
+	COUNT(x->worker->counters, server_stale);
+	return connect_to(x, x->server);
+}
+
+void dial_release(struct exchange *x)
+{
+	if (x->fd < 0)
+		return;
+	if (x->server_reusable)
+		server_keep(x->server, x->fd, clock_coarse());
+	else
+		close(x->fd);
+	x->fd = -1;
+}

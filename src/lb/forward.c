@@ -1,0 +1,234 @@
+#include "lb/forward.h"
+
+#include "base/assert.h"
+
+/* A head is copied field by field into room that was checked once for all of them. */
+struct writer {
+	char *at;
+	char *end;
+	bool full;
+};
+
+static void put(struct writer *w, struct str s)
+{
+	if ((size_t)(w->end - w->at) < s.len) {
+		w->full = true;
+		return;
+	}
+	memcpy(w->at, s.at, s.len);
+	w->at += s.len;
+}
+
+static void put_field(struct writer *w, struct str name, struct str value)
+{
+	put(w, name);
+	put(w, STR(": "));
+	put(w, value);
+	put(w, STR("\r\n"));
+}
+
+static void put_number(struct writer *w, unsigned long long n)
+{
+	char digits[24];
+	size_t at = sizeof(digits);
+
+	do {
+		digits[--at] = (char)('0' + n % 10);
+		n /= 10;
+	} while (n > 0);
+	put(w, (struct str){digits + at, sizeof(digits) - at});
+}
+
+static struct writer writer_of(struct buf *b)
+{
+	return (struct writer){.at = buf_tail(b), .end = b->data + b->cap};
+}
+
+static bool writer_done(struct writer *w, struct buf *b)
+{
+	b->end = (size_t)(w->at - b->data);
+	return !w->full;
+}
+
+static bool is_trusted(const struct exchange *x)
+{
+	const struct lb_config_forward *f = &x->lb->config->forward;
+
+	for (size_t i = 0; i < f->trusted.count; i++)
+		if (addr_block_has(&f->trusted_blocks[i], &x->conn->peer))
+			return true;
+	return false;
+}
+
+/* X-Forwarded-For, -Proto and -Host: what an untrusted client says there is replaced by what is known. */
+struct forwarded {
+	bool on;
+	bool trusted;
+	bool has_proto, has_host;
+};
+
+static bool is_forwarded(enum http_field_id id)
+{
+	return id == FIELD_X_FORWARDED_FOR || id == FIELD_X_FORWARDED_PROTO || id == FIELD_X_FORWARDED_HOST;
+}
+
+static void put_forwarded(struct writer *w, const struct exchange *x, const struct forwarded *f)
+{
+	char text[ADDR_TEXT_MAX];
+	size_t len = addr_ip_format(&x->conn->peer, text);
+	bool appended = false;
+
+	put(w, STR("X-Forwarded-For: "));
+	for (unsigned i = 0; f->trusted && i < x->request.count; i++) {
+		const struct http_field *field = &x->request.fields[i];
+
+		if (field->id != FIELD_X_FORWARDED_FOR || field->hop)
+			continue;
+		if (appended)
+			put(w, STR(", "));
+		put(w, field->value);
+		appended = true;
+	}
+	if (appended)
+		put(w, STR(", "));
+	put(w, (struct str){text, len});
+	put(w, STR("\r\n"));
+	if (!f->has_proto)
+		put(w, STR("X-Forwarded-Proto: http\r\n"));
+	if (!f->has_host && x->request.host.len > 0)
+		put_field(w, STR("X-Forwarded-Host"), x->request.host);
+}
+
+/* Writes one field of the client's, or leaves it out. */
+static void put_request_field(struct writer *w, const struct exchange *x, const struct http_field *field,
+        struct forwarded *f, long long max_forwards)
+{
+	if (f->on && is_forwarded(field->id)) {
+		if (!f->trusted || field->id == FIELD_X_FORWARDED_FOR)
+			return; /* written anew at the end */
+		f->has_proto |= field->id == FIELD_X_FORWARDED_PROTO;
+		f->has_host |= field->id == FIELD_X_FORWARDED_HOST;
+	}
+	put(w, field->name);
+	put(w, STR(": "));
+	if (field->id == FIELD_HOST)
+		put(w, x->request.host); /* an absolute target overrides it, RFC 9112 section 3.2.2 */
+	else if (field->id == FIELD_MAX_FORWARDS && max_forwards >= 0)
+		put_number(w, (unsigned long long)max_forwards);
+	else
+		put(w, field->value);
+	put(w, STR("\r\n"));
+}
+
+static void put_via(struct writer *w, const struct exchange *x, int minor)
+{
+	const char *via = x->lb->config->forward.via;
+
+	if (!via[0])
+		return;
+	put(w, minor ? STR("Via: 1.1 ") : STR("Via: 1.0 "));
+	put(w, str_of(via));
+	put(w, STR("\r\n"));
+}
+
+/* What an HTTP/1.0 client did not say and HTTP/1.1 demands. */
+static struct str default_host(const struct exchange *x)
+{
+	const struct server *s = &x->listener->upstream->servers[0];
+
+	return s->addr.u.any.sa_family == AF_UNIX ? STR("localhost") : str_of(s->text);
+}
+
+bool forward_request(struct exchange *x, long long max_forwards)
+{
+	const struct http_head *head = &x->request;
+	struct forwarded f = {.on = x->lb->config->forward.x_forwarded_for};
+	bool has_length = false;
+	bool has_host = false;
+
+	f.trusted = f.on && is_trusted(x);
+	buf_clear(x->out);
+	struct writer w = writer_of(x->out);
+	put(&w, head->method);
+	put(&w, STR(" "));
+	put(&w, head->path);
+	put(&w, STR(" HTTP/1.1\r\n"));
+	for (unsigned i = 0; i < head->count; i++) {
+		const struct http_field *field = &head->fields[i];
+
+		if (field->hop || (field->id == FIELD_CONTENT_LENGTH && has_length))
+			continue; /* identical lengths are one */
+		has_length |= field->id == FIELD_CONTENT_LENGTH;
+		has_host |= field->id == FIELD_HOST;
+		put_request_field(&w, x, field, &f, max_forwards);
+	}
+	if (!has_host)
+		put_field(&w, STR("Host"), head->host.len > 0 ? head->host : default_host(x));
+	if (f.on)
+		put_forwarded(&w, x, &f);
+	put_via(&w, x, head->minor);
+	if (x->request_framing.kind == BODY_CHUNKED)
+		put(&w, STR("Transfer-Encoding: chunked\r\n"));
+	if (x->wants_upgrade) {
+		put_field(&w, STR("Upgrade"), http_head_find(head, FIELD_UPGRADE)->value);
+		put(&w, STR("Connection: upgrade\r\n"));
+	}
+	put(&w, STR("\r\n"));
+	return writer_done(&w, x->out);
+}
+
+static void put_status_line(struct writer *w, const struct http_head *head)
+{
+	char digits[3] = {(char)('0' + head->status / 100), (char)('0' + head->status / 10 % 10),
+	        (char)('0' + head->status % 10)};
+
+	put(w, STR("HTTP/1.1 "));
+	put(w, (struct str){digits, sizeof(digits)});
+	put(w, STR(" "));
+	put(w, head->reason);
+	put(w, STR("\r\n"));
+}
+
+static void put_connection(struct writer *w, const struct exchange *x)
+{
+	if (x->response.status == 101) {
+		const struct http_field *upgrade = http_head_find(&x->response, FIELD_UPGRADE);
+
+		if (upgrade)
+			put_field(w, STR("Upgrade"), upgrade->value);
+		put(w, STR("Connection: upgrade\r\n"));
+	} else if (x->response.status < 200) {
+		return; /* an interim answer says nothing of the connection */
+	} else if (x->client_close) {
+		put(w, STR("Connection: close\r\n"));
+	} else if (x->request.minor == 0) {
+		put(w, STR("Connection: keep-alive\r\n"));
+	}
+}
+
+bool forward_response(struct exchange *x, struct http_framing framing)
+{
+	const struct http_head *head = &x->response;
+	bool has_length = false;
+	struct writer w = writer_of(x->out);
+
+	put_status_line(&w, head);
+	for (unsigned i = 0; i < head->count; i++) {
+		const struct http_field *field = &head->fields[i];
+
+		if (field->hop || (field->id == FIELD_CONTENT_LENGTH && has_length))
+			continue;
+		if (field->id == FIELD_CONTENT_LENGTH) {
+			if (framing.kind == BODY_CHUNKED || head->status < 200 || head->status == 204)
+				continue; /* RFC 9110 section 8.6: not in these */
+			has_length = true;
+		}
+		put_field(&w, field->name, field->value);
+	}
+	put_via(&w, x, head->minor);
+	if (framing.kind == BODY_CHUNKED)
+		put(&w, STR("Transfer-Encoding: chunked\r\n"));
+	put_connection(&w, x);
+	put(&w, STR("\r\n"));
+	return writer_done(&w, x->out);
+}

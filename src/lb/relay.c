@@ -1,0 +1,138 @@
+/* The service: what the engine calls when a connection is ready. */
+#include <errno.h>
+
+#include "base/assert.h"
+#include "http/reply.h"
+#include "lb/exchange.h"
+#include "lb/lb.h"
+
+static const struct verdict gone = {.kind = VERDICT_CLOSE};
+
+/* The head is not complete: the connection goes back to the lot with what came, and the deadline that it began with. */
+static struct verdict wait_for_rest(struct exchange *x)
+{
+	struct conn *c = x->conn;
+	int64_t deadline = clock_after(c->head_since, x->lb->config->timeouts.request_header);
+
+	if (buf_len(x->in) == 0 && c->requests > 0) /* nothing came: still idle */
+		deadline = clock_after(clock_coarse(), x->lb->config->timeouts.keepalive);
+	else if (buf_len(x->in) == 0)
+		deadline = clock_after(c->accepted_at, x->lb->config->timeouts.request_header);
+	if (buf_len(x->in) > 0) {
+		c->in = x->in;
+		x->in = NULL;
+	}
+	exchange_free(x);
+	return (struct verdict){VERDICT_PARK, -1, deadline};
+}
+
+static struct verdict hang_up(struct exchange *x)
+{
+	if (buf_len(x->in) > 0)
+		COUNT(x->worker->counters, client_left);
+	exchange_free(x);
+	return gone;
+}
+
+static struct verdict refuse_oversized(struct exchange *x)
+{
+	bool has_line = memchr(buf_head(x->in), '\n', buf_len(x->in)) != NULL;
+
+	x->head_at = x->in->start;
+	return exchange_refuse_fault(x, has_line ? HTTP_HEAD_TOO_LARGE : HTTP_TARGET_TOO_LONG);
+}
+
+static void skip_empty_line(struct exchange *x)
+{
+	if (x->conn->scanned == 0)
+		buf_consume(x->in, http_leading_crlf(buf_head(x->in), buf_len(x->in)));
+}
+
+static struct verdict begin_http(struct exchange *x)
+{
+	struct conn *c = x->conn;
+	size_t limit = x->lb->config->limits.header_size;
+
+	for (;;) {
+		if (buf_len(x->in) > 0) {
+			skip_empty_line(x);
+			size_t head = http_head_find_end(buf_head(x->in), buf_len(x->in), &c->scanned);
+			if (head > 0 && head <= limit)
+				return exchange_head(x, head);
+			if (head > limit || buf_len(x->in) >= limit)
+				return refuse_oversized(x);
+			if (http_request_sniff(buf_head(x->in), buf_len(x->in)) != HTTP_OK)
+				return exchange_refuse_fault(x, HTTP_BAD_REQUEST_LINE);
+		}
+		buf_compact(x->in);
+		ssize_t n = io_recv(x->worker->io, c->fd, buf_tail(x->in), buf_room(x->in), IO_NOW);
+		if (n == -EAGAIN)
+			return wait_for_rest(x);
+		if (n <= 0)
+			return hang_up(x);
+		if (buf_len(x->in) == 0)
+			c->head_since = clock_coarse();
+		x->in->end += (size_t)n;
+	}
+}
+
+static struct verdict relay_begin(void *app, struct worker *w, struct conn *c, void **exchange)
+{
+	struct exchange *x = exchange_new(app, w, c);
+
+	if (!x)
+		return gone; /* no memory: nothing better can be said */
+	if (x->listener->mode == LB_MODE_TCP)
+		return exchange_tunnel_tcp(x);
+	*exchange = x;
+	return begin_http(x);
+}
+
+static struct verdict relay_end(void *app, struct worker *w, void *exchange)
+{
+	struct exchange *x = exchange;
+
+	CHECK_MAGIC(x, EXCHANGE_MAGIC);
+	MUST(x->lb == app);
+	x->worker = w;
+	return exchange_end(x);
+}
+
+static size_t relay_refuse(void *app, const struct conn *c, enum refusal why, char *out, size_t cap)
+{
+	const struct lb_listener *listener = c->listener->app;
+	struct http_date_cache date = {0};
+	struct http_reply reply = {.status = why == REFUSAL_HEADER_TIMEOUT ? 408 : 503, .close = true};
+
+	(void)app;
+	if (listener->mode == LB_MODE_TCP)
+		return 0;
+	reply.date = http_date_now(&date);
+	if (reply.status == 503)
+		reply.retry_after = 1;
+	return http_reply_write(&reply, out, cap);
+}
+
+static bool relay_worker_start(void *app, struct worker *w)
+{
+	(void)app;
+	return exchange_store_init(w);
+}
+
+static void relay_worker_stop(void *app, struct worker *w)
+{
+	(void)app;
+	exchange_store_free(w);
+}
+
+struct service lb_service(struct lb *lb)
+{
+	return (struct service){
+	        .app = lb,
+	        .worker_start = relay_worker_start,
+	        .worker_stop = relay_worker_stop,
+	        .begin = relay_begin,
+	        .end = relay_end,
+	        .refuse = relay_refuse,
+	};
+}

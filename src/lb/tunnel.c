@@ -1,0 +1,63 @@
+/* Opaque bytes both ways: after 101 Switching Protocols, and in tcp mode. */
+#include "lb/dial.h"
+#include "lb/exchange.h"
+#include "wire/pump.h"
+
+static void prepare(struct exchange *x)
+{
+	struct http_framing opaque = {.kind = BODY_CLOSE};
+	int64_t timeout = x->lb->config->timeouts.tunnel;
+	struct str prefix = x->down.prefix; /* the 101's head; empty in tcp mode */
+
+	flow_init(&x->up, x->conn->fd, x->fd, x->in, opaque, 0);
+	flow_init(&x->down, x->fd, x->conn->fd, x->from_server, opaque, 0);
+	x->up.more = x->up_buf; /* NULL when memory is out: then the small buffer serves on */
+	x->down.prefix = prefix;
+	x->up.shut = x->down.shut = true;
+	x->up.source_timeout = x->up.sink_timeout = timeout;
+	x->down.source_timeout = x->down.sink_timeout = timeout;
+}
+
+static bool is_lost(const struct flow *f)
+{
+	return f->state != FLOW_OPEN && f->state != FLOW_DONE;
+}
+
+static enum exchange_end end_of(const struct exchange *x)
+{
+	if (x->up.state == FLOW_SOURCE_LOST || x->down.state == FLOW_SINK_LOST)
+		return END_CLIENT_LEFT;
+	if (x->down.state == FLOW_SOURCE_LOST || x->up.state == FLOW_SINK_LOST)
+		return END_SERVER_BROKE;
+	if (is_lost(&x->up) || is_lost(&x->down))
+		return END_CLIENT_TIMEOUT;
+	return END_OK;
+}
+
+void exchange_tunnel(struct exchange *x)
+{
+	x->is_tunnel = true;
+	COUNT(x->worker->counters, tunnels);
+	x->up_buf = buf_store_get(&x->worker->bodies);
+	prepare(x);
+	while (!is_lost(&x->up) && !is_lost(&x->down) &&
+	        (x->up.state == FLOW_OPEN || x->down.state == FLOW_OPEN))
+		pump_run(x->worker->io, &x->up, &x->down, -1);
+	x->end = end_of(x);
+	x->client_close = true;
+	x->server_reusable = false;
+	x->told_client = x->down.sent > 0;
+	x->body_bytes = x->down.sent;
+	counter_add(x->worker->counters, COUNTER_bytes_out, x->down.sent);
+}
+
+struct verdict exchange_tunnel_tcp(struct exchange *x)
+{
+	if (!dial(x)) {
+		x->is_tunnel = true;
+		x->end = END_NO_SERVER;
+		return exchange_finish(x);
+	}
+	exchange_tunnel(x);
+	return exchange_finish(x);
+}

@@ -1,0 +1,77 @@
+#include "net/io.h"
+
+#include <errno.h>
+#include <sys/sendfile.h>
+
+void io_sleep(struct io *io, int64_t until)
+{
+	while (io_wait(io, NULL, 0, until) != -ETIMEDOUT)
+		;
+}
+
+/* Takes n sent bytes off the front of the parts; returns how many parts are empty now. */
+static int skip_parts(struct iovec *parts, int count, size_t n)
+{
+	int done = 0;
+
+	while (done < count && n >= parts[done].iov_len) {
+		n -= parts[done].iov_len;
+		done++;
+	}
+	if (done < count) {
+		parts[done].iov_base = (char *)parts[done].iov_base + n;
+		parts[done].iov_len -= n;
+	}
+	return done;
+}
+
+int io_send_all(struct io *io, int fd, struct iovec *parts, int count, int64_t timeout)
+{
+	int64_t deadline = IO_NOW; /* the first try is free of a look at the clock */
+
+	while (count > 0) {
+		ssize_t n = io_sendv(io, fd, parts, count, deadline);
+
+		if (n == -EAGAIN) {
+			deadline = clock_after(clock_now(), timeout);
+			continue;
+		}
+		if (n < 0)
+			return (int)n;
+		int done = skip_parts(parts, count, (size_t)n);
+		parts += done;
+		count -= done;
+		deadline = IO_NOW;
+	}
+	return 0;
+}
+
+int io_send_str(struct io *io, int fd, struct str bytes, int64_t timeout)
+{
+	struct iovec part = {(char *)(uintptr_t)bytes.at, bytes.len};
+
+	return io_send_all(io, fd, &part, bytes.len > 0, timeout);
+}
+
+int io_send_file(struct io *io, int fd, int file, off_t *offset, size_t count, int64_t timeout)
+{
+	while (count > 0) {
+		ssize_t n = sendfile(fd, file, offset, count);
+
+		if (n > 0) {
+			count -= (size_t)n;
+			continue;
+		}
+		if (n == 0)
+			return -EIO; /* the file is shorter than it was */
+		if (errno == EINTR)
+			continue;
+		if (errno != EAGAIN && errno != EWOULDBLOCK)
+			return -errno;
+		struct pollfd room = {.fd = fd, .events = POLLOUT};
+		int ready = io_wait(io, &room, 1, clock_after(clock_now(), timeout));
+		if (ready < 0)
+			return ready;
+	}
+	return 0;
+}

@@ -1,0 +1,114 @@
+#include "net/io_blocking.h"
+
+#include <errno.h>
+#include <unistd.h>
+
+#include "net/sock.h"
+
+static int blocking_wait(struct io *io, struct pollfd *set, unsigned n, int64_t deadline)
+{
+	struct io_blocking *b = (struct io_blocking *)io;
+	int ready;
+
+	if (b->sleeping)
+		b->sleeping(b->arg, 1);
+	for (;;) {
+		int64_t now = deadline == CLOCK_NEVER || deadline == IO_NOW ? 0 : clock_now();
+		int ms = deadline == IO_NOW ? 0 : clock_poll_ms(now, deadline);
+
+		ready = poll(set, n, ms);
+		if (ready > 0)
+			break;
+		if (ready < 0 && errno != EINTR) {
+			ready = -errno;
+			break;
+		}
+		if (ready == 0 &&
+		        (deadline == IO_NOW || (deadline != CLOCK_NEVER && clock_now() >= deadline))) {
+			ready = -ETIMEDOUT;
+			break;
+		}
+	}
+	if (b->sleeping)
+		b->sleeping(b->arg, 0);
+	return ready;
+}
+
+static int wait_for_one(struct io *io, int fd, short events, int64_t deadline)
+{
+	struct pollfd one = {.fd = fd, .events = events};
+
+	if (deadline == IO_NOW)
+		return -EAGAIN;
+	return blocking_wait(io, &one, 1, deadline);
+}
+
+static ssize_t blocking_recv(struct io *io, int fd, void *to, size_t room, int64_t deadline)
+{
+	for (;;) {
+		ssize_t n = recv(fd, to, room, 0);
+
+		if (n >= 0)
+			return n;
+		if (errno == EINTR)
+			continue;
+		if (errno != EAGAIN && errno != EWOULDBLOCK)
+			return -errno;
+		int ready = wait_for_one(io, fd, POLLIN, deadline);
+		if (ready < 0)
+			return ready;
+	}
+}
+
+static ssize_t send_parts(int fd, const struct iovec *parts, int count)
+{
+	if (count == 1)
+		return send(fd, parts->iov_base, parts->iov_len, MSG_NOSIGNAL);
+	struct msghdr message = {.msg_iov = (struct iovec *)(uintptr_t)parts, .msg_iovlen = (size_t)count};
+	return sendmsg(fd, &message, MSG_NOSIGNAL);
+}
+
+static ssize_t blocking_send(struct io *io, int fd, const struct iovec *parts, int count, int64_t deadline)
+{
+	for (;;) {
+		ssize_t n = send_parts(fd, parts, count);
+
+		if (n >= 0)
+			return n;
+		if (errno == EINTR)
+			continue;
+		if (errno != EAGAIN && errno != EWOULDBLOCK)
+			return -errno;
+		int ready = wait_for_one(io, fd, POLLOUT, deadline);
+		if (ready < 0)
+			return ready;
+	}
+}
+
+static int blocking_connect(struct io *io, const struct addr *to, int64_t deadline)
+{
+	bool pending;
+	int fd = sock_connect_start(to, &pending);
+
+	if (fd < 0 || !pending)
+		return fd;
+	int error = wait_for_one(io, fd, POLLOUT, deadline);
+	if (error > 0)
+		error = sock_error(fd);
+	if (error == 0)
+		return fd;
+	close(fd);
+	return error;
+}
+
+void io_blocking_init(struct io_blocking *b)
+{
+	static const struct io_ops ops = {.recv = blocking_recv,
+	        .send = blocking_send,
+	        .connect = blocking_connect,
+	        .wait = blocking_wait};
+
+	b->io.ops = &ops;
+	b->sleeping = NULL;
+	b->arg = NULL;
+}

@@ -1,0 +1,131 @@
+#include "net/sock.h"
+
+#include <errno.h>
+#include <netinet/tcp.h>
+#include <sys/resource.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/assert.h"
+
+static void set_flag(int fd, int level, int option)
+{
+	int on = 1;
+
+	/* Fails only where the option does not apply to the socket's kind, where it is not needed either. */
+	(void)setsockopt(fd, level, option, &on, sizeof(on));
+}
+
+static int open_socket(sa_family_t family)
+{
+	int fd = socket(family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+
+	return fd < 0 ? -errno : fd;
+}
+
+static int close_with(int fd, int error)
+{
+	close(fd);
+	return -error;
+}
+
+/* A socket file that a dead process left refuses connections; one that is in use does not. */
+static void remove_stale_file(const struct addr *at)
+{
+	struct stat st;
+
+	if (at->u.any.sa_family != AF_UNIX || stat(at->u.un.sun_path, &st) != 0 || !S_ISSOCK(st.st_mode))
+		return;
+	int fd = open_socket(AF_UNIX);
+	if (fd < 0)
+		return;
+	if (connect(fd, &at->u.any, at->len) != 0 && errno == ECONNREFUSED)
+		unlink(at->u.un.sun_path);
+	close(fd);
+}
+
+int sock_listen(const struct addr *at, int backlog)
+{
+	int fd = open_socket(at->u.any.sa_family);
+
+	if (fd < 0)
+		return fd;
+	if (at->u.any.sa_family != AF_UNIX)
+		set_flag(fd, SOL_SOCKET, SO_REUSEADDR);
+	if (at->u.any.sa_family == AF_INET6)
+		set_flag(fd, IPPROTO_IPV6, IPV6_V6ONLY);
+	remove_stale_file(at);
+	if (bind(fd, &at->u.any, at->len) != 0 || listen(fd, backlog) != 0)
+		return close_with(fd, errno);
+	return fd;
+}
+
+int sock_accept(int listener, struct addr *peer)
+{
+	peer->len = sizeof(peer->u);
+	int fd = accept4(listener, &peer->u.any, &peer->len, SOCK_NONBLOCK | SOCK_CLOEXEC);
+
+	if (fd < 0)
+		return -errno;
+	if (peer->u.any.sa_family != AF_UNIX)
+		set_flag(fd, IPPROTO_TCP, TCP_NODELAY);
+	return fd;
+}
+
+int sock_connect_start(const struct addr *to, bool *pending)
+{
+	int fd = open_socket(to->u.any.sa_family);
+
+	if (fd < 0)
+		return fd;
+	if (to->u.any.sa_family != AF_UNIX)
+		set_flag(fd, IPPROTO_TCP, TCP_NODELAY);
+	*pending = false;
+	if (connect(fd, &to->u.any, to->len) == 0)
+		return fd;
+	if (errno != EINPROGRESS && errno != EINTR)
+		return close_with(fd, errno);
+	*pending = true;
+	return fd;
+}
+
+int sock_error(int fd)
+{
+	int error = 0;
+	socklen_t len = sizeof(error);
+
+	if (getsockopt(fd, SOL_SOCKET, SO_ERROR, &error, &len) != 0)
+		return -errno;
+	return -error;
+}
+
+bool sock_is_quiet(int fd)
+{
+	char byte;
+
+	return recv(fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT) < 0 && (errno == EAGAIN || errno == EWOULDBLOCK);
+}
+
+void sock_reset(int fd)
+{
+	struct linger at_once = {.l_onoff = 1, .l_linger = 0};
+
+	(void)setsockopt(
+	        fd, SOL_SOCKET, SO_LINGER, &at_once, sizeof(at_once)); /* on failure: an ordinary close */
+	close(fd);
+}
+
+unsigned long sock_raise_limit(unsigned long wanted)
+{
+	struct rlimit limit;
+
+	MUST(getrlimit(RLIMIT_NOFILE, &limit) == 0); /* cannot fail with these arguments */
+	if (limit.rlim_cur >= wanted)
+		return limit.rlim_cur;
+	struct rlimit more = {
+	        .rlim_cur = wanted, .rlim_max = wanted > limit.rlim_max ? wanted : limit.rlim_max};
+	if (setrlimit(RLIMIT_NOFILE, &more) == 0)
+		return wanted;
+	more.rlim_cur = more.rlim_max = limit.rlim_max; /* not allowed above the hard limit: go up to it */
+	return setrlimit(RLIMIT_NOFILE, &more) == 0 ? more.rlim_cur : limit.rlim_cur;
+}

@@ -1,0 +1,45 @@
+#include "obs/counters.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+struct counters *counters_new(unsigned n)
+{
+	void *sets = NULL;
+
+	if (posix_memalign(&sets, _Alignof(struct counters), n * sizeof(struct counters)) != 0)
+		return NULL;
+	memset(sets, 0, n * sizeof(struct counters));
+	return sets;
+}
+
+const char *counter_name(enum counter_id id)
+{
+	static const char *const names[] = {
+#define COUNTER_NAME(name, help) #name,
+	        COUNTERS(COUNTER_NAME)
+#undef COUNTER_NAME
+	};
+
+	return names[id];
+}
+
+const char *counter_help(enum counter_id id)
+{
+	static const char *const helps[] = {
+#define COUNTER_HELP(name, help) help,
+	        COUNTERS(COUNTER_HELP)
+#undef COUNTER_HELP
+	};
+
+	return helps[id];
+}
+
+uint64_t counters_sum(const struct counters *sets, unsigned n, enum counter_id id)
+{
+	uint64_t sum = 0;
+
+	for (unsigned i = 0; i < n; i++)
+		sum += atomic_load_explicit(&sets[i].value[id], memory_order_relaxed);
+	return sum;
+}

@@ -1,0 +1,202 @@
+#include "wire/flow.h"
+
+#include <errno.h>
+#include <sys/socket.h>
+
+#include "base/assert.h"
+
+enum { STEPS_A_TURN = 8, PARTS = 4 };
+
+void flow_init(
+        struct flow *f, int from, int to, struct buf *buf, struct http_framing framing, unsigned line_limit)
+{
+	*f = (struct flow){.from = from, .to = to, .buf = buf};
+	http_body_reader_init(&f->reader, framing, line_limit);
+}
+
+static bool is_pending(const struct flow *f)
+{
+	return f->prefix.len > 0 || f->chunk_head.len > 0 || f->data.len > 0 || f->suffix.len > 0;
+}
+
+static void advance(struct str *s, size_t *n)
+{
+	size_t step = *n < s->len ? *n : s->len;
+
+	s->at += step;
+	s->len -= step;
+	*n -= step;
+}
+
+/* False when the sink takes no more for now, or is lost. */
+static bool send_pending(struct flow *f, struct io *io)
+{
+	struct str *all[PARTS] = {&f->prefix, &f->chunk_head, &f->data, &f->suffix};
+
+	while (is_pending(f)) {
+		struct iovec parts[PARTS];
+		int count = 0;
+
+		for (int i = 0; i < PARTS; i++)
+			if (all[i]->len > 0)
+				parts[count++] = (struct iovec){(char *)(uintptr_t)all[i]->at, all[i]->len};
+		ssize_t n = io_sendv(io, f->to, parts, count, IO_NOW);
+		if (n < 0) {
+			if (n != -EAGAIN) {
+				f->state = FLOW_SINK_LOST;
+				f->error = (int)-n;
+			}
+			return false;
+		}
+		size_t left = (size_t)n;
+		f->sent += left;
+		for (int i = 0; i < PARTS; i++)
+			advance(all[i], &left);
+	}
+	return true;
+}
+
+/* Frames what `data` holds for the sink, and the end once the body is complete. */
+static void frame(struct flow *f)
+{
+	if (!f->chunked)
+		return;
+	if (f->data.len > 0) {
+		f->chunk_head = (struct str){
+		        f->chunk_head_text, http_chunk_head(f->chunk_head_text, f->data.len)};
+		f->suffix = STR("\r\n");
+	}
+	if (f->reader.done && !f->end_framed) {
+		f->suffix = f->data.len > 0 ? STR("\r\n0\r\n\r\n") : STR("0\r\n\r\n");
+		f->end_framed = true;
+	}
+}
+
+/* Takes the framing off what is in the buffer, moving the data together; what follows the body stays in the buffer. */
+static bool decode(struct flow *f)
+{
+	char *base = buf_head(f->buf);
+	size_t len = buf_len(f->buf);
+	size_t at = 0;
+	size_t kept = 0;
+
+	while (at < len && !f->reader.done) {
+		size_t used;
+		struct str data;
+
+		if (http_body_read(&f->reader, base + at, len - at, &used, &data) != HTTP_OK) {
+			f->state = FLOW_BAD_FRAMING;
+			return false;
+		}
+		if (data.len > 0 && data.at != base + kept)
+			memmove(base + kept, data.at, data.len);
+		kept += data.len;
+		if (used == 0)
+			break;
+		at += used;
+	}
+	MUST(at == len || f->reader.done);
+	if (f->limit > 0 && f->reader.taken > f->limit) {
+		f->state = FLOW_TOO_LARGE;
+		return false;
+	}
+	f->data = (struct str){base, kept};
+	buf_consume(f->buf, at);
+	frame(f);
+	return true;
+}
+
+static size_t receive_room(const struct flow *f)
+{
+	size_t room = f->buf->cap;
+
+	if (f->receive_max > 0 && room > f->receive_max)
+		room = f->receive_max;
+	if (f->reader.kind == BODY_LENGTH && room > f->reader.left)
+		room = (size_t)f->reader.left; /* what follows belongs to the next message */
+	return room;
+}
+
+/* False when there is nothing for now, or the flow is over. */
+static bool receive(struct flow *f, struct io *io)
+{
+	if (f->more) {
+		f->buf = f->more;
+		f->more = NULL;
+	}
+	buf_clear(f->buf);
+	size_t room = receive_room(f);
+	ssize_t n = io_recv(io, f->from, f->buf->data, room, IO_NOW);
+	if (n == -EAGAIN)
+		return false;
+	if (n < 0) {
+		f->state = FLOW_SOURCE_LOST;
+		f->error = (int)-n;
+		return false;
+	}
+	if (n == 0) {
+		if (!http_body_eof(&f->reader)) {
+			f->state = FLOW_SOURCE_ENDED;
+			return false;
+		}
+		frame(f);
+		return true;
+	}
+	f->buf->end = (size_t)n;
+	f->received += (size_t)n;
+	f->drained = (size_t)n < room;
+	return decode(f);
+}
+
+static void finish(struct flow *f)
+{
+	if (f->shut)
+		(void)shutdown(
+		        f->to, SHUT_WR); /* fails when the peer is gone already: the other direction tells */
+	f->state = FLOW_DONE;
+}
+
+bool flow_step(struct flow *f, struct io *io, struct pollfd *wait)
+{
+	uint64_t before = f->sent + f->received;
+
+	*wait = (struct pollfd){.fd = -1};
+	if (!f->started) {
+		f->started = true;
+		f->progress = clock_coarse();
+		if (buf_len(f->buf) > 0 && !f->reader.done && !decode(f))
+			return false;
+	}
+	for (int i = 0; i < STEPS_A_TURN; i++) {
+		if (!send_pending(f, io)) {
+			*wait = (struct pollfd){.fd = f->to, .events = POLLOUT};
+			break;
+		}
+		if (f->reader.done) {
+			if (f->chunked && !f->end_framed) {
+				frame(f);
+				continue;
+			}
+			finish(f);
+			break;
+		}
+		if (f->drained || !receive(f, io)) {
+			f->drained = false;
+			*wait = (struct pollfd){.fd = f->from, .events = POLLIN};
+			break;
+		}
+	}
+	if (before != f->sent + f->received)
+		f->progress = clock_coarse();
+	return f->state == FLOW_OPEN && wait->fd < 0;
+}
+
+int64_t flow_deadline(const struct flow *f, const struct pollfd *wait)
+{
+	return clock_after(f->progress, wait->events & POLLOUT ? f->sink_timeout : f->source_timeout);
+}
+
+void flow_expire(struct flow *f, const struct pollfd *wait)
+{
+	f->state = wait->events & POLLOUT ? FLOW_SINK_STUCK : FLOW_SOURCE_SILENT;
+}

@@ -1,0 +1,77 @@
+#include "wire/pump.h"
+
+#include <errno.h>
+
+#include "base/assert.h"
+
+enum { SLOTS = 3 };
+
+static bool is_open(const struct flow *f)
+{
+	return f && f->state == FLOW_OPEN;
+}
+
+/* One step of both; true when either can go on at once. */
+static bool step_both(struct io *io, struct flow *const flows[2], struct pollfd waits[SLOTS])
+{
+	bool again = false;
+
+	for (int i = 0; i < 2; i++) {
+		waits[i] = (struct pollfd){.fd = -1};
+		if (is_open(flows[i]))
+			again |= flow_step(flows[i], io, &waits[i]);
+	}
+	if (is_open(flows[0]) && is_open(flows[1])) {
+		int64_t latest = flows[0]->progress > flows[1]->progress ? flows[0]->progress
+		                                                         : flows[1]->progress;
+
+		flows[0]->progress = flows[1]->progress = latest;
+	}
+	return again;
+}
+
+static int64_t earliest(struct flow *const flows[2], const struct pollfd waits[SLOTS])
+{
+	int64_t at = CLOCK_NEVER;
+
+	for (int i = 0; i < 2; i++) {
+		if (waits[i].fd < 0)
+			continue;
+		int64_t deadline = flow_deadline(flows[i], &waits[i]);
+		if (deadline < at)
+			at = deadline;
+	}
+	return at;
+}
+
+static void expire(struct flow *const flows[2], const struct pollfd waits[SLOTS])
+{
+	int64_t now = clock_now();
+
+	for (int i = 0; i < 2; i++)
+		if (waits[i].fd >= 0 && flow_deadline(flows[i], &waits[i]) <= now)
+			flow_expire(flows[i], &waits[i]);
+}
+
+enum pump_end pump_run(struct io *io, struct flow *first, struct flow *second, int alert)
+{
+	struct flow *flows[2] = {first, second};
+	bool was_open[2] = {is_open(first), is_open(second)};
+	struct pollfd waits[SLOTS];
+
+	MUST(was_open[0] || was_open[1] || alert >= 0);
+	for (;;) {
+		bool again = step_both(io, flows, waits);
+
+		if (was_open[0] && !is_open(first))
+			return PUMP_FIRST;
+		if (was_open[1] && !is_open(second))
+			return PUMP_SECOND;
+		waits[2] = (struct pollfd){.fd = alert, .events = POLLIN};
+		int ready = io_wait(io, waits, SLOTS, again ? IO_NOW : earliest(flows, waits));
+		if (ready > 0 && alert >= 0 && waits[2].revents)
+			return PUMP_ALERT;
+		if (ready < 0 && !again)
+			expire(flows, waits);
+	}
+}

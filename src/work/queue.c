@@ -1,0 +1,230 @@
+/*
+ * One lock guards the ring and the idle workers. Beside it stand two atomics that a worker looks at without the
+ * lock each time it goes to sleep in the kernel:
+ *
+ *   running   workers that are awake (neither idle nor asleep in the kernel)
+ *   depth     items in the ring (written under the lock)
+ *
+ * No wake-up is lost: queue_put writes depth and then reads running; a worker that sleeps lowers running and then
+ * reads depth; all four are sequentially consistent, so at least one of the two sees the other.
+ */
+#include "work/queue.h"
+
+#include <stdatomic.h>
+#include <stdlib.h>
+
+#include "base/assert.h"
+#include "base/clock.h"
+#include "base/lock.h"
+
+struct queue {
+	/* constant */
+	size_t size;
+	int runnable;
+	unsigned share;
+
+	struct lock lock;
+	pthread_cond_t wake;      /* with lock: permits > 0, or closed */
+	size_t first;             /* lock: where the oldest item is */
+	unsigned idle;            /* lock: workers waiting in `wake` that no permit was given to */
+	unsigned permits;         /* lock: wake-ups given and not yet taken */
+	bool closed;              /* lock */
+	_Atomic size_t depth;     /* written under lock, seq_cst; read anywhere */
+	_Atomic int running;      /* seq_cst */
+	struct queue_item *items; /* lock: ring of `size` */
+};
+
+struct queue *queue_new(size_t size, unsigned runnable, unsigned share)
+{
+	struct queue *q = calloc(1, sizeof(*q));
+
+	if (!q)
+		return NULL;
+	q->items = calloc(size, sizeof(*q->items));
+	if (!q->items) {
+		free(q);
+		return NULL;
+	}
+	q->size = size;
+	q->runnable = (int)runnable;
+	q->share = share;
+	lock_init(&q->lock);
+	PTHREAD_OK(pthread_cond_init(&q->wake, NULL));
+	return q;
+}
+
+void queue_free(struct queue *q)
+{
+	if (!q)
+		return;
+	PTHREAD_OK(pthread_cond_destroy(&q->wake));
+	lock_destroy(&q->lock);
+	free(q->items);
+	free(q);
+}
+
+/* Gives up to n wake-ups, but keeps to the limit of workers that run. A woken worker counts as running at once. */
+static unsigned permit_locked(struct queue *q, size_t n)
+{
+	unsigned given = 0;
+
+	lock_must_hold(&q->lock);
+	while (given < n && q->idle > 0 && atomic_load(&q->running) < q->runnable) {
+		q->idle--;
+		q->permits++;
+		atomic_fetch_add(&q->running, 1);
+		given++;
+	}
+	return given;
+}
+
+static void wake(struct queue *q, unsigned n)
+{
+	while (n-- > 0)
+		PTHREAD_OK(pthread_cond_signal(&q->wake));
+}
+
+size_t queue_put(struct queue *q, const struct queue_item *items, size_t n)
+{
+	lock_take(&q->lock);
+	size_t depth = atomic_load(&q->depth);
+	size_t taken = q->closed ? 0 : q->size - depth;
+	if (taken > n)
+		taken = n;
+	size_t at = q->first + depth;
+	if (at >= q->size)
+		at -= q->size;
+	for (size_t i = 0; i < taken; i++) {
+		q->items[at] = items[i];
+		if (++at == q->size)
+			at = 0;
+	}
+	atomic_store(&q->depth, depth + taken);
+	unsigned given = permit_locked(q, (taken + q->share - 1) / q->share);
+	lock_drop(&q->lock);
+	wake(q, given);
+	return taken;
+}
+
+static void pop_locked(struct queue *q, struct queue_item *items, size_t n)
+{
+	lock_must_hold(&q->lock);
+	for (size_t i = 0; i < n; i++) {
+		items[i] = q->items[q->first];
+		if (++q->first == q->size)
+			q->first = 0;
+	}
+	atomic_store(&q->depth, atomic_load(&q->depth) - n);
+}
+
+static void wait_locked(struct queue *q)
+{
+	lock_must_hold(&q->lock);
+	atomic_fetch_sub(&q->running, 1);
+	q->idle++;
+	while (q->permits == 0 && !q->closed)
+		PTHREAD_OK(pthread_cond_wait(&q->wake, &q->lock.mutex));
+	lock_taken_by_wait(&q->lock);
+	if (q->permits > 0) {
+		q->permits--; /* the giver lowered idle and raised running for us */
+	} else {
+		q->idle--;
+		atomic_fetch_add(&q->running, 1);
+	}
+}
+
+void queue_worker_enters(struct queue *q)
+{
+	atomic_fetch_add(&q->running, 1);
+}
+
+size_t queue_take(struct queue *q, struct queue_item *items, size_t max)
+{
+	lock_take(&q->lock);
+	while (atomic_load(&q->depth) == 0 && !q->closed)
+		wait_locked(q);
+	size_t n = atomic_load(&q->depth);
+	if (n > max)
+		n = max;
+	pop_locked(q, items, n);
+	lock_drop(&q->lock);
+	return n;
+}
+
+/* The item k places behind the oldest. */
+static struct queue_item *item_locked(struct queue *q, size_t k)
+{
+	size_t at = q->first + k;
+
+	lock_must_hold(&q->lock);
+	return &q->items[at < q->size ? at : at - q->size];
+}
+
+size_t queue_take_older(struct queue *q, int64_t time, struct queue_item *items, size_t max)
+{
+	size_t n = 0;
+
+	if (atomic_load(&q->depth) == 0)
+		return 0;
+	lock_take(&q->lock);
+	size_t depth = atomic_load(&q->depth);
+	size_t kept = 0;
+	for (size_t k = 0; k < depth; k++) {
+		struct queue_item *item = item_locked(q, k);
+
+		if (n < max && item->since < time)
+			items[n++] = *item;
+		else
+			*item_locked(q, kept++) = *item;
+	}
+	atomic_store(&q->depth, kept);
+	lock_drop(&q->lock);
+	return n;
+}
+
+int64_t queue_oldest(struct queue *q)
+{
+	int64_t since = CLOCK_NEVER;
+
+	if (atomic_load(&q->depth) == 0)
+		return since;
+	lock_take(&q->lock);
+	size_t depth = atomic_load(&q->depth);
+	for (size_t k = 0; k < depth && since == CLOCK_NEVER; k++)
+		since = item_locked(q, k)
+		                ->since; /* but for those that never grow old, the first is the oldest */
+	lock_drop(&q->lock);
+	return since;
+}
+
+void queue_worker_sleeps(struct queue *q)
+{
+	unsigned given = 0;
+
+	atomic_fetch_sub(&q->running, 1);
+	if (atomic_load(&q->depth) == 0)
+		return;
+	lock_take(&q->lock);
+	if (atomic_load(&q->depth) > 0)
+		given = permit_locked(q, 1);
+	lock_drop(&q->lock);
+	wake(q, given);
+}
+
+void queue_worker_wakes(struct queue *q)
+{
+	atomic_fetch_add(&q->running, 1);
+}
+
+void queue_close(struct queue *q)
+{
+	lock_take(&q->lock);
+	q->closed = true;
+	PTHREAD_OK(pthread_cond_broadcast(&q->wake));
+	lock_drop(&q->lock);
+}
+
+size_t queue_depth(const struct queue *q)
+{
+	return atomic_load_explicit(&q->depth, memory_order_relaxed);
+}

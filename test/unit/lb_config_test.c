@@ -1,0 +1,411 @@
+/* The load balancer's configuration: defaults, cross checks with their lines, resolving, printing, the samples. */
+#include <check.h>
+#include <errno.h>
+#include <stdlib.h>
+
+#include "base/clock.h"
+#include "lb/config.h"
+
+/* What every text below needs to be right; one line. */
+#define LISTENER "{ bind = \"127.0.0.1:80\"; upstream = \"o\"; }"
+#define SERVER "{ address = \"127.0.0.1:9012\"; }"
+#define UPSTREAM "{ name = \"o\"; servers = ( " SERVER " ); }"
+#define BASE "listeners = ( " LISTENER " ); upstreams = ( " UPSTREAM " );\n"
+
+static char *faults_of(const struct lb_config *c)
+{
+	char *text;
+	size_t len;
+	FILE *out = open_memstream(&text, &len);
+	conf_print_faults(c->conf, out);
+	fclose(out);
+	return text;
+}
+
+static char *printed(const struct lb_config *c)
+{
+	char *text;
+	size_t len;
+	FILE *out = open_memstream(&text, &len);
+	lb_config_print(c, out);
+	fclose(out);
+	return text;
+}
+
+/* Reads text, resolves when it is right, and compares all lines. The caller frees the configuration. */
+static struct lb_config *read_expect(const char *text, const char *want)
+{
+	struct lb_config *c = lb_config_read_text("x", text);
+	ck_assert_ptr_nonnull(c);
+	if (conf_fault_count(c->conf) == 0)
+		lb_config_resolve(c);
+	char *got = faults_of(c);
+	ck_assert_str_eq(got, want);
+	free(got);
+	return c;
+}
+
+START_TEST(test_defaults)
+{
+	struct lb_config *c = read_expect(BASE, "");
+	ck_assert_int_eq(c->engine, LB_ENGINE_POOL);
+	ck_assert_str_eq(c->user, "");
+	ck_assert_int_eq(c->pool.workers, 16);
+	ck_assert_int_eq(c->pool.hold, LB_HOLD_REQUEST);
+	ck_assert_int_eq(c->queue.size, 1024);
+	ck_assert_int_eq(c->queue.timeout, CLOCK_NS_PER_S);
+	ck_assert_int_eq(c->timeouts.connect, CLOCK_NS_PER_S);
+	ck_assert_int_eq(c->timeouts.request_header, 10 * CLOCK_NS_PER_S);
+	ck_assert_int_eq(c->timeouts.client, 30 * CLOCK_NS_PER_S);
+	ck_assert_int_eq(c->timeouts.server, 30 * CLOCK_NS_PER_S);
+	ck_assert_int_eq(c->timeouts.keepalive, 60 * CLOCK_NS_PER_S);
+	ck_assert_int_eq(c->timeouts.tunnel, 3600 * CLOCK_NS_PER_S);
+	ck_assert_int_eq(c->timeouts.drain, 30 * CLOCK_NS_PER_S);
+	ck_assert_int_eq(c->limits.connections, 16384);
+	ck_assert_uint_eq(c->limits.header_size, 16384);
+	ck_assert_int_eq(c->limits.headers, 100);
+	ck_assert_uint_eq(c->limits.body_size, 0);
+	ck_assert(c->forward.x_forwarded_for);
+	ck_assert_str_eq(c->forward.via, "tplb");
+	ck_assert_uint_eq(c->forward.trusted.count, 0);
+	ck_assert_int_eq(c->log.level, DIAG_INFO);
+	ck_assert_str_eq(c->log.output, "stderr");
+	ck_assert_str_eq(c->log.access, "off");
+	ck_assert_int_eq(c->log.format, LB_LOG_COMBINED);
+	lb_config_free(c);
+}
+END_TEST
+
+START_TEST(test_lists)
+{
+	struct lb_config *c = read_expect(
+	        "listeners = ( { bind = \"*:80\"; upstream = \"b\"; },\n"
+	        "  { name = \"t\"; bind = \"unix:/run/x\"; mode = \"tcp\"; upstream = \"a\"; } );\n"
+	        "upstreams = ( { name = \"a\"; keepalive = 0; servers = ( { address = \"localhost:1\"; } ); "
+	        "},\n"
+	        "  { name = \"b\"; servers = ( { address = \"[::1]:2\"; weight = 256; }, { address = "
+	        "\"unix:/y\"; } ); } );\n"
+	        "forward: { trusted = ( \"10.0.0.0/8\", \"unix:\" ); via = \"\"; };\n",
+	        "");
+	char text[ADDR_TEXT_MAX];
+	const struct lb_config_listener *web = lb_config_listener(c, 0), *tcp = lb_config_listener(c, 1);
+	ck_assert_uint_eq(c->listeners.count, 2);
+	ck_assert_str_eq(web->name, "*:80");
+	ck_assert_uint_eq(web->upstream_index, 1);
+	ck_assert_int_eq(web->mode, LB_MODE_HTTP);
+	ck_assert_str_eq(addr_format(&web->addr, text), "0.0.0.0:80");
+	ck_assert_str_eq(tcp->name, "t");
+	ck_assert_uint_eq(tcp->upstream_index, 0);
+	ck_assert_int_eq(tcp->mode, LB_MODE_TCP);
+	const struct lb_config_upstream *a = lb_config_upstream(c, 0), *b = lb_config_upstream(c, 1);
+	ck_assert_int_eq(a->keepalive, 0);
+	ck_assert_int_eq(b->keepalive, 64);
+	ck_assert_str_eq(addr_format(&lb_config_server(a, 0)->addr, text), "127.0.0.1:1");
+	ck_assert_int_eq(lb_config_server(b, 0)->weight, 256);
+	ck_assert_int_eq(lb_config_server(b, 1)->weight, 1);
+	ck_assert_str_eq(addr_format(&lb_config_server(b, 1)->addr, text), "unix:/y");
+	ck_assert_uint_eq(c->forward.trusted.count, 2);
+	ck_assert_uint_eq(c->forward.trusted_blocks[0].bits, 8);
+	ck_assert_uint_eq(c->forward.trusted_blocks[1].family, 0);
+	ck_assert_str_eq(c->forward.via, "");
+	lb_config_free(c);
+}
+END_TEST
+
+static const struct {
+	const char *text, *want;
+} wrong[] = {
+        {"", "x:1: listeners: missing, there must be at least one listener\n"
+             "x:1: upstreams: missing, there must be at least one upstream\n"},
+        {BASE "engine = \"async\";",
+                "x:2: engine: must be \"pool\", not \"async\": this version has the pool engine only\n"},
+        {BASE "user = \"no-such-user-x\";",
+                "x:2: user: there is no user \"no-such-user-x\" on this system: create it (useradd --system "
+                "no-such-user-x) or leave the key out\n"},
+        /* keys that later versions will have */
+        {BASE "async: { loops = 0; };",
+                "x:2: async: unknown key, the known ones are engine, user, pool, queue, "
+                "listeners, upstreams, timeouts, limits, forward, log\n"},
+        {BASE "pool: { patience = \"50ms\"; };",
+                "x:2: pool.patience: unknown key, the known ones are workers, burst, hold\n"},
+        {BASE "pool: { workers = \"16\"; };",
+                "x:2: pool.workers: must be a whole number from 1 to 4096, not a string\n"},
+        {BASE "pool: { workers = 0; };", "x:2: pool.workers: must be a whole number from 1 to 4096, not 0\n"},
+        {BASE "queue: { size = 1048577; };",
+                "x:2: queue.size: must be a whole number from 1 to 1048576, not 1048577\n"},
+        {BASE "timeouts: { conect = \"1s\"; };",
+                "x:2: timeouts.conect: unknown key, did you mean `connect`?\n"},
+        {BASE "timeouts: { connect = 3; };", "x:2: timeouts.connect: must be a duration such as \"250ms\" or "
+                                             "\"5s\", from 0s to 24h, not a number: "
+                                             "write \"3s\"\n"},
+        {BASE "timeouts: { tunnel = \"25h\"; };", "x:2: timeouts.tunnel: must be a duration such as "
+                                                  "\"250ms\" or \"5s\", from 0s to 24h, not \"25h\"\n"},
+        {BASE "limits: { headers = 7; header_size = \"2m\"; };",
+                "x:2: limits.header_size: must be a size such as \"64k\" or \"1m\", from 1k to 1m, not "
+                "\"2m\"\n"
+                "x:2: limits.headers: must be a whole number from 8 to 10000, not 7\n"},
+        /* log */
+        {BASE "log: { output = \"sterr\"; access = \"access.log\"; };",
+                "x:2: log.output: must be \"stderr\", \"syslog\" or a path with a \"/\" in it, not "
+                "\"sterr\": did you "
+                "mean \"stderr\"?\n"
+                "x:2: log.access: must be \"off\", \"stdout\", \"syslog\" or a path with a \"/\" in it, not "
+                "\"access.log\"\n"},
+        {BASE "log: { output = \"\"; level = \"warn\"; };",
+                "x:2: log.level: must be \"error\", \"warning\", \"info\" or \"debug\", not \"warn\"\n"
+                "x:2: log.output: must be \"stderr\", \"syslog\" or a path with a \"/\" in it, not \"\"\n"},
+        /* forward */
+        {BASE "forward: { via = \"a b\"; };",
+                "x:2: forward.via: must be one word of letters, digits and \"-._\", or "
+                "empty for no Via, not \"a b\"\n"},
+        {BASE "forward: { trusted = ( \"::1\",\n\"10.0.0.0/33\"\n ); };",
+                "x:3: forward.trusted[1]: must be an address, a block such as \"10.0.0.0/8\", or \"unix:\", "
+                "not "
+                "\"10.0.0.0/33\"\n"},
+        {BASE "forward: { trusted = ( \"10.1.0.0/8\" ); };",
+                "x:2: forward.trusted[0]: warning: \"10.1.0.0/8\" has bits set beyond its length, they do "
+                "not count\n"},
+        /* listeners and upstreams */
+        {"listeners = ( { mode = \"htpp\"; } );\nupstreams = ( " UPSTREAM " );",
+                "x:1: listeners[0].bind: missing, every listener needs it: the address to listen on, such as "
+                "\"0.0.0.0:8080\"\n"
+                "x:1: listeners[0].mode: must be \"http\" or \"tcp\", not \"htpp\": did you mean \"http\"?\n"
+                "x:1: listeners[0].upstream: missing, every listener needs it: the name of the upstream that "
+                "answers\n"},
+        {"listeners = ( { bind = \"127.0.0.1\"; upstream = \"o\"; } );\nupstreams = ( " UPSTREAM " );",
+                "x:1: listeners[0].bind: \"127.0.0.1\" is not an address: a port is missing, as in "
+                "\"127.0.0.1:80\"\n"},
+        {"listeners = ( " LISTENER
+         " );\nupstreams = ( { name = \"o\"; servers = ( { address = \"*:80\"; } ); } );",
+                "x:2: upstreams[0].servers[0].address: \"*:80\" is not an address: a host is missing before "
+                "the port\n"},
+        {"listeners = ( " LISTENER " );\nupstreams = ( { servers = ( " SERVER " ); } );",
+                "x:2: upstreams[0].name: missing, every upstream needs it: what listeners call it\n"},
+        {"listeners = ( " LISTENER " );\nupstreams = ( { name = \"o\"; } );",
+                "x:2: upstreams[0].servers: missing, there must be at least one server\n"},
+        {"listeners = ( " LISTENER " );\nupstreams = ( { name = \"o\"; servers = ( { weight = 257; } ); } );",
+                "x:2: upstreams[0].servers[0].address: missing, every server needs it: where it listens, "
+                "such as "
+                "\"127.0.0.1:9012\"\n"
+                "x:2: upstreams[0].servers[0].weight: must be a whole number from 1 to 256, not 257\n"},
+        {"listeners = ( { bind = \"*:80\"; upstream = \"orgins\"; } );\n"
+         "upstreams = ( { name = \"origins\"; servers = ( " SERVER " ); } );",
+                "x:1: listeners[0].upstream: there is no upstream \"orgins\", did you mean \"origins\"?\n"},
+        {"listeners = ( { bind = \"*:80\"; upstream = \"web\"; } );\nupstreams = ( " UPSTREAM " );",
+                "x:1: listeners[0].upstream: there is no upstream \"web\": add it to upstreams, or name one "
+                "of those "
+                "there, such as \"o\"\n"},
+        {"listeners = ( " LISTENER " );\nupstreams = ( " UPSTREAM ",\n" UPSTREAM " );",
+                "x:3: upstreams[1].name: the name \"o\" is taken by upstreams[0], choose another\n"},
+        {"listeners = ( " LISTENER " );\nupstreams = ( " UPSTREAM ", { name = \"\"; servers = ( " SERVER
+         " ); } );",
+                "x:2: upstreams[1].name: must not be empty\n"},
+        {"listeners = ( " LISTENER " );\nupstreams = ( " UPSTREAM
+         ",\n { name = \"spare\"; servers = ( " SERVER " ); } );",
+                "x:3: upstreams[1].name: warning: no listener uses the upstream \"spare\"\n"},
+        {"listeners = ( { name = \"w\"; bind = \"*:80\"; upstream = \"o\"; },\n"
+         " { name = \"w\"; bind = \"*:81\"; upstream = \"o\"; } ); upstreams = ( " UPSTREAM " );",
+                "x:2: listeners[1].name: the name \"w\" is taken by listeners[0], choose another\n"},
+        {"listeners = ( " LISTENER ",\n" LISTENER " ); upstreams = ( " UPSTREAM " );",
+                "x:2: listeners[1].bind: listeners[0] listens on 127.0.0.1:80 already, choose another "
+                "address or port\n"},
+        {"listeners = ( " LISTENER ",\n{ bind = \"*:80\"; upstream = \"o\"; } ); upstreams = ( " UPSTREAM
+         " );",
+                "x:2: listeners[1].bind: listeners[0] listens on 127.0.0.1:80 already, choose another "
+                "address or port\n"},
+        {"listeners = ( " LISTENER
+         ",\n{ bind = \"localhost:80\"; upstream = \"o\"; } ); upstreams = ( " UPSTREAM " );",
+                "x:2: listeners[1].bind: listeners[0] listens on 127.0.0.1:80 already, choose another "
+                "address or port\n"},
+        {"listeners = ( " LISTENER " );\nupstreams = ( { name = \"o\"; servers = ( " SERVER ",\n" SERVER
+         " ); } );",
+                "x:3: upstreams[0].servers[1].address: warning: \"127.0.0.1:9012\" is servers[0] of this "
+                "upstream "
+                "already: a larger share is said by weight\n"},
+        /* sizes that make no sense together */
+        {BASE "limits: { connections = 10; };\nqueue: { size = 11; };\npool: { workers = 11; };",
+                "x:3: queue.size: warning: the queue never fills: limits.connections lets only 10 in\n"
+                "x:4: pool.workers: warning: some workers never work: limits.connections lets only 10 in\n"},
+        {BASE "limits: { connections = 10; };", ""},
+        {BASE "x = ;",
+                "x:2: syntax error here or just above: look for a missing quote, bracket, comma or \"=\"\n"},
+};
+
+START_TEST(test_wrong)
+{
+	lb_config_free(read_expect(wrong[_i].text, wrong[_i].want));
+}
+END_TEST
+
+START_TEST(test_many_at_once)
+{
+	lb_config_free(read_expect(
+	        "upstreams = ( { name = \"a\"; balance = \"lestconn\";\n"
+	        "  servers = ( { adress = \"127.0.0.1:1\"; } ); } );\n"
+	        "listeners = ( { name = \"x\"; bind = \"127.0.0.1:99999\"; upstream = \"b\"; } );\n"
+	        "poool: { };\n",
+	        "x:1: upstreams[0].balance: must be \"roundrobin\", not \"lestconn\"\n"
+	        "x:2: upstreams[0].servers[0].adress: unknown key, did you mean `address`?\n"
+	        "x:3: listeners[0].upstream: there is no upstream \"b\": add it to upstreams, or name one of "
+	        "those "
+	        "there, such as \"a\"\n"
+	        "x:3: listeners[0].bind: \"127.0.0.1:99999\" is not an address: the port must be a number "
+	        "from 0 to "
+	        "65535\n"
+	        "x:4: poool: unknown key, did you mean `pool`?\n"));
+}
+END_TEST
+
+START_TEST(test_user)
+{
+	struct lb_config *c = read_expect(BASE "user = \"root\";", "");
+	ck_assert_str_eq(c->user, "root");
+	lb_config_free(c);
+	lb_config_free(read_expect(BASE "user = \"\";", ""));
+}
+END_TEST
+
+START_TEST(test_unresolved)
+{
+	struct lb_config *c = lb_config_read_text("x",
+	        "listeners = ( " LISTENER " );\nupstreams = ( { name = \"o\"; servers = ( "
+	        "{ address = \"no-such-host.invalid:80\"; } ); } );");
+	ck_assert_uint_eq(conf_fault_count(c->conf), 0);
+	lb_config_resolve(c);
+	ck_assert_uint_eq(conf_fault_count(c->conf), 1);
+	char *got = faults_of(c);
+	static const char start[] =
+	        "x:2: upstreams[0].servers[0].address: cannot resolve \"no-such-host.invalid:80\": ";
+	ck_assert_int_eq(strncmp(got, start, sizeof(start) - 1), 0);
+	free(got);
+	lb_config_free(c);
+}
+END_TEST
+
+START_TEST(test_ephemeral)
+{
+	/* What the kernel's settings are is not ours to choose; the sample's port shows the warning on a usual system. */
+	unsigned first, last;
+	char text[512], reserved[4096] = "", want[5120];
+	FILE *f = fopen("/proc/sys/net/ipv4/ip_local_port_range", "r");
+	if (f == NULL)
+		return;
+	ck_assert_int_eq(fscanf(f, "%u %u", &first, &last), 2);
+	fclose(f);
+	f = fopen("/proc/sys/net/ipv4/ip_local_reserved_ports", "r");
+	if (f != NULL) {
+		if (fscanf(f, "%4095s", reserved) != 1)
+			reserved[0] = '\0';
+		fclose(f);
+	}
+	if (reserved[0] != '\0') /* the list's meaning is not this test's matter */
+		return;
+	snprintf(text, sizeof(text),
+	        "listeners = ( { bind = \"*:%u\"; upstream = \"o\"; },\n{ bind = \"*:%u\"; upstream = \"o\"; "
+	        "} );"
+	        "upstreams = ( " UPSTREAM " );",
+	        first - 1, last);
+	snprintf(want, sizeof(want),
+	        "x:2: listeners[1].bind: warning: port %u lies in the ephemeral range %u to %u, an outgoing "
+	        "connection may hold it: reserve it with sysctl -w net.ipv4.ip_local_reserved_ports=%u, or "
+	        "take a port outside\n",
+	        last, first, last, last);
+	struct lb_config *c = read_expect(text, want);
+	ck_assert_uint_eq(conf_fault_count(c->conf), 0);
+	lb_config_free(c);
+}
+END_TEST
+
+START_TEST(test_print_again)
+{
+	struct lb_config *c = read_expect(
+	        "user = \"root\"; pool: { workers = 3; hold = \"connection\"; }; queue: { timeout = "
+	        "\"1500ms\"; };\n"
+	        "listeners = ( { bind = \"*:80\"; upstream = \"o\"; }, { name = \"q\\\"\\\\\"; bind = "
+	        "\"*:81\"; mode = "
+	        "\"tcp\"; upstream = \"o\"; } );\n"
+	        "upstreams = ( { name = \"o\"; servers = ( { address = \"127.0.0.1:1\"; }, { address = "
+	        "\"[::1]:2\"; "
+	        "weight = 7; } ); } );\n"
+	        "timeouts: { keepalive = \"0s\"; }; limits: { body_size = \"1025\"; };\n"
+	        "forward: { x_forwarded_for = false; via = \"\"; trusted = ( \"10.0.0.0/8\", \"::1\" ); };\n"
+	        "log: { level = \"debug\"; output = \"/x y\"; access = \"stdout\"; };",
+	        "");
+	char *first = printed(c);
+	struct lb_config *again = read_expect(first, "");
+	char *second = printed(again);
+	ck_assert_str_eq(first, second);
+	ck_assert_int_eq(again->pool.hold, LB_HOLD_CONNECTION);
+	ck_assert_int_eq(again->timeouts.keepalive, 0);
+	ck_assert_str_eq(lb_config_listener(again, 1)->name, "q\"\\");
+	ck_assert_uint_eq(again->forward.trusted.count, 2);
+	ck_assert_ptr_nonnull(strstr(first, "\t\tname = \"*:80\";"));
+	free(first);
+	free(second);
+	lb_config_free(c);
+	lb_config_free(again);
+}
+END_TEST
+
+START_TEST(test_unreadable)
+{
+	struct lb_config *c = lb_config_read("/no/such/file");
+	ck_assert(conf_unreadable(c->conf));
+	char *got = faults_of(c);
+	ck_assert_str_eq(got, "/no/such/file: cannot be read: No such file or directory\n");
+	free(got);
+	lb_config_free(c);
+	lb_config_free(NULL);
+}
+END_TEST
+
+static const char *const samples[] = {"etc/tplb.conf", "etc/samples/pool.conf", "etc/samples/tcp.conf"};
+
+START_TEST(test_samples)
+{
+	char path[512];
+	const char *top = getenv("srcdir");
+	snprintf(path, sizeof(path), "%s/%s", top != NULL ? top : ".", samples[_i]);
+	struct lb_config *c = lb_config_read(path);
+	char *got = faults_of(c);
+	ck_assert_msg(conf_fault_count(c->conf) == 0, "%s", got);
+	free(got);
+	char *first = printed(c);
+	struct lb_config *again = lb_config_read_text("x", first);
+	ck_assert_uint_eq(conf_fault_count(again->conf), 0);
+	char *second = printed(again);
+	ck_assert_str_eq(first, second);
+	free(first);
+	free(second);
+	lb_config_free(again);
+	lb_config_free(c);
+}
+END_TEST
+
+static Suite *suite(void)
+{
+	Suite *s = suite_create("lb_config");
+	TCase *all = tcase_create("all");
+	tcase_set_timeout(all, 30);
+	tcase_add_test(all, test_defaults);
+	tcase_add_test(all, test_lists);
+	tcase_add_loop_test(all, test_wrong, 0, sizeof(wrong) / sizeof(wrong[0]));
+	tcase_add_test(all, test_many_at_once);
+	tcase_add_test(all, test_user);
+	tcase_add_test(all, test_unresolved);
+	tcase_add_test(all, test_ephemeral);
+	tcase_add_test(all, test_print_again);
+	tcase_add_test(all, test_unreadable);
+	tcase_add_loop_test(all, test_samples, 0, sizeof(samples) / sizeof(samples[0]));
+	suite_add_tcase(s, all);
+	return s;
+}
+
+int main(void)
+{
+	SRunner *runner = srunner_create(suite());
+	srunner_run_all(runner, CK_ENV);
+	int failed = srunner_ntests_failed(runner);
+	srunner_free(runner);
+	return failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+}
