@@ -21,12 +21,15 @@ struct engine {
 	bool acceptor_runs;
 };
 
-/* As many workers as the machine has cores are kept awake: more would only take turns. */
-static unsigned cores(void)
+/*
+ * How many workers are kept awake. More than the cores would only take turns; but the kernel shares a contended machine
+ * among its runnable threads, so with no more than the cores the pool loses to its neighbours. Twice was best (doc/performance.md).
+ */
+static unsigned runnable_workers(void)
 {
-	long n = sysconf(_SC_NPROCESSORS_ONLN);
+	long cores = sysconf(_SC_NPROCESSORS_ONLN);
 
-	return n > 0 ? (unsigned)n : 1;
+	return cores > 0 ? 2 * (unsigned)cores : 2;
 }
 
 static bool start_parts(struct engine *e, const char **why)
@@ -35,7 +38,7 @@ static bool start_parts(struct engine *e, const char **why)
 
 	*why = "out of memory";
 	e->counters = counters_new(o->workers + 1);
-	e->queue = queue_new(o->queue_size, cores(), o->hold_connection ? 1 : o->burst);
+	e->queue = queue_new(o->queue_size, runnable_workers(), o->hold_connection ? 1 : o->burst);
 	if (!lot_init(&e->lot, o->name, o->connections + RECORDS_FOR_REFUSALS, why) || !e->counters ||
 	        !e->queue)
 		return false;

@@ -128,7 +128,7 @@ static enum http_fault parse_fields(struct http_head *head, const char *p, const
 			return HTTP_BAD_FIELD;
 		head->count++;
 	}
-	return end - p == 2 && is_crlf(p) ? HTTP_OK : HTTP_BAD_FIELD;
+	return end - p == 2 ? HTTP_OK : HTTP_BAD_FIELD; /* at CR, and the last byte is LF */
 }
 
 /* HTTP-version (RFC 9112 section 2.3) at p: exactly one digit each. */
