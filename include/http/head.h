@@ -88,9 +88,8 @@ struct http_head {
 	struct str method;
 	struct str target; /* as received */
 	enum http_target_form form;
-	struct str path; /* origin form of the target: begins with "/", or is "*" */
-	struct str
-	        host; /* the authority to serve: from an absolute target, else Host; empty for HTTP/1.0 without one */
+	struct str path; /* origin form of the target: "/…", "*", or "?…", before which a "/" is to be thought */
+	struct str host; /* to serve: the absolute target's authority, else Host; HTTP/1.0 may have none: empty */
 	/* Responses. */
 	int status; /* 100 to 599 */
 	struct str reason;
@@ -122,8 +121,7 @@ size_t http_leading_crlf(const char *bytes, size_t len);
  * Parses one complete request head bytes[0, len), as found by http_head_find_end, into *head, whose
  * `fields` and `room` the caller has set. Checks syntax, version, target, Host (sections 3.2 and
  * 3.2.2) and CONNECT; not framing. The slices point into bytes, but for the path of an absolute target without one,
- * which is a constant: "/", or "*" for OPTIONS. So "http://h?q", whose path "/?q" is nowhere in the bytes, is
- * HTTP_BAD_TARGET. After a fault what was read before it is set, for the log; the rest is empty.
+ * which is a constant: "/", or "*" for OPTIONS. After a fault what was read before it is set, for the log; the rest is empty.
  */
 enum http_fault http_request_parse(struct http_head *head, const char *bytes, size_t len);
 

@@ -56,6 +56,15 @@ static int usage_error(const char *what, const char *value)
 	return EXIT_USAGE;
 }
 
+/* The exit status after something was printed: a full disk must not go unnoticed. */
+static int printed(void)
+{
+	if (fflush(stdout) == 0)
+		return EXIT_SUCCESS;
+	fprintf(stderr, "tplb: cannot write to standard output: %m\n");
+	return EXIT_FAULT;
+}
+
 /* -1: go on; otherwise the exit status. */
 static int parse_arguments(struct program *p, int argc, char **argv)
 {
@@ -96,10 +105,10 @@ static int parse_arguments(struct program *p, int argc, char **argv)
 			break;
 		case 'v':
 			puts("tplb " PACKAGE_VERSION);
-			return EXIT_SUCCESS;
+			return printed();
 		case 'h':
 			print_usage(stdout);
-			return EXIT_SUCCESS;
+			return printed();
 		default: /* getopt has said what is wrong */
 			fprintf(stderr, "tplb: try tplb --help\n");
 			return EXIT_USAGE;
@@ -140,11 +149,7 @@ static int read_config(struct program *p)
 		lb_config_print(p->config, stdout);
 	else if (p->check)
 		printf("%s: configuration is valid\n", p->file);
-	if ((p->print || p->check) && fflush(stdout) != 0) {
-		fprintf(stderr, "tplb: cannot write to standard output: %m\n");
-		return EXIT_FAULT;
-	}
-	return p->print || p->check ? EXIT_SUCCESS : -1;
+	return p->print || p->check ? printed() : -1;
 }
 
 static bool open_listener(struct listener *l, const struct lb_config_listener *from)

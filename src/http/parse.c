@@ -242,8 +242,6 @@ static enum http_fault split_absolute(struct http_head *head)
 	struct str authority = {target.at + start, (size_t)(p - target.at) - start};
 	if (!is_authority(authority))
 		return HTTP_BAD_TARGET;
-	if (p < end && *p == '?')
-		return HTTP_BAD_TARGET; /* "/?query" is nowhere in the bytes */
 	head->host = authority;
 	head->path = (struct str){p, (size_t)(end - p)};
 	if (p == end) /* section 3.2.4 for OPTIONS */

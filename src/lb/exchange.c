@@ -401,6 +401,12 @@ static struct http_framing framing_for_client(struct exchange *x, struct http_fr
 	return (struct http_framing){.kind = BODY_CLOSE};
 }
 
+/* Nothing of it was told yet, and the client can still be told what went wrong; else what was told stands. */
+static int status_after(const struct exchange *x, int status)
+{
+	return x->down.sent == 0 ? status : x->status;
+}
+
 static bool take_down_end(struct exchange *x)
 {
 	switch (x->down.state) {
@@ -412,20 +418,14 @@ static bool take_down_end(struct exchange *x)
 	case FLOW_SINK_STUCK:
 		return fail(x, END_CLIENT_TIMEOUT, x->status);
 	case FLOW_SOURCE_SILENT:
-		return fail(x, END_SERVER_TIMEOUT, x->status);
+		return fail(x, END_SERVER_TIMEOUT, status_after(x, 504));
 	case FLOW_SOURCE_ENDED:
 	case FLOW_SOURCE_LOST:
 	case FLOW_BAD_FRAMING:
 	case FLOW_TOO_LARGE:
 		break;
 	}
-	return fail(x, END_SERVER_BROKE, x->status);
-}
-
-/* The request's body failed while its answer was already on the way: what was told stands. */
-static void keep_status(struct exchange *x)
-{
-	x->status = x->response.status;
+	return fail(x, END_SERVER_BROKE, status_after(x, 502));
 }
 
 static void relay_body(struct exchange *x)
@@ -434,7 +434,8 @@ static void relay_body(struct exchange *x)
 		struct flow *up = x->has_body && x->up.state == FLOW_OPEN ? &x->up : NULL;
 
 		if (pump_run(x->worker->io, up, &x->down, -1) == PUMP_FIRST && !take_up_end(x)) {
-			keep_status(x);
+			if (x->down.sent > 0)
+				x->status = x->response.status; /* what was told stands */
 			break;
 		}
 	}

@@ -150,7 +150,7 @@ bool forward_request(struct exchange *x, long long max_forwards)
 	buf_clear(x->out);
 	struct writer w = writer_of(x->out);
 	put(&w, head->method);
-	put(&w, STR(" "));
+	put(&w, head->path.at[0] == '?' ? STR(" /") : STR(" "));
 	put(&w, head->path);
 	put(&w, STR(" HTTP/1.1\r\n"));
 	for (unsigned i = 0; i < head->count; i++) {
@@ -210,6 +210,7 @@ bool forward_response(struct exchange *x, struct http_framing framing)
 {
 	const struct http_head *head = &x->response;
 	bool has_length = false;
+	bool has_date = false;
 	struct writer w = writer_of(x->out);
 
 	put_status_line(&w, head);
@@ -223,8 +224,11 @@ bool forward_response(struct exchange *x, struct http_framing framing)
 				continue; /* RFC 9110 section 8.6: not in these */
 			has_length = true;
 		}
+		has_date |= field->id == FIELD_DATE;
 		put_field(&w, field->name, field->value);
 	}
+	if (!has_date && head->status >= 200) /* RFC 9110 section 6.6.1 */
+		put_field(&w, STR("Date"), http_date_now(&x->worker->date));
 	put_via(&w, x, head->minor);
 	if (framing.kind == BODY_CHUNKED)
 		put(&w, STR("Transfer-Encoding: chunked\r\n"));

@@ -238,7 +238,7 @@ static struct verdict origin_end(void *app, struct worker *w, void *exchange)
 	(void)app;
 	(void)w;
 	(void)exchange;
-	MUST(!"begin never says VERDICT_WAIT");
+	MUST(false); /* begin never says VERDICT_WAIT */
 	return (struct verdict){.kind = VERDICT_CLOSE, .fd = -1};
 }
 

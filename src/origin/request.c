@@ -27,6 +27,8 @@ static void split_path(struct request *r)
 		r->path.len = (size_t)(mark - whole.at);
 	r->query.at += r->path.len;
 	r->query.len -= r->path.len;
+	if (r->path.len == 0) /* "http://host?query" */
+		r->path = STR("/");
 }
 
 /* RFC 9110 section 10.1.1: any expectation but 100-continue fails; HTTP/1.0 has none. */

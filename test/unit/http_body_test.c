@@ -121,6 +121,8 @@ static const struct {
         {BYTES("10000000000000002\r\nab"), BAD, BYTES(""), 0},
         /* Line ends. */
         {BYTES("2\nab\r\n0\r\n\r\n"), BAD, BYTES(""), 0},
+        {BYTES("2\rxab\r\n0\r\n\r\n"), BAD, BYTES(""), 0},
+        {BYTES("2\r\nabx\n0\r\n\r\n"), BAD, BYTES(""), 0},
         {BYTES("2\rab\r\n0\r\n\r\n"), BAD, BYTES(""), 0},
         {BYTES("2\r\r\nab\r\n0\r\n\r\n"), BAD, BYTES(""), 0},
         {BYTES("2\r\nab0\r\n\r\n"), BAD, BYTES(""), 0},

@@ -100,6 +100,8 @@ START_TEST(reasons)
 	ck_assert_str_eq(http_reason(505), "HTTP Version Not Supported");
 	ck_assert_str_eq(http_reason(299), "Unknown");
 	ck_assert_str_eq(http_reason(0), "Unknown");
+	ck_assert_str_eq(http_reason(-1), "Unknown");
+	ck_assert_str_eq(http_reason(506), "Unknown");
 	for (int i = HTTP_BAD_REQUEST_LINE; i < HTTP_FAULT_COUNT; i++)
 		ck_assert_str_ne(http_reason(http_fault_status((enum http_fault)i)), "Unknown");
 }

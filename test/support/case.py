@@ -1,0 +1,104 @@
+"""The base of the test cases, and how a test file is run."""
+
+import faulthandler
+import os
+import shutil
+import sys
+import tempfile
+import threading
+import unittest
+
+from support import tplb as tplb_module
+from support.raw import Client
+from support.server import Server
+from support.tplb import Tplb, one_listener, raise_descriptor_limit
+
+SKIPPED = 77  # automake's exit status for a test that was skipped
+
+
+class WireCase(unittest.TestCase):
+    """What is started through these methods is ended in the right order, clients first, and checked: tplb must exit with 0."""
+
+    maxDiff = None
+
+    def setUp(self):
+        self._clients, self._servers, self._processes, self._files = [], [], [], []
+
+    def tearDown(self):
+        failures = []
+        for client in self._clients:
+            client.close()
+        for server in self._servers:
+            server.gate.set()
+        for process in self._processes:
+            self._try(failures, process.stop)
+        for server in self._servers:
+            self._try(failures, server.stop)
+        for thing in self._files:
+            thing.close()
+        if failures:
+            raise failures[0]
+
+    @staticmethod
+    def _try(failures, what):
+        try:
+            what()
+        except Exception as e:
+            failures.append(e)
+
+    def client(self, address=None, **options):
+        client = Client(address or self.balancer.address, **options)
+        self._clients.append(client)
+        return client
+
+    def server(self, script=None, **options):
+        if options.get("address") == "unix":
+            options["directory"] = self.directory()
+        server = Server(script, **options)
+        self._servers.append(server)
+        return server
+
+    def started(self, process):
+        self._processes.append(process)
+        return process
+
+    def tplb(self, *servers, args=(), env=None, config=None, wait=True, **options):
+        """Starts tplb in front of these servers (see one_listener); it is then also self.balancer."""
+        self.balancer = self.started(Tplb(config or one_listener(servers, **options), args, env, wait))
+        return self.balancer
+
+    def directory(self):
+        path = tempfile.mkdtemp(prefix="tplb-test-")
+        self.addCleanup(shutil.rmtree, path, True)
+        return path
+
+    def keep(self, thing):
+        """Closes it at the end."""
+        self._files.append(thing)
+        return thing
+
+
+def _watchdog(seconds):
+    def bite():
+        sys.stderr.write("the test hangs after %d s\n" % seconds)
+        for process in list(tplb_module.running.values()):
+            sys.stderr.write("standard error of %d:\n%s\n" % (process.pid, process.stderr[-10000:]))
+        faulthandler.dump_traceback(all_threads=True)
+        for process in list(tplb_module.running.values()):
+            process.process.kill()
+        os._exit(1)
+
+    timer = threading.Timer(seconds, bite)
+    timer.daemon = True
+    timer.start()
+
+
+def main():
+    """Runs the test file; 77 when every test in it was skipped."""
+    raise_descriptor_limit()
+    _watchdog(float(os.environ.get("TPLB_TEST_HANG", "900")))
+    program = unittest.main(module="__main__", exit=False, verbosity=2)
+    result = program.result
+    if not result.wasSuccessful():
+        sys.exit(1)
+    sys.exit(SKIPPED if result.testsRun and len(result.skipped) >= result.testsRun else 0)

@@ -1,0 +1,143 @@
+"""Who answers: weighted round-robin, smooth and exact, whatever the connections do."""
+
+import os
+import sys
+
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), os.pardir))
+
+import collections
+import threading
+
+from support.case import WireCase, main
+from support.raw import BOUND
+from support.server import by_target, unconnectable
+
+
+def smooth(weights, count):
+    """The order of nginx's smooth weighted round-robin: each raises its score by its weight, the highest goes and pays the total."""
+    scores, order = [0] * len(weights), []
+    for _ in range(count):
+        scores = [s + w for s, w in zip(scores, weights)]
+        best = scores.index(max(scores))
+        scores[best] -= sum(weights)
+        order.append(best)
+    return order
+
+
+class Balance(WireCase):
+    def named(self, count):
+        """Servers that answer with their number."""
+        return [
+            self.server(by_target({}, b"HTTP/1.1 200 OK\r\nContent-Length: 1\r\n\r\n%d" % n)) for n in range(count)
+        ]
+
+    def start(self, weights, **options):
+        servers = self.named(len(weights))
+        self.tplb(*[{"address": s.address, "weight": w} for s, w in zip(servers, weights)], **options)
+        return servers
+
+    def order(self, count, client=None):
+        client = client or self.client()
+        return [int(client.get().body) for _ in range(count)]
+
+    def test_smooth_order(self):
+        for weights in ([3, 1, 1], [1, 1, 1], [5, 1, 1], [1, 2, 3], [1], [2, 2], [4, 3, 2, 1]):
+            with self.subTest(weights):
+                self.start(weights)
+                self.assertEqual(self.order(sum(weights) * 4), smooth(weights, sum(weights) * 4))
+
+    def test_three_one_one(self):
+        """Spelt out: the heavy one is spread, not sent three in a row."""
+        self.start([3, 1, 1])
+        self.assertEqual(self.order(10), [0, 1, 0, 2, 0] * 2)
+
+    def test_order_over_connections(self):
+        """It is the requests that count, on whatever connection and worker they come."""
+        self.start([3, 1, 1], pool={"workers": 4})
+        order = []
+        for _ in range(25):
+            client = self.client()
+            order += self.order(1, client)
+            client.close()
+        self.assertEqual(order, smooth([3, 1, 1], 25))
+
+    def test_counts_are_exact_under_load(self):
+        """20 clients at once: the shares are still exact."""
+        servers = self.start([3, 1, 1], pool={"workers": 8})
+        failures = []
+
+        def load():
+            try:
+                client = self.client()
+                for _ in range(25):
+                    client.get()
+            except Exception as e:
+                failures.append(e)
+
+        threads = [threading.Thread(target=load, daemon=True) for _ in range(20)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join(BOUND * 2)
+        self.assertEqual(failures, [])
+        self.assertEqual([len(s.requests) for s in servers], [300, 100, 100])
+
+    def test_large_weights(self):
+        servers = self.start([256, 128])
+        self.order(384 * 2)
+        self.assertEqual([len(s.requests) for s in servers], [512, 256])
+
+    def test_failed_server_is_skipped(self):
+        """One of three refuses connects: every request is still answered, and both others work."""
+        servers = self.named(2)
+        sock, dead = unconnectable()
+        self.keep(sock)
+        self.tplb(servers[0], dead, servers[1])
+        counts = collections.Counter(self.order(30))
+        self.assertEqual(sum(counts.values()), 30)
+        self.assertGreaterEqual(min(counts[0], counts[1]), 10)
+
+    def test_server_that_goes_and_comes_back(self):
+        servers = self.named(2)
+        self.tplb(*servers)
+        client = self.client()
+        self.assertEqual(set(self.order(4, client)), {0, 1})
+        servers[1].stop()
+        self.assertEqual(self.order(6, client), [0] * 6)
+        back = self.server(by_target({}, b"HTTP/1.1 200 OK\r\nContent-Length: 1\r\n\r\n2"), address=servers[1].address)
+        self.assertEqual(set(self.order(4, client)), {0, 2})
+        self.assertTrue(back.requests)
+
+    def test_bad_requests_do_not_turn_the_wheel(self):
+        """What is refused here costs no server its turn."""
+        self.start([1, 1])
+        order = []
+        for _ in range(6):
+            bad = self.client()
+            bad.send(b"GET / HTTP/1.1\r\n\r\n")
+            self.assertEqual(bad.whole_response().status, 400)
+            order += self.order(1)
+        self.assertEqual(order, [0, 1] * 3)
+
+    def test_two_upstreams(self):
+        """Each has a wheel of its own."""
+        a, b = self.named(2), self.named(2)
+        self.tplb(
+            config={
+                "listeners": [
+                    {"name": "a", "bind": "127.0.0.1:0", "upstream": "a"},
+                    {"name": "b", "bind": "127.0.0.1:0", "upstream": "b"},
+                ],
+                "upstreams": [
+                    {"name": "a", "servers": [{"address": s.address} for s in a]},
+                    {"name": "b", "servers": [{"address": s.address} for s in b]},
+                ],
+            }
+        )
+        ca, cb = (self.client(self.balancer.addresses[n]) for n in "ab")
+        self.assertEqual([self.order(1, c)[0] for c in (ca, cb, cb, ca, ca, cb)], [0, 0, 1, 1, 0, 0])
+        self.assertEqual([len(s.requests) for s in a + b], [2, 1, 2, 1])
+
+
+if __name__ == "__main__":
+    main()
