@@ -40,28 +40,55 @@ leave()
 trap leave EXIT
 trap 'exit 0' INT TERM HUP
 
-# start NAME PORT PROGRAM [ARGUMENT]...: runs it in the background and waits until it listens
-start()
+listens() # PORT
 {
-    local name=$1 at=$2 log=$tmp/$1.log pid i
+    (: <>"/dev/tcp/127.0.0.1/$1") 2>/dev/null
+}
+
+taken() # PORT
+{
+    die "port $1 is taken: somebody else uses 127.0.0.1:$1 (see: ss -tanp 'sport = :$1'); stop that and try again"
+}
+
+# launch LOG PORT PROGRAM [ARGUMENT]...: runs it in the background; true when it listens, false when it has died
+launch()
+{
+    local log=$1 at=$2 i
     shift 2
     "$@" >"$log" 2>&1 &
-    pid=$!
-    pids+=("$pid")
+    pids+=($!)
     for ((i = 0; i < 100; i++)); do
-        if ! kill -0 "$pid" 2>/dev/null; then
-            cat "$log" >&2
-            if grep -qi 'in use' "$log"; then
-                die "port $at is taken: somebody else uses 127.0.0.1:$at (see: ss -tanp 'sport = :$at'); stop that and try again"
-            fi
-            die "$name could not start"
+        if ! kill -0 "${pids[-1]}" 2>/dev/null; then
+            unset 'pids[-1]'
+            return 1
         fi
-        if (: <>"/dev/tcp/127.0.0.1/$at") 2>/dev/null; then
-            return
+        if listens "$at"; then
+            return 0
         fi
         sleep 0.1
     done
-    die "$name did not listen on port $at within 10 s"
+    die "${1##*/} did not listen on port $at within 10 s"
+}
+
+# start PORT PROGRAM [ARGUMENT]...
+start()
+{
+    local at=$1 log=$tmp/$1.log tries
+    shift
+    for ((tries = 0; tries < 65; tries++)); do
+        if launch "$log" "$at" "$@"; then
+            return
+        fi
+        if ! grep -qi 'in use' "$log"; then
+            cat "$log" >&2
+            die "${1##*/} could not start"
+        fi
+        ! listens "$at" || taken "$at"
+        # The port of the original experiment is one that outgoing connections may get, and keep for a minute after their end.
+        [ $tries -gt 0 ] || echo "Port $at belongs to an outgoing connection; trying again for a minute ..."
+        sleep 1
+    done
+    taken "$at"
 }
 
 for program in tplb tplb-origin; do
@@ -69,8 +96,8 @@ for program in tplb tplb-origin; do
 done
 command -v curl >/dev/null || die "curl is missing: ./autogen.sh --deps installs it"
 for p in "${origin_ports[@]}" $port; do
-    if (: <>"/dev/tcp/127.0.0.1/$p") 2>/dev/null; then
-        die "port $p is taken: somebody listens on 127.0.0.1:$p (see: ss -tlnp 'sport = :$p'); stop that and try again"
+    if listens "$p"; then
+        taken "$p"
     fi
 done
 
@@ -89,9 +116,9 @@ say "The configuration"
 cat "$tmp/tplb.conf"
 
 for p in "${origin_ports[@]}"; do
-    start "origin-$p" "$p" "$bin/tplb-origin" -l "127.0.0.1:$p"
+    start "$p" "$bin/tplb-origin" -l "127.0.0.1:$p"
 done
-start tplb "$port" "$bin/tplb" -f "$tmp/tplb.conf"
+start "$port" "$bin/tplb" -f "$tmp/tplb.conf"
 say "Up: tplb on 127.0.0.1:$port, origins on 127.0.0.1:${origin_ports[0]} to ${origin_ports[3]}"
 
 say "\$ curl -i http://127.0.0.1:$port/"
@@ -104,7 +131,7 @@ if command -v wrk >/dev/null; then
 else
     say "A short load (wrk is not installed: 400 requests by curl)"
     seq -f "url = http://127.0.0.1:$port/" 400 | curl -sS --max-time 30 -K - -w '\n' >/dev/null || die "the load failed"
-    echo done
+    echo 'all answered'
 fi
 
 say "Requests that each origin answered"

@@ -13,6 +13,9 @@ noreturn void assert_failed(const char *file, int line, const char *function, co
 
 #define MUST(condition) ((condition) ? (void)0 : assert_failed(__FILE__, __LINE__, __func__, #condition))
 
+/* A place that is not reached; `why` says why not. */
+#define UNREACHABLE(why) assert_failed(__FILE__, __LINE__, __func__, why)
+
 #define PTHREAD_OK(call) ((call) == 0 ? (void)0 : assert_failed(__FILE__, __LINE__, __func__, #call))
 
 /* A structure that is reached through a void pointer starts with a magic number and is checked. */

@@ -17,6 +17,7 @@ struct acceptor {
 	struct lot *lot;
 	struct queue *queue;
 	struct counters *counters; /* its own set */
+	struct log_ring *log;      /* its own; NULL: no access log */
 	pthread_t thread;
 	_Atomic bool draining; /* set by anyone, never reset; seq_cst */
 	_Atomic unsigned
@@ -39,7 +40,8 @@ static inline bool acceptor_is_draining(const struct acceptor *a)
 	return atomic_load_explicit(&a->draining, memory_order_relaxed);
 }
 
-/* Anyone who owns the connection: sends the service's refusal and closes, lingering. Never waits. */
-void acceptor_refuse(struct acceptor *a, struct counters *counters, struct conn *c, enum refusal why);
+/* Anyone who owns the connection: sends the service's refusal and closes, lingering. Never waits. counters and log: the caller's own. */
+void acceptor_refuse(struct acceptor *a, struct counters *counters, struct log_ring *log, struct conn *c,
+        enum refusal why);
 
 #endif

@@ -10,9 +10,8 @@
 enum { CONN_CHUNK = 256 };
 
 struct conn_table {
-	unsigned limit;      /* records at most */
-	unsigned made;       /* acceptor: records that exist */
-	unsigned free_count; /* acceptor */
+	unsigned limit; /* records at most */
+	unsigned made;  /* acceptor: records that exist */
 	struct conn *
 	        *chunks;   /* written by the acceptor before the record's first use; entries then constant */
 	struct conn *free; /* acceptor */

@@ -21,6 +21,9 @@ struct listener {
 	void *app; /* the service's own */
 };
 
+/* Connections beyond options.connections that are held for a moment, to tell them that they are refused. */
+enum { ENGINE_REFUSAL_RECORDS = 256 };
+
 struct engine_options {
 	const char *name; /* threads are named after it */
 	unsigned workers;
@@ -31,12 +34,11 @@ struct engine_options {
 	unsigned connections;  /* at most, all listeners together */
 	size_t header_size;
 	int64_t header_timeout; /* ns; 0: none */
-	int64_t keepalive;      /* ns */
 	int64_t drain;          /* ns */
 	struct listener *listeners;
 	unsigned listener_count;
 	struct service service;
-	struct log *log; /* with workers rings; may be NULL */
+	struct log *log; /* with workers + 1 rings; may be NULL */
 };
 
 struct engine;

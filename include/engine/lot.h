@@ -40,8 +40,12 @@ void lot_free(struct lot *lot);
 /* Keeper: registers a fresh connection (state BUSY) and parks it. False when epoll has no room; still the caller's. */
 bool lot_watch(struct lot *lot, struct conn *c, int64_t now, int64_t deadline);
 
-/* Keeper: the connection that an event means, now BUSY and the caller's; NULL when it was stale or its owner will see to it. */
-struct conn *lot_claim(struct lot *lot, uint64_t event);
+/*
+ * Keeper: the connection that an event means, now BUSY and the caller's; NULL when it was stale or its owner will see to it.
+ * last: the event tells of the stream's end too (FIN, reset), of which there will be no further one: it is claimed as BUSY_READY, so
+ * that whoever serves it looks again before parking.
+ */
+struct conn *lot_claim(struct lot *lot, uint64_t event, bool last);
 
 /* Keeper: a parked connection whose deadline has passed, now CLOSING and the caller's; NULL when there is none left. */
 struct conn *lot_claim_expired(struct lot *lot, int64_t now);

@@ -15,6 +15,7 @@
 
 #include "engine/conn.h"
 #include "engine/worker.h"
+#include "http/reply.h"
 
 enum verdict_kind {
 	VERDICT_PARK,  /* the connection waits for its (next) request's bytes until `deadline` */
@@ -32,13 +33,10 @@ struct verdict {
 };
 
 /* Why the engine refuses a connection itself. */
-enum refusal {
-	REFUSAL_QUEUE_FULL,
-	REFUSAL_QUEUE_TIMEOUT,
-	REFUSAL_LIMIT,
-	REFUSAL_DRAINING,
-	REFUSAL_HEADER_TIMEOUT
-};
+enum refusal { REFUSAL_QUEUE_FULL, REFUSAL_QUEUE_TIMEOUT, REFUSAL_LIMIT, REFUSAL_HEADER_TIMEOUT };
+
+/* The answer that goes with a refusal, but for its date. */
+struct http_reply refusal_reply(enum refusal why);
 
 struct service {
 	void *app;
@@ -52,9 +50,11 @@ struct service {
 	struct verdict (*begin)(void *app, struct worker *w, struct conn *c, void **exchange);
 	struct verdict (*end)(void *app, struct worker *w, void *exchange);
 	/*
-	 * The bytes that tell the client it is refused, into out[0, cap); 0: it is closed without a word (tcp mode). Called by the acceptor.
+	 * The bytes that tell the client it is refused, into out[0, cap); 0: it is closed without a word (tcp mode). Called by the
+	 * acceptor or a worker; log is the caller's ring, or NULL.
 	 */
-	size_t (*refuse)(void *app, const struct conn *c, enum refusal why, char *out, size_t cap);
+	size_t (*refuse)(void *app, struct log_ring *log, const struct conn *c, enum refusal why, char *out,
+	        size_t cap);
 };
 
 #endif

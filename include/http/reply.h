@@ -34,4 +34,7 @@ enum { HTTP_REPLY_MAX = 1024 };
  */
 size_t http_reply_write(const struct http_reply *reply, char *out, size_t cap);
 
+/* Length of the body that is sent: the line with its newline; 0 in answer to HEAD. */
+size_t http_reply_body_len(const struct http_reply *reply);
+
 #endif

@@ -2,9 +2,13 @@
 #ifndef TPLB_LB_ACCESS_H
 #define TPLB_LB_ACCESS_H
 
+#include "http/reply.h"
 #include "lb/exchange.h"
 
 /* Queues the line of a finished exchange, where an access log is wanted. Never waits. */
 void access_log(const struct exchange *x);
+
+/* The same for a connection that was refused before any of its request was looked at. log may be NULL. */
+void access_log_refusal(struct log_ring *log, const struct conn *c, const struct http_reply *reply);
 
 #endif

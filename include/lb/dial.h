@@ -10,7 +10,10 @@
  */
 bool dial(struct exchange *x);
 
-/* A fresh connection to x->server, in place of one that turned out to be closed. */
+/* Whether the request may be sent once more after its kept connection failed: RFC 9110 section 9.2.2, and no byte of an answer came. */
+bool dial_may_repeat(const struct exchange *x);
+
+/* A fresh connection to x->server, (or, when that can't be reached, another server) in place of one that turned out to be closed. */
 bool dial_again(struct exchange *x);
 
 /* Done with the server's connection: it is kept when x->server_reusable, else closed. */

@@ -51,6 +51,7 @@ struct exchange {
 	int fd;                /* its connection; -1: none */
 	bool reused;
 	bool server_reusable;
+	int64_t answer_by; /* until when more of the answer's head must have come; 0: not waiting yet */
 
 	/* The answer. */
 	struct http_head response; /* slices into `from_server` */
@@ -59,14 +60,12 @@ struct exchange {
 	struct flow down;  /* server to client */
 	bool answer_begun; /* a byte of it came from the server */
 	bool client_close; /* the client's connection ends with this answer */
-	bool told_client;  /* bytes of a final answer went to the client */
 
 	/* For the log. */
 	int status;          /* what the client was told; 0: nothing */
 	uint64_t body_bytes; /* of the answer, to the client */
 	enum exchange_end end;
 	enum http_fault fault;
-	int64_t began;
 
 	struct http_field *request_fields; /* limits.headers each, behind this struct */
 	struct http_field *response_fields;
@@ -89,6 +88,15 @@ struct verdict exchange_end(struct exchange *x);
 /* Answers in the server's place and finishes. */
 struct verdict exchange_refuse(struct exchange *x, int status, enum exchange_end end);
 struct verdict exchange_refuse_fault(struct exchange *x, enum http_fault fault);
+
+/* Sends the head of a request without a body. A kept connection that was closed under it is replaced where that is safe. */
+bool exchange_send(struct exchange *x);
+
+/* The client's request was read to its end: it is known where its next one begins. */
+static inline bool exchange_request_is_over(const struct exchange *x)
+{
+	return x->request.size > 0 && (!x->has_body || x->up.state == FLOW_DONE);
+}
 
 /* Logs, gives the server's connection back, frees x, and says what becomes of the client's. */
 struct verdict exchange_finish(struct exchange *x);

@@ -21,7 +21,6 @@
 	ROW(refused_limit, "connections refused at limits.connections")                                      \
 	ROW(refused_queue_full, "connections refused because the queue was full")                            \
 	ROW(refused_queue_timeout, "connections refused after queue.timeout")                                \
-	ROW(refused_draining, "connections refused while draining")                                          \
 	ROW(refused_header_timeout, "requests whose head did not come within timeouts.request_header")       \
 	ROW(requests, "requests whose head was read")                                                        \
 	ROW(requests_malformed, "requests refused as malformed or over a limit")                             \

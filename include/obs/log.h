@@ -42,6 +42,9 @@ void log_reopen(struct log *log);
 /* Diagnostic lines lost so far. */
 uint64_t log_lost(const struct log *log);
 
+/* Writes what is queued now and returns, while other threads go on logging: for a process that is about to end abruptly. */
+void log_flush(struct log *log);
+
 /* Writes what is queued, stops the thread, takes the sink of diag() away, closes, frees. Joined last of all threads. */
 void log_stop(struct log *log);
 

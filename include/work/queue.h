@@ -30,7 +30,7 @@ void queue_free(struct queue *q);
 size_t queue_put(struct queue *q, const struct queue_item *items, size_t n);
 
 /*
- * Takes up to max items, its fair share of what is there; waits while there are none. Returns 0 once the queue was
+ * Takes up to max items; waits while there are none. Returns 0 once the queue was
  * closed and is empty. For workers only.
  */
 size_t queue_take(struct queue *q, struct queue_item *items, size_t max);

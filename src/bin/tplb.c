@@ -23,8 +23,7 @@ enum { EXIT_FAULT = 1, EXIT_USAGE = 2, BACKLOG = 4096, SPARE_DESCRIPTORS = 64 };
 /* The program's one root. */
 struct program {
 	const char *file;
-	const char *engine; /* -e; NULL: as configured */
-	long workers;       /* -w; 0: as configured */
+	long workers; /* -w; 0: as configured */
 	bool check, print;
 	struct lb_config *config;
 	struct listener *listeners;
@@ -173,6 +172,17 @@ static bool open_listener(struct listener *l, const struct lb_config_listener *f
 	return false;
 }
 
+static void close_listeners(struct program *p)
+{
+	for (size_t i = 0; p->listeners && i < p->config->listeners.count; i++) {
+		if (p->listeners[i].fd < 0)
+			continue;
+		close(p->listeners[i].fd);
+		if (p->listeners[i].addr.u.any.sa_family == AF_UNIX)
+			unlink(p->listeners[i].addr.u.un.sun_path);
+	}
+}
+
 static bool open_listeners(struct program *p)
 {
 	size_t n = p->config->listeners.count;
@@ -182,16 +192,11 @@ static bool open_listeners(struct program *p)
 		fprintf(stderr, "tplb: out of memory\n");
 		return false;
 	}
-	for (size_t i = 0; i < n; i++) {
-		if (open_listener(&p->listeners[i], lb_config_listener(p->config, i)))
-			continue;
-		while (i-- > 0) {
-			close(p->listeners[i].fd);
-			if (p->listeners[i].addr.u.any.sa_family == AF_UNIX)
-				unlink(p->listeners[i].addr.u.un.sun_path);
-		}
-		return false;
-	}
+	for (size_t i = 0; i < n; i++)
+		p->listeners[i].fd = -1;
+	for (size_t i = 0; i < n; i++)
+		if (!open_listener(&p->listeners[i], lb_config_listener(p->config, i)))
+			return false;
 	return true;
 }
 
@@ -224,7 +229,7 @@ static bool drop_privileges(const char *user)
 static void fit_descriptors(struct program *p)
 {
 	struct lb_config *c = p->config;
-	unsigned long base = SPARE_DESCRIPTORS + c->listeners.count;
+	unsigned long base = SPARE_DESCRIPTORS + ENGINE_REFUSAL_RECORDS + c->listeners.count;
 	unsigned long wanted;
 
 	for (size_t i = 0; i < c->upstreams.count; i++) {
@@ -252,7 +257,7 @@ static bool start_log(struct program *p)
 	const char *where, *why;
 
 	diag_set_level((enum diag_level)c->level);
-	p->log = log_start(&targets, (unsigned)p->config->pool.workers, &where, &why);
+	p->log = log_start(&targets, (unsigned)p->config->pool.workers + 1, &where, &why);
 	if (!p->log)
 		fprintf(stderr, "tplb: log: cannot open %s: %s\n", where, why);
 	return p->log != NULL;
@@ -274,7 +279,6 @@ static struct engine_options engine_options(struct program *p)
 	        .connections = (unsigned)c->limits.connections,
 	        .header_size = c->limits.header_size,
 	        .header_timeout = c->timeouts.request_header,
-	        .keepalive = c->timeouts.keepalive,
 	        .drain = c->timeouts.drain,
 	        .listeners = p->listeners,
 	        .listener_count = (unsigned)c->listeners.count,
@@ -350,12 +354,19 @@ static void log_summary(const struct program *p)
 		diag_info("log lines lost: %llu", (unsigned long long)log_lost(p->log));
 }
 
+static bool prepare_and_start(struct program *p)
+{
+	return open_listeners(p) && start_log(p) && drop_privileges(p->config->user) && start(p);
+}
+
 static int run(struct program *p)
 {
-	if (!open_listeners(p) || !start_log(p))
-		return EXIT_FAULT;
-	if (!drop_privileges(p->config->user) || !start(p)) {
-		log_stop(p->log);
+	if (!prepare_and_start(p)) {
+		close_listeners(p);
+		if (p->lb)
+			lb_free(p->lb);
+		if (p->log)
+			log_stop(p->log);
 		return EXIT_FAULT;
 	}
 	serve(p);
@@ -363,15 +374,13 @@ static int run(struct program *p)
 	log_summary(p);
 	if (cut > 0) {
 		diag_warning("timeouts.drain is over: %u connections were cut", cut);
-		log_stop(
-		        p->log); /* workers may still hold connections: leave them to the end of the process */
+		log_flush(p->log); /* workers may still hold connections: they end with the process */
 		_exit(EXIT_SUCCESS);
 	}
 	engine_free(p->running);
 	lb_free(p->lb);
 	diag_info("stopped");
 	log_stop(p->log);
-	free(p->listeners);
 	return EXIT_SUCCESS;
 }
 
@@ -386,6 +395,7 @@ int main(int argc, char **argv)
 		signals_block();
 		status = run(&p);
 	}
+	free(p.listeners);
 	if (p.config)
 		lb_config_free(p.config);
 	return status;

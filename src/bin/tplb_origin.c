@@ -80,7 +80,6 @@ static struct engine *start(
 	        .connections = fit_connections(options),
 	        .header_size = ORIGIN_HEADER_SIZE,
 	        .header_timeout = ORIGIN_HEADER_TIMEOUT,
-	        .keepalive = ORIGIN_KEEPALIVE,
 	        .drain = ORIGIN_DRAIN,
 	        .listeners = listeners,
 	        .listener_count = options->listen_count,

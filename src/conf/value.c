@@ -274,7 +274,7 @@ void conf_value_read(struct conf *conf, const char *path, const struct conf_key 
 		break;
 	case CONF_GROUP:
 	case CONF_LIST:
-		MUST(!"groups and lists are read elsewhere");
+		UNREACHABLE("groups and lists are read elsewhere");
 	}
 }
 

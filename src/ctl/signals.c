@@ -54,7 +54,8 @@ static void *exit_on_next(void *arg)
 
 	set_of(&set, numbers, 2);
 	wait_for(&set);
-	diag_warning("told to stop a second time: leaving at once");
+	static const char text[] = "told to stop a second time: leaving at once\n";
+	(void)!write(STDERR_FILENO, text, sizeof(text) - 1); /* the log thread would be too late */
 	_exit((int)(intptr_t)arg);
 }
 

@@ -30,18 +30,18 @@ static enum counter_id counter_of(enum refusal why)
 	        [REFUSAL_QUEUE_FULL] = COUNTER_refused_queue_full,
 	        [REFUSAL_QUEUE_TIMEOUT] = COUNTER_refused_queue_timeout,
 	        [REFUSAL_LIMIT] = COUNTER_refused_limit,
-	        [REFUSAL_DRAINING] = COUNTER_refused_draining,
 	        [REFUSAL_HEADER_TIMEOUT] = COUNTER_refused_header_timeout,
 	};
 
 	return ids[why];
 }
 
-void acceptor_refuse(struct acceptor *a, struct counters *counters, struct conn *c, enum refusal why)
+void acceptor_refuse(
+        struct acceptor *a, struct counters *counters, struct log_ring *log, struct conn *c, enum refusal why)
 {
 	const struct service *s = &a->options->service;
 	char answer[REFUSAL_BYTES];
-	size_t len = s->refuse(s->app, c, why, answer, sizeof(answer));
+	size_t len = s->refuse(s->app, log, c, why, answer, sizeof(answer));
 
 	counter_add(counters, counter_of(why), 1);
 	COUNT(counters, connections_closed);
@@ -60,7 +60,7 @@ static void batch_put(struct acceptor *a, struct batch *b)
 	size_t taken = b->count ? queue_put(a->queue, b->items, b->count) : 0;
 
 	for (size_t i = taken; i < b->count; i++)
-		acceptor_refuse(a, a->counters, b->items[i].what, REFUSAL_QUEUE_FULL);
+		acceptor_refuse(a, a->counters, a->log, b->items[i].what, REFUSAL_QUEUE_FULL);
 	b->count = 0;
 }
 
@@ -106,7 +106,7 @@ static void admit(struct acceptor *a, struct listener *listener, int fd, const s
 	c->peer = addr_ip_of(peer);
 	c->accepted_at = now;
 	if (full) {
-		acceptor_refuse(a, a->counters, c, REFUSAL_LIMIT);
+		acceptor_refuse(a, a->counters, a->log, c, REFUSAL_LIMIT);
 	} else if (listener->eager) {
 		batch_add(a, batch, c, now);
 	} else if (!lot_watch(a->lot, c, now, clock_after(now, a->options->header_timeout))) {
@@ -205,6 +205,7 @@ static void close_listeners(struct acceptor *a)
 			unlink(l->addr.u.un.sun_path);
 	}
 	a->listening = false;
+	a->resume_at = CLOCK_NEVER;
 }
 
 /*
@@ -234,7 +235,7 @@ static void expire_parked(struct acceptor *a, int64_t now)
 
 	while ((c = lot_claim_expired(a->lot, now))) {
 		if (c->in) {
-			acceptor_refuse(a, a->counters, c, REFUSAL_HEADER_TIMEOUT);
+			acceptor_refuse(a, a->counters, a->log, c, REFUSAL_HEADER_TIMEOUT);
 			continue;
 		}
 		COUNT(a->counters, connections_expired);
@@ -252,7 +253,7 @@ static void expire_queued(struct acceptor *a, int64_t now)
 		return;
 	while ((n = queue_take_older(a->queue, now - a->options->queue_timeout, items, 64)) > 0)
 		for (size_t i = 0; i < n; i++)
-			acceptor_refuse(a, a->counters, items[i].what, REFUSAL_QUEUE_TIMEOUT);
+			acceptor_refuse(a, a->counters, a->log, items[i].what, REFUSAL_QUEUE_TIMEOUT);
 }
 
 /* When the thread must wake even if nothing happens. */
@@ -286,7 +287,8 @@ static void handle_event(struct acceptor *a, const struct epoll_event *e, int64_
 	uint64_t data = e->data.u64;
 
 	if (data & LOT_EVENT_CONN) {
-		struct conn *c = lot_claim(a->lot, data);
+		struct conn *c = lot_claim(
+		        a->lot, data, (e->events & (EPOLLRDHUP | EPOLLHUP | EPOLLERR)) != 0);
 
 		if (c)
 			batch_add(a, batch, c, now);

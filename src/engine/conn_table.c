@@ -50,7 +50,6 @@ struct conn *conn_table_take(struct conn_table *t)
 
 	if (c) {
 		t->free = c->next;
-		t->free_count--;
 	} else {
 		c = make_record(t);
 		if (!c)
@@ -62,6 +61,7 @@ struct conn *conn_table_take(struct conn_table *t)
 	c->scanned = 0;
 	c->head_since = 0;
 	c->exchange = NULL;
+	c->unread = false;
 	atomic_store_explicit(&c->timer_at, CLOCK_NEVER, memory_order_relaxed);
 	atomic_store_explicit(&c->state, CONN_BUSY, memory_order_relaxed);
 	atomic_fetch_add_explicit(&t->open, 1, memory_order_relaxed);
@@ -97,12 +97,11 @@ unsigned conn_table_collect(struct conn_table *t, struct timers *timers)
 		n++;
 		c = next;
 	}
-	t->free_count += n;
 	atomic_fetch_sub_explicit(&t->open, n, memory_order_relaxed);
 	return n;
 }
 
-struct conn *conn_table_claim_oldest(struct conn_table *t)
+static struct conn *find_oldest(struct conn_table *t)
 {
 	struct conn *oldest = NULL;
 	int64_t since = CLOCK_NEVER;
@@ -117,9 +116,19 @@ struct conn *conn_table_claim_oldest(struct conn_table *t)
 			since = parked_at;
 		}
 	}
-	unsigned parked = CONN_PARKED;
-	if (oldest && atomic_compare_exchange_strong_explicit(&oldest->state, &parked, CONN_CLOSING,
-	                      memory_order_acquire, memory_order_relaxed))
-		return oldest;
-	return NULL; /* it became busy this moment */
+	return oldest;
+}
+
+struct conn *conn_table_claim_oldest(struct conn_table *t)
+{
+	struct conn *c;
+
+	while ((c = find_oldest(t))) {
+		unsigned parked = CONN_PARKED;
+
+		if (atomic_compare_exchange_strong_explicit(
+		            &c->state, &parked, CONN_CLOSING, memory_order_acquire, memory_order_relaxed))
+			return c;
+	} /* it became busy this moment: then the next */
+	return NULL;
 }

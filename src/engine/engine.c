@@ -8,9 +8,6 @@
 #include "engine/acceptor.h"
 #include "engine/pool_engine.h"
 
-/* Records beyond limits.connections, so that who is refused can be told. */
-enum { RECORDS_FOR_REFUSALS = 256 };
-
 struct engine {
 	struct engine_options options; /* constant */
 	struct counters *counters;     /* workers, then the acceptor */
@@ -39,11 +36,14 @@ static bool start_parts(struct engine *e, const char **why)
 	*why = "out of memory";
 	e->counters = counters_new(o->workers + 1);
 	e->queue = queue_new(o->queue_size, runnable_workers(), o->hold_connection ? 1 : o->burst);
-	if (!lot_init(&e->lot, o->name, o->connections + RECORDS_FOR_REFUSALS, why) || !e->counters ||
+	if (!lot_init(&e->lot, o->name, o->connections + ENGINE_REFUSAL_RECORDS, why) || !e->counters ||
 	        !e->queue)
 		return false;
-	e->acceptor = (struct acceptor){
-	        .options = o, .lot = &e->lot, .queue = e->queue, .counters = &e->counters[o->workers]};
+	e->acceptor = (struct acceptor){.options = o,
+	        .lot = &e->lot,
+	        .queue = e->queue,
+	        .counters = &e->counters[o->workers],
+	        .log = o->log ? log_ring(o->log, o->workers) : NULL};
 	e->pool = (struct pool_engine){
 	        .options = o, .acceptor = &e->acceptor, .lot = &e->lot, .queue = e->queue};
 	if (!pool_engine_start(&e->pool, e->counters, why))

@@ -109,7 +109,7 @@ bool lot_watch(struct lot *lot, struct conn *c, int64_t now, int64_t deadline)
 	return false;
 }
 
-struct conn *lot_claim(struct lot *lot, uint64_t event)
+struct conn *lot_claim(struct lot *lot, uint64_t event, bool last)
 {
 	struct conn *c = conn_table_at(&lot->table, (uint32_t)event);
 	uint32_t generation = (uint32_t)(event >> 32) & 0x7fffffff;
@@ -118,7 +118,7 @@ struct conn *lot_claim(struct lot *lot, uint64_t event)
 	if ((generation_of(c) & 0x7fffffff) != generation)
 		return NULL;
 	for (;;) {
-		if (atomic_compare_exchange_strong(&c->state, &state, CONN_BUSY))
+		if (atomic_compare_exchange_strong(&c->state, &state, last ? CONN_BUSY_READY : CONN_BUSY))
 			return c;
 		if (state != CONN_BUSY && state != CONN_PARKED)
 			return NULL;
@@ -220,7 +220,9 @@ bool lot_park(struct lot *lot, struct conn *c, int64_t deadline)
 	struct lot_notice notice = {c->index, generation_of(c)};
 	unsigned state = CONN_BUSY;
 
-	atomic_store_explicit(&c->parked_at, clock_coarse(), memory_order_relaxed);
+	/* A client that trickles its head does not get younger by it. */
+	atomic_store_explicit(
+	        &c->parked_at, c->head_since ? c->head_since : clock_coarse(), memory_order_relaxed);
 	atomic_store_explicit(
 	        &c->deadline, deadline, memory_order_relaxed); /* the exchange below orders it */
 	if (!atomic_compare_exchange_strong(&c->state, &state, CONN_PARKED)) {

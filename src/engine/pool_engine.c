@@ -59,19 +59,20 @@ static void close_connection(struct hand *h, struct conn *c, enum verdict_kind h
 static bool hold(struct hand *h, struct conn *c, int64_t deadline)
 {
 	struct pollfd one = {.fd = c->fd, .events = POLLIN};
+	int64_t now = clock_now();
 
-	while (!acceptor_is_draining(h->engine->acceptor)) {
-		/* A drain must not wait for an idle client: look up once a second. */
-		int64_t look_up = clock_now() + CLOCK_NS_PER_S;
-		int ready = io_wait(h->worker->io, &one, 1, deadline < look_up ? deadline : look_up);
+	while (now < deadline) {
+		int64_t look_up = now + CLOCK_NS_PER_S; /* a drain leaves an idle client a second, not more */
 
-		if (ready != -ETIMEDOUT)
+		if (io_wait(h->worker->io, &one, 1, deadline < look_up ? deadline : look_up) != -ETIMEDOUT)
 			return true; /* an error is told by the next recv */
-		if (clock_now() >= deadline)
+		now = clock_now();
+		if (!c->in && acceptor_is_draining(h->engine->acceptor))
 			break;
 	}
 	if (c->in) {
-		acceptor_refuse(h->engine->acceptor, h->worker->counters, c, REFUSAL_HEADER_TIMEOUT);
+		acceptor_refuse(
+		        h->engine->acceptor, h->worker->counters, h->worker->log, c, REFUSAL_HEADER_TIMEOUT);
 		return false;
 	}
 	COUNT(h->worker->counters, connections_expired);
@@ -93,6 +94,8 @@ static bool settle(struct hand *h, struct conn *c, struct verdict v, unsigned tu
 {
 	switch (v.kind) {
 	case VERDICT_PARK:
+		if (c->unread)
+			return true;
 		if (h->engine->options->hold_connection)
 			return hold(h, c, v.deadline);
 		return !lot_park(h->engine->lot, c, v.deadline);
@@ -106,8 +109,7 @@ static bool settle(struct hand *h, struct conn *c, struct verdict v, unsigned tu
 	case VERDICT_WAIT:
 		break;
 	}
-	MUST(!"a service waits where it may not");
-	return false;
+	UNREACHABLE("a service waits where it may not");
 }
 
 static void add_waiting(struct hand *h, struct waiting w)

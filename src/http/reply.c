@@ -144,3 +144,10 @@ size_t http_reply_write(const struct http_reply *reply, char *out, size_t cap)
 	}
 	return w.full ? 0 : w.len;
 }
+
+size_t http_reply_body_len(const struct http_reply *reply)
+{
+	if (reply->head || is_bodyless(reply->status))
+		return 0;
+	return (reply->text.len > 0 ? reply->text.len : strlen(http_reason(reply->status))) + 1;
+}

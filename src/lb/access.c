@@ -4,6 +4,8 @@
 #include <stdio.h>
 #include <time.h>
 
+#include "base/assert.h"
+
 enum { LINE_MAX_BYTES = 4096, VALUE_MAX_BYTES = 1024 };
 
 /* What a client sent must not end the field or the line: such bytes become \xHH. */
@@ -48,24 +50,44 @@ static const char *request_line(const struct exchange *x, char *out, size_t cap)
 	return escape((struct str){at, len}, out, cap) ? out : "-";
 }
 
-void access_log(const struct exchange *x)
+static size_t format_start(char *line, size_t cap, const struct conn *c)
 {
-	char line[LINE_MAX_BYTES];
 	char client[ADDR_TEXT_MAX], when[40];
-	char request[VALUE_MAX_BYTES], referer[VALUE_MAX_BYTES], agent[VALUE_MAX_BYTES];
 	struct tm local;
 	time_t now = time(NULL);
 
-	if (!x->worker->log || x->listener->mode != LB_MODE_HTTP)
-		return;
-	addr_ip_format(&x->conn->peer, client);
+	addr_ip_format(&c->peer, client);
 	localtime_r(&now, &local);
 	strftime(when, sizeof(when), "%d/%b/%Y:%H:%M:%S %z", &local);
-	int len = snprintf(line, sizeof(line), "%s - - [%s] \"%s\" %d %llu \"%s\" \"%s\"\n", client, when,
+	return (size_t)snprintf(line, cap, "%s - - [%s] ", client, when);
+}
+
+void access_log(const struct exchange *x)
+{
+	char line[LINE_MAX_BYTES];
+	char request[VALUE_MAX_BYTES], referer[VALUE_MAX_BYTES], agent[VALUE_MAX_BYTES];
+
+	if (!x->worker->log || x->listener->mode != LB_MODE_HTTP)
+		return;
+	size_t start = format_start(line, sizeof(line), x->conn);
+	int len = snprintf(line + start, sizeof(line) - start, "\"%s\" %d %llu \"%s\" \"%s\"\n",
 	        request_line(x, request, sizeof(request)), x->status, (unsigned long long)x->body_bytes,
 	        field_value(x, FIELD_REFERER, referer, sizeof(referer)),
 	        field_value(x, FIELD_USER_AGENT, agent, sizeof(agent)));
-	if (len < 0 || (size_t)len >= sizeof(line) ||
-	        !log_access(x->worker->log, (struct str){line, (size_t)len}))
+	MUST(len > 0 && (size_t)len < sizeof(line) - start); /* three bounded values and numbers */
+	if (!log_access(x->worker->log, (struct str){line, start + (size_t)len}))
 		COUNT(x->worker->counters, log_lost);
+}
+
+void access_log_refusal(struct log_ring *log, const struct conn *c, const struct http_reply *reply)
+{
+	char line[VALUE_MAX_BYTES];
+
+	if (!log)
+		return;
+	size_t len = format_start(line, sizeof(line), c);
+	len += (size_t)snprintf(line + len, sizeof(line) - len, "\"-\" %d %zu \"-\" \"-\"\n", reply->status,
+	        http_reply_body_len(reply));
+	(void)log_access(
+	        log, (struct str){line, len}); /* when it is full, the log thread counts what was lost */
 }

@@ -5,13 +5,19 @@
 
 #include "base/diag.h"
 #include "lb/pick.h"
+#include "net/sock.h"
 
 /* A request that must not be sent twice goes only where the server hardly had time to close (RFC 9110 section 9.2.2). */
 #define UNSAFE_IDLE_NS CLOCK_NS_PER_S
 
-static bool may_repeat(const struct exchange *x)
+static bool is_repeatable(const struct exchange *x)
 {
-	return x->listener->mode == LB_MODE_HTTP && http_method_is_idempotent(x->request.method);
+	return !x->has_body && http_method_is_idempotent(x->request.method);
+}
+
+bool dial_may_repeat(const struct exchange *x)
+{
+	return x->reused && !x->answer_begun && is_repeatable(x);
 }
 
 static struct server_counters *counts(const struct exchange *x, const struct server *s)
@@ -28,7 +34,7 @@ static void count(_Atomic uint64_t *value)
 static bool take_idle(struct exchange *x, struct server *s)
 {
 	unsigned stale;
-	int64_t max_idle = may_repeat(x) ? CLOCK_NEVER : UNSAFE_IDLE_NS;
+	int64_t max_idle = is_repeatable(x) ? CLOCK_NEVER : UNSAFE_IDLE_NS;
 
 	if (x->listener->mode != LB_MODE_HTTP)
 		return false;
@@ -93,7 +99,7 @@ bool dial_again(struct exchange *x)
 	x->fd = -1;
 	x->reused = false;
 	COUNT(x->worker->counters, server_stale);
-	return connect_to(x, x->server);
+	return connect_to(x, x->server) || dial(x);
 }
 
 void dial_release(struct exchange *x)
@@ -102,6 +108,8 @@ void dial_release(struct exchange *x)
 		return;
 	if (x->server_reusable)
 		server_keep(x->server, x->fd, clock_coarse());
+	else if (x->is_tunnel && x->end != END_OK)
+		sock_reset(x->fd); /* half an upload must not look like a whole one */
 	else
 		close(x->fd);
 	x->fd = -1;

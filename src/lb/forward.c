@@ -113,6 +113,9 @@ static void put_request_field(struct writer *w, const struct exchange *x, const 
 	put(w, STR(": "));
 	if (field->id == FIELD_HOST)
 		put(w, x->request.host); /* an absolute target overrides it, RFC 9112 section 3.2.2 */
+	else if (field->id == FIELD_CONTENT_LENGTH)
+		put_number(
+		        w, x->request_framing.length); /* the number that was understood, not its spelling */
 	else if (field->id == FIELD_MAX_FORWARDS && max_forwards >= 0)
 		put_number(w, (unsigned long long)max_forwards);
 	else
@@ -223,6 +226,12 @@ bool forward_response(struct exchange *x, struct http_framing framing)
 			if (framing.kind == BODY_CHUNKED || head->status < 200 || head->status == 204)
 				continue; /* RFC 9110 section 8.6: not in these */
 			has_length = true;
+			if (framing.kind == BODY_LENGTH) {
+				put(&w, STR("Content-Length: "));
+				put_number(&w, framing.length);
+				put(&w, STR("\r\n"));
+				continue;
+			}
 		}
 		has_date |= field->id == FIELD_DATE;
 		put_field(&w, field->name, field->value);

@@ -11,8 +11,7 @@ struct picker *picker_new(enum lb_balance balance, const struct upstream *u)
 	for (size_t i = 0; i < sizeof(policies) / sizeof(policies[0]); i++)
 		if (policies[i]->balance == balance)
 			return policies[i]->create(u);
-	MUST(!"every value of `balance` has its row");
-	return NULL;
+	UNREACHABLE("every value of `balance` has its row");
 }
 
 void picker_free(struct picker *p)

@@ -3,6 +3,7 @@
 
 #include "base/assert.h"
 #include "http/reply.h"
+#include "lb/access.h"
 #include "lb/exchange.h"
 #include "lb/lb.h"
 
@@ -38,7 +39,6 @@ static struct verdict refuse_oversized(struct exchange *x)
 {
 	bool has_line = memchr(buf_head(x->in), '\n', buf_len(x->in)) != NULL;
 
-	x->head_at = x->in->start;
 	return exchange_refuse_fault(x, has_line ? HTTP_HEAD_TOO_LARGE : HTTP_TARGET_TOO_LONG);
 }
 
@@ -61,17 +61,20 @@ static struct verdict begin_http(struct exchange *x)
 				return exchange_head(x, head);
 			if (head > limit || buf_len(x->in) >= limit)
 				return refuse_oversized(x);
-			if (http_request_sniff(buf_head(x->in), buf_len(x->in)) != HTTP_OK)
+			if (buf_len(x->in) > 0 &&
+			        http_request_sniff(buf_head(x->in), buf_len(x->in)) != HTTP_OK)
 				return exchange_refuse_fault(x, HTTP_BAD_REQUEST_LINE);
 		}
 		buf_compact(x->in);
 		ssize_t n = io_recv(x->worker->io, c->fd, buf_tail(x->in), buf_room(x->in), IO_NOW);
+		c->unread = false;
 		if (n == -EAGAIN)
 			return wait_for_rest(x);
 		if (n <= 0)
 			return hang_up(x);
 		if (buf_len(x->in) == 0)
 			c->head_since = clock_coarse();
+		c->unread = (size_t)n == buf_room(x->in);
 		x->in->end += (size_t)n;
 	}
 }
@@ -98,18 +101,18 @@ static struct verdict relay_end(void *app, struct worker *w, void *exchange)
 	return exchange_end(x);
 }
 
-static size_t relay_refuse(void *app, const struct conn *c, enum refusal why, char *out, size_t cap)
+static size_t relay_refuse(
+        void *app, struct log_ring *log, const struct conn *c, enum refusal why, char *out, size_t cap)
 {
 	const struct lb_listener *listener = c->listener->app;
 	struct http_date_cache date = {0};
-	struct http_reply reply = {.status = why == REFUSAL_HEADER_TIMEOUT ? 408 : 503, .close = true};
+	struct http_reply reply = refusal_reply(why);
 
 	(void)app;
 	if (listener->mode == LB_MODE_TCP)
 		return 0;
 	reply.date = http_date_now(&date);
-	if (reply.status == 503)
-		reply.retry_after = 1;
+	access_log_refusal(log, c, &reply);
 	return http_reply_write(&reply, out, cap);
 }
 

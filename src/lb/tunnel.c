@@ -46,7 +46,6 @@ void exchange_tunnel(struct exchange *x)
 	x->end = end_of(x);
 	x->client_close = true;
 	x->server_reusable = false;
-	x->told_client = x->down.sent > 0;
 	x->body_bytes = x->down.sent;
 	counter_add(x->worker->counters, COUNTER_bytes_out, x->down.sent);
 }

@@ -362,12 +362,17 @@ uint64_t log_lost(const struct log *log)
 	return atomic_load_explicit(&log->lost, memory_order_relaxed);
 }
 
-void log_stop(struct log *log)
+void log_flush(struct log *log)
 {
-	diag_set_sink(NULL, NULL);
 	atomic_store(&log->stop, true);
 	wake_thread(log);
 	PTHREAD_OK(pthread_join(log->thread, NULL));
+}
+
+void log_stop(struct log *log)
+{
+	diag_set_sink(NULL, NULL);
+	log_flush(log);
 	closelog();
 	log_free(log);
 }

@@ -258,39 +258,16 @@ static void origin_worker_stop(void *app, struct worker *w)
 	w->local = NULL;
 }
 
-static struct http_reply refusal_reply(enum refusal why)
-{
-	struct http_reply reply = {
-	        .status = 503, .close = true, .retry_after = 1, .extra = STR(ANSWER_SERVER)};
-
-	switch (why) {
-	case REFUSAL_QUEUE_FULL:
-		reply.text = STR("the queue is full");
-		break;
-	case REFUSAL_QUEUE_TIMEOUT:
-		reply.text = STR("queued too long");
-		break;
-	case REFUSAL_LIMIT:
-		reply.text = STR("too many connections");
-		break;
-	case REFUSAL_DRAINING:
-		reply.text = STR("shutting down");
-		break;
-	case REFUSAL_HEADER_TIMEOUT:
-		reply.status = 408;
-		reply.retry_after = 0;
-		break;
-	}
-	return reply;
-}
-
-static size_t origin_refuse(void *app, const struct conn *c, enum refusal why, char *out, size_t cap)
+static size_t origin_refuse(
+	void *app, struct log_ring *log, const struct conn *c, enum refusal why, char *out, size_t cap)
 {
 	char date[HTTP_DATE_LEN + 1];
 	struct http_reply reply = refusal_reply(why);
 
 	(void)app;
+	(void)log;
 	(void)c;
+	reply.extra = STR(ANSWER_SERVER);
 	http_date_format(time(NULL), date);
 	reply.date = (struct str){date, HTTP_DATE_LEN};
 	return http_reply_write(&reply, out, cap);

@@ -283,6 +283,11 @@ class Bench:
             for name in random.sample(names, len(names)):
                 note("%s, round %d of %d: %s" % (load.name, number + 1, self.options.rounds, name))
                 rounds[name].append(run(self.party(name), load, self.options.seconds))
+        # The next load meets fresh processes: memory is what that load needs.
+        for party in self.parties.values():
+            if party.name != "direct":
+                reap(party.process)
+        self.parties.clear()
         return rounds
 
     def party_names(self, load):
@@ -476,6 +481,9 @@ def main():
         print(report, flush=True)
         bench = Bench(options, directory)
         bench.start_origins()
+        runs = sum(len(bench.party_names(load)) * (1 + load.parked) for load in options.loads)
+        note("%d runs of %d s: about %.0f minutes" % (runs * options.rounds, options.seconds,
+                                                     1 + runs * options.rounds * (options.seconds + 0.5) / 60))
         for load in options.loads:
             rounds = bench.measure(load)
             summary = summarize(rounds)

@@ -28,7 +28,7 @@ if ! command -v cppcheck >/dev/null; then
 else
     mapfile -t files < <(find src -name '*.c' | sort)
     run cppcheck --quiet --error-exitcode=1 --inline-suppr -j 2 --std=c11 --language=c --library=posix,gnu \
-        --enable=warning,portability,performance --suppress=missingIncludeSystem --suppress=unknownMacro \
+        --enable=warning,portability,performance --suppressions-list=test/tools/cppcheck.suppress \
         -D_GNU_SOURCE -D__linux__ -DSYSCONFDIR='"/etc"' -I include "${files[@]}"
 fi
 

@@ -133,7 +133,8 @@ static void assert_taken(const struct http_head *head)
 		hosts += head->fields[i].id == FIELD_HOST;
 	HOLDS(hosts == 1 || (hosts == 0 && head->minor == 0));
 	HOLDS(head->host.len > 0 || hosts == 0);
-	HOLDS(head->path.len > 0 && (head->path.at[0] == '/' || str_eq(head->path, STR("*"))));
+	HOLDS(head->path.len > 0 &&
+	        (head->path.at[0] == '/' || head->path.at[0] == '?' || str_eq(head->path, STR("*"))));
 }
 
 static void read_body(const struct http_head *head, struct http_framing framing, struct str rest)

@@ -58,7 +58,7 @@ static void *add_often(void *arg)
 	return NULL;
 }
 
-START_TEST(threads)
+START_TEST(many_threads)
 {
 	struct counters *sets = counters_new(SETS);
 	pthread_t threads[SETS];
@@ -88,7 +88,7 @@ int main(void)
 	suite_add_tcase(suite, tc);
 	tcase_add_test(tc, names);
 	tcase_add_test(tc, sums);
-	tcase_add_test(tc, threads);
+	tcase_add_test(tc, many_threads);
 	SRunner *runner = srunner_create(suite);
 	srunner_run_all(runner, CK_ENV);
 	int failed = srunner_ntests_failed(runner);

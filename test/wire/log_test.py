@@ -74,13 +74,15 @@ class Access(WireCase):
         )
         self.start(server)
         client = self.client()
-        client.get()
-        client.get()
-        client.send(b"HEAD / HTTP/1.1\r\nHost: h\r\n\r\n")
-        client.whole_response(b"HEAD")
-        got = [LINE.fullmatch(line).group("bytes") for line in self.lines(3)]
-        self.assertEqual([got[0], got[2] in ("0", "-")], ["12345", True])
+        got = []
+        for method in (b"GET", b"GET", b"HEAD"):
+            client.send(method + b" / HTTP/1.1\r\nHost: h\r\n\r\n")
+            client.whole_response(method)
+            # the next one may be on another worker, whose lines may overtake those of this one
+            got.append(LINE.fullmatch(self.lines(len(got) + 1)[-1]).group("bytes"))
+        self.assertEqual(got[0], "12345")
         self.assertIn(int(got[1]), range(12345, 12345 + 50))
+        self.assertIn(got[2], ("0", "-"))
 
     def test_what_a_client_says_cannot_break_a_line(self):
         """Quotes, backslashes and bytes beyond ASCII are escaped."""

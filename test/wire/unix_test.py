@@ -47,7 +47,7 @@ class Unix(WireCase):
 
     def test_server(self):
         server = self.server(address="unix")
-        self.tplb(server)
+        self.tplb(server, pool={"workers": 1})
         client = self.client()
         got = client.get(b"/x")
         self.assertEqual(got.raw, expect.response(b"HTTP/1.1 200 OK", [DATE[:-2], b"Content-Length: 2"], b"ok"))

@@ -1,0 +1,127 @@
+/* exchange_head: from the parsed head of a request to its bytes on the way to a server. */
+#include "lb/dial.h"
+#include "lb/exchange.h"
+#include "lb/forward.h"
+
+static const struct lb_config_timeouts *timeouts(const struct exchange *x)
+{
+	return &x->lb->config->timeouts;
+}
+
+static enum http_fault check_request(struct exchange *x)
+{
+	const struct lb_config_limits *limits = &x->lb->config->limits;
+	const struct http_field *expect = http_head_find(&x->request, FIELD_EXPECT);
+
+	if (limits->body_size > 0 && x->request_framing.kind == BODY_LENGTH &&
+	        x->request_framing.length > limits->body_size)
+		return HTTP_BODY_TOO_LARGE;
+	if (expect && x->request.minor > 0 && !str_eq_nocase(expect->value, STR("100-continue")))
+		return HTTP_BAD_EXPECTATION;
+	return HTTP_OK;
+}
+
+/* RFC 9110 section 7.6.2. Returns the value to forward, -1 for none, -2 when the request ends here. */
+static long long max_forwards(const struct exchange *x)
+{
+	const struct http_field *field = http_head_find(&x->request, FIELD_MAX_FORWARDS);
+	long long value;
+
+	if (!str_eq(x->request.method, STR("TRACE")) && !str_eq(x->request.method, STR("OPTIONS")))
+		return -1;
+	if (!field || !str_to_uint63(field->value, &value))
+		return -1;
+	return value == 0 ? -2 : value - 1;
+}
+
+static bool asks_for_upgrade(const struct exchange *x)
+{
+	return x->request.minor > 0 && !x->has_body && http_head_find(&x->request, FIELD_UPGRADE) &&
+	       http_head_has_token(&x->request, FIELD_CONNECTION, STR("upgrade"));
+}
+
+static void prepare(struct exchange *x)
+{
+	x->is_head = str_eq(x->request.method, STR("HEAD"));
+	x->has_body = x->request_framing.kind == BODY_CHUNKED ||
+	              (x->request_framing.kind == BODY_LENGTH && x->request_framing.length > 0);
+	x->client_close = !http_head_keeps_alive(&x->request) || timeouts(x)->keepalive <= 0;
+	x->wants_upgrade = asks_for_upgrade(x);
+	http_head_mark_hops(&x->request);
+}
+
+bool exchange_send(struct exchange *x)
+{
+	struct str head = buf_str(x->out);
+
+	if (io_send_str(x->worker->io, x->fd, head, timeouts(x)->server) == 0)
+		return true;
+	return dial_may_repeat(x) && dial_again(x) &&
+	       io_send_str(x->worker->io, x->fd, head, timeouts(x)->server) == 0;
+}
+
+/* Sets the flow of the request's body up, head first. False when memory is out. */
+static bool prepare_body(struct exchange *x)
+{
+	unsigned line_limit = (unsigned)x->lb->config->limits.header_size;
+
+	flow_init(&x->up, x->conn->fd, x->fd, x->in, x->request_framing, line_limit);
+	x->up.prefix = buf_str(x->out);
+	x->up.chunked = x->request_framing.kind == BODY_CHUNKED;
+	x->up.limit = x->lb->config->limits.body_size;
+	x->up.source_timeout = timeouts(x)->client;
+	x->up.sink_timeout = timeouts(x)->server;
+	if (x->request_framing.kind == BODY_LENGTH && buf_len(x->in) >= x->request_framing.length)
+		return true; /* all of it came with the head */
+	x->up_buf = buf_store_get(&x->worker->bodies);
+	x->up.more = x->up_buf;
+	if (x->up.chunked) /* what is read beyond the body's end must fit the connection's buffer */
+		x->up.receive_max = x->in->cap;
+	return x->up_buf != NULL;
+}
+
+/* A body that came whole with its head goes out with it. False: there is more to do, as the answer comes. */
+static bool send_whole_body(struct exchange *x)
+{
+	struct pollfd unused;
+
+	if (x->up.more)
+		return false;
+	flow_step(&x->up, x->worker->io, &unused);
+	return x->up.state == FLOW_DONE;
+}
+
+struct verdict exchange_head(struct exchange *x, size_t head)
+{
+	enum http_fault fault = http_request_parse(&x->request, buf_head(x->in), head);
+
+	x->conn->requests++;
+	COUNT(x->worker->counters, requests);
+	if (fault == HTTP_OK)
+		fault = http_request_framing(&x->request, &x->request_framing);
+	if (fault == HTTP_OK)
+		fault = check_request(x);
+	if (fault != HTTP_OK)
+		return exchange_refuse_fault(x, fault);
+	x->request.size = head;
+	x->head_at = x->in->start;
+	buf_consume(x->in, head); /* its bytes stay where they are until the exchange is over */
+	prepare(x);
+	long long forwards = max_forwards(x);
+	if (forwards == -2)
+		return exchange_refuse(x, str_eq(x->request.method, STR("TRACE")) ? 405 : 200, END_OK);
+	if (!forward_request(x, forwards))
+		return exchange_refuse_fault(x, HTTP_HEAD_TOO_LARGE);
+	if (!dial(x))
+		return exchange_refuse(x, 503, END_NO_SERVER);
+	if (x->has_body) {
+		if (!prepare_body(x))
+			return exchange_refuse(x, 503, END_REFUSED);
+		if (!send_whole_body(x))
+			return exchange_end(x);
+	} else if (!exchange_send(x)) {
+		return exchange_refuse(x, 502, END_SERVER_BROKE);
+	}
+	x->answer_by = clock_after(clock_coarse(), timeouts(x)->server);
+	return (struct verdict){VERDICT_WAIT, x->fd, x->answer_by};
+}

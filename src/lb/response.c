@@ -1,0 +1,241 @@
+/* exchange_body: the answer, and what is left of the request's body meanwhile. */
+#include <errno.h>
+
+#include "lb/exchange.h"
+#include "lb/dial.h"
+#include "lb/forward.h"
+#include "wire/pump.h"
+
+enum { INTERIM_MAX = 32 };
+
+static const struct lb_config_timeouts *timeouts(const struct exchange *x)
+{
+	return &x->lb->config->timeouts;
+}
+
+/* The request's body is over, well or not. False: the exchange ends with x->end, x->status says how to answer. */
+static bool take_up_end(struct exchange *x)
+{
+	switch (x->up.state) {
+	case FLOW_OPEN:
+	case FLOW_DONE:
+	case FLOW_SINK_LOST: /* the server reads no more; it may have answered */
+		return true;
+	case FLOW_SOURCE_ENDED:
+	case FLOW_SOURCE_LOST:
+		x->end = END_CLIENT_LEFT;
+		x->status = 0;
+		return false;
+	case FLOW_SOURCE_SILENT:
+		x->end = END_CLIENT_TIMEOUT;
+		x->status = 408;
+		return false;
+	case FLOW_SINK_STUCK:
+		x->end = END_SERVER_TIMEOUT;
+		x->status = 504;
+		return false;
+	case FLOW_BAD_FRAMING:
+		x->fault = HTTP_BAD_CHUNK;
+		break;
+	case FLOW_TOO_LARGE:
+		x->fault = HTTP_BODY_TOO_LARGE;
+		break;
+	}
+	COUNT(x->worker->counters, requests_malformed);
+	x->end = END_REFUSED;
+	x->status = http_fault_status(x->fault);
+	return false;
+}
+
+static bool fail(struct exchange *x, enum exchange_end end, int status)
+{
+	x->end = end;
+	x->status = status;
+	return false;
+}
+
+/* More bytes of the answer, while the request's body is sent on. False: the exchange is over. */
+static bool receive_answer(struct exchange *x)
+{
+	struct io *io = x->worker->io;
+	ssize_t n;
+
+	for (;;) {
+		if (x->has_body && x->up.state == FLOW_OPEN &&
+		        pump_run(io, &x->up, NULL, x->fd) == PUMP_FIRST) {
+			if (!take_up_end(x))
+				return false;
+			continue;
+		}
+		if (x->answer_by == 0) /* the body went out just now */
+			x->answer_by = clock_after(clock_coarse(), timeouts(x)->server);
+		n = io_recv(io, x->fd, buf_tail(x->from_server), buf_room(x->from_server), x->answer_by);
+		if (n > 0) {
+			x->answer_begun = true;
+			x->answer_by = clock_after(clock_coarse(), timeouts(x)->server);
+			x->from_server->end += (size_t)n;
+			return true;
+		}
+		if (n == -ETIMEDOUT)
+			return fail(x, END_SERVER_TIMEOUT, 504);
+		if (!dial_may_repeat(x) || !dial_again(x) || !exchange_send(x))
+			return fail(x, END_SERVER_BROKE, 502);
+		x->answer_by = clock_after(clock_coarse(), timeouts(x)->server);
+	}
+}
+
+/* Reads and parses the next head of the answer. False: the exchange is over. */
+static bool read_answer_head(struct exchange *x)
+{
+	size_t len;
+
+	for (;;) {
+		len = http_head_find_end(buf_head(x->from_server), buf_len(x->from_server), &x->scanned);
+		if (len > 0)
+			break;
+		buf_compact(x->from_server);
+		if (buf_len(x->from_server) >= x->lb->config->limits.header_size)
+			return fail(x, END_SERVER_BROKE, 502);
+		if (!receive_answer(x))
+			return false;
+	}
+	if (len > x->lb->config->limits.header_size ||
+	        http_response_parse(&x->response, buf_head(x->from_server), len) != HTTP_OK)
+		return fail(x, END_SERVER_BROKE, 502);
+	x->scanned = 0;
+	buf_consume(x->from_server, len);
+	http_head_mark_hops(&x->response);
+	/* The room for the request's head is the answer's from here on. */
+	if (x->has_body && x->up.prefix.len > 0)
+		return fail(x, END_SERVER_BROKE, 502);
+	buf_clear(x->out);
+	return true;
+}
+
+static bool relay_interim(struct exchange *x)
+{
+	COUNT(x->worker->counters, responses_1xx);
+	if (x->request.minor == 0)
+		return true; /* RFC 9110 section 15.2 */
+	if (!forward_response(x, (struct http_framing){.kind = BODY_NONE}))
+		return fail(x, END_SERVER_BROKE, 502);
+	if (io_send_str(x->worker->io, x->conn->fd, buf_str(x->out), timeouts(x)->client) != 0)
+		return fail(x, END_CLIENT_LEFT, 0);
+	return true;
+}
+
+/* The final answer's head. False: the exchange is over. */
+static bool read_final_head(struct exchange *x)
+{
+	for (int i = 0; i < INTERIM_MAX; i++) {
+		if (!read_answer_head(x))
+			return false;
+		if (x->response.status >= 200 || x->response.status == 101)
+			return true;
+		if (!relay_interim(x))
+			return false;
+	}
+	return fail(x, END_SERVER_BROKE, 502);
+}
+
+/* How the client gets a body that the server frames like this; may decide that its connection ends. */
+static struct http_framing framing_for_client(struct exchange *x, struct http_framing from)
+{
+	if (from.kind != BODY_CHUNKED && from.kind != BODY_CLOSE)
+		return from;
+	if (x->request.minor > 0)
+		return (struct http_framing){.kind = BODY_CHUNKED};
+	x->client_close = true;
+	return (struct http_framing){.kind = BODY_CLOSE};
+}
+
+/* Nothing of it was told yet, and the client can still be told what went wrong; else what was told stands. */
+static int status_after(const struct exchange *x, int status)
+{
+	return x->down.sent == 0 ? status : x->status;
+}
+
+static void take_down_end(struct exchange *x)
+{
+	switch (x->down.state) {
+	case FLOW_OPEN:
+	case FLOW_DONE:
+		break;
+	case FLOW_SINK_LOST:
+		fail(x, END_CLIENT_LEFT, status_after(x, 0));
+		break;
+	case FLOW_SINK_STUCK:
+		fail(x, END_CLIENT_TIMEOUT, status_after(x, 0));
+		break;
+	case FLOW_SOURCE_SILENT:
+		fail(x, END_SERVER_TIMEOUT, status_after(x, 504));
+		break;
+	case FLOW_SOURCE_ENDED:
+	case FLOW_SOURCE_LOST:
+	case FLOW_BAD_FRAMING:
+	case FLOW_TOO_LARGE:
+		fail(x, END_SERVER_BROKE, status_after(x, 502));
+		break;
+	}
+}
+
+static void relay_body(struct exchange *x)
+{
+	while (x->down.state == FLOW_OPEN) {
+		struct flow *up = x->has_body && x->up.state == FLOW_OPEN ? &x->up : NULL;
+
+		if (pump_run(x->worker->io, up, &x->down, -1) == PUMP_FIRST && !take_up_end(x)) {
+			if (x->down.sent > 0)
+				x->status = x->response.status; /* what was told stands */
+			break;
+		}
+	}
+	if (x->down.state != FLOW_OPEN)
+		take_down_end(x);
+	size_t head = buf_len(x->out);
+	x->body_bytes = x->down.sent > head ? x->down.sent - head : 0;
+	counter_add(x->worker->counters, COUNTER_bytes_out, x->down.sent);
+}
+
+static void exchange_body(struct exchange *x)
+{
+	struct http_framing framing;
+
+	if (!read_final_head(x))
+		return;
+	if (http_response_framing(&x->response, x->request.method, &framing) != HTTP_OK ||
+	        (framing.kind == BODY_TUNNEL && !x->wants_upgrade)) {
+		fail(x, END_SERVER_BROKE, 502);
+		return;
+	}
+	if (lb_is_draining(x->lb) || (x->has_body && x->up.state != FLOW_DONE))
+		x->client_close = true; /* an early answer: where the next request begins is not known */
+	struct http_framing out = framing_for_client(x, framing);
+	if (!forward_response(x, out)) {
+		fail(x, END_SERVER_BROKE, 502);
+		return;
+	}
+	x->status = x->response.status;
+	bool server_keeps = http_head_keeps_alive(&x->response); /* now: the body overwrites the head */
+	flow_init(&x->down, x->fd, x->conn->fd, x->from_server, framing,
+	        (unsigned)x->lb->config->limits.header_size);
+	x->down.prefix = buf_str(x->out);
+	x->down.chunked = out.kind == BODY_CHUNKED;
+	x->down.source_timeout = timeouts(x)->server;
+	x->down.sink_timeout = timeouts(x)->client;
+	if (framing.kind == BODY_TUNNEL) {
+		exchange_tunnel(x);
+		return;
+	}
+	relay_body(x);
+	x->server_reusable = server_keeps && x->end == END_OK && framing.kind != BODY_CLOSE &&
+	                     buf_len(x->from_server) == 0 && (!x->has_body || x->up.state == FLOW_DONE);
+}
+
+struct verdict exchange_end(struct exchange *x)
+{
+	exchange_body(x);
+	if (x->end != END_OK && x->status >= 400 && x->down.sent == 0)
+		return exchange_refuse(x, x->status, x->end);
+	return exchange_finish(x);
+}

@@ -1,0 +1,215 @@
+/* A server's idle connections: the last kept is used first, stale ones go, no more are kept than was asked for. */
+#include <check.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#include "base/assert.h"
+#include "base/clock.h"
+#include "lb/upstream.h"
+
+#define HOLDS(condition) ((condition) ? (void)0 : ck_abort_msg("%s", #condition))
+
+#define S CLOCK_NS_PER_S
+#define NOW (INT64_C(100000) * S)
+
+enum { PAIRS = 6, KEEP = 4, THREADS = 4, ROUNDS = 5000 };
+
+static struct server server;
+static int ours[PAIRS], theirs[PAIRS];
+
+static void setup(void)
+{
+	server = (struct server){.keepalive = KEEP};
+	lock_init(&server.lock);
+	server.idle = calloc(KEEP, sizeof(*server.idle));
+	for (int i = 0; i < PAIRS; i++) {
+		int fds[2];
+
+		ck_assert_int_eq(socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0, fds), 0);
+		ours[i] = fds[0];
+		theirs[i] = fds[1];
+	}
+}
+
+static void teardown(void)
+{
+	server_close_idle(&server);
+	free(server.idle);
+	lock_destroy(&server.lock);
+}
+
+/* Whether our side of a pair was closed, as the other side sees it. */
+static bool is_closed(int i)
+{
+	char byte;
+
+	return recv(theirs[i], &byte, 1, MSG_PEEK) == 0;
+}
+
+START_TEST(last_first)
+{
+	unsigned stale = 9;
+
+	ck_assert_int_eq(server_take_idle(&server, NOW, CLOCK_NEVER, &stale), -1);
+	ck_assert_uint_eq(stale, 0);
+	for (int i = 0; i < 3; i++)
+		server_keep(&server, ours[i], NOW + i);
+	ck_assert_int_eq(server_take_idle(&server, NOW + 3, CLOCK_NEVER, &stale), ours[2]);
+	server_keep(&server, ours[3], NOW + 4);
+	ck_assert_int_eq(server_take_idle(&server, NOW + 5, CLOCK_NEVER, &stale), ours[3]);
+	ck_assert_int_eq(server_take_idle(&server, NOW + 5, CLOCK_NEVER, &stale), ours[1]);
+	ck_assert_int_eq(server_take_idle(&server, NOW + 5, CLOCK_NEVER, &stale), ours[0]);
+	ck_assert_int_eq(server_take_idle(&server, NOW + 5, CLOCK_NEVER, &stale), -1);
+	ck_assert_uint_eq(stale, 0);
+	for (int i = 0; i < 4; i++)
+		ck_assert(!is_closed(i));
+}
+END_TEST
+
+/* Closed by the server, half-closed, or with bytes that nobody asked for. */
+START_TEST(stale_ones)
+{
+	unsigned stale = 0;
+
+	for (int i = 0; i < 4; i++)
+		server_keep(&server, ours[i], NOW);
+	ck_assert_int_eq(send(theirs[1], "x", 1, 0), 1);
+	ck_assert_int_eq(shutdown(theirs[2], SHUT_WR), 0);
+	close(theirs[3]);
+	ck_assert_int_eq(server_take_idle(&server, NOW, CLOCK_NEVER, &stale), ours[0]);
+	ck_assert_uint_eq(stale, 3);
+	ck_assert_uint_eq(server.idle_count, 0);
+	for (int i = 1; i < 4; i++)
+		ck_assert_int_eq(fcntl(ours[i], F_GETFD), -1);
+	server_keep(&server, ours[4], NOW);
+	close(theirs[4]);
+	ck_assert_int_eq(server_take_idle(&server, NOW, CLOCK_NEVER, &stale), -1);
+	ck_assert_uint_eq(stale, 1);
+}
+END_TEST
+
+START_TEST(bound)
+{
+	unsigned stale;
+
+	for (int i = 0; i < PAIRS; i++)
+		server_keep(&server, ours[i], NOW);
+	ck_assert_uint_eq(server.idle_count, KEEP);
+	for (int i = 0; i < PAIRS; i++)
+		ck_assert_int_eq(is_closed(i), i >= KEEP);
+	ck_assert_int_eq(server_take_idle(&server, NOW, CLOCK_NEVER, &stale), ours[KEEP - 1]);
+	server.keepalive = 0;
+	server_close_idle(&server);
+	server_keep(&server, ours[KEEP - 1], NOW);
+	for (int i = 0; i < PAIRS; i++)
+		ck_assert(is_closed(i));
+	ck_assert_int_eq(server_take_idle(&server, NOW, CLOCK_NEVER, &stale), -1);
+}
+END_TEST
+
+START_TEST(too_old)
+{
+	unsigned stale;
+
+	server_keep(&server, ours[0], NOW);
+	server_keep(&server, ours[1], NOW + 3 * S);
+	ck_assert_int_eq(server_take_idle(&server, NOW + 4 * S + 1, S, &stale), -1);
+	ck_assert_int_eq(server_take_idle(&server, NOW + 4 * S, S, &stale), ours[1]);
+	ck_assert_int_eq(server_take_idle(&server, NOW + 4 * S, S, &stale), -1);
+	ck_assert(!is_closed(0)); /* good enough for another request */
+	ck_assert_int_eq(server_take_idle(&server, NOW + 4 * S, CLOCK_NEVER, &stale), ours[0]);
+	ck_assert_uint_eq(stale, 0);
+}
+END_TEST
+
+/* The bottom of the stack goes once it has not been needed for a minute. */
+START_TEST(not_needed)
+{
+	for (int i = 0; i < 3; i++)
+		server_keep(&server, ours[i], NOW + i * S);
+	server_keep(&server, ours[3], NOW + 60 * S);
+	ck_assert_uint_eq(server.idle_count, 4);
+	server_keep(&server, ours[4], NOW + 60 * S + 1);
+	ck_assert_uint_eq(server.idle_count, 4);
+	ck_assert(is_closed(0));
+	for (int i = 1; i < 5; i++) {
+		ck_assert(!is_closed(i));
+		ck_assert_int_eq(server.idle[i - 1].fd, ours[i]);
+	}
+}
+END_TEST
+
+START_TEST(close_idle)
+{
+	unsigned stale;
+
+	for (int i = 0; i < 3; i++)
+		server_keep(&server, ours[i], NOW);
+	server_close_idle(&server);
+	for (int i = 0; i < 3; i++)
+		ck_assert(is_closed(i));
+	ck_assert_int_eq(server_take_idle(&server, NOW, CLOCK_NEVER, &stale), -1);
+	server_close_idle(&server);
+}
+END_TEST
+
+static _Atomic int leased[1024]; /* by descriptor */
+
+static void *lease_often(void *arg)
+{
+	(void)arg;
+	for (int i = 0; i < ROUNDS; i++) {
+		unsigned stale;
+		int fd = server_take_idle(&server, NOW, CLOCK_NEVER, &stale);
+
+		HOLDS(stale == 0);
+		if (fd < 0)
+			continue;
+		HOLDS(atomic_fetch_add(&leased[fd], 1) == 0); /* one at a time */
+		atomic_fetch_sub(&leased[fd], 1);
+		server_keep(&server, fd, NOW);
+	}
+	return NULL;
+}
+
+START_TEST(one_owner)
+{
+	pthread_t all[THREADS];
+
+	for (int i = 0; i < 3; i++)
+		server_keep(&server, ours[i], NOW);
+	for (int i = 0; i < THREADS; i++)
+		PTHREAD_OK(pthread_create(&all[i], NULL, lease_often, NULL));
+	for (int i = 0; i < THREADS; i++)
+		PTHREAD_OK(pthread_join(all[i], NULL));
+	ck_assert_uint_eq(server.idle_count, 3);
+	for (int i = 0; i < 3; i++)
+		ck_assert(!is_closed(i));
+}
+END_TEST
+
+int main(void)
+{
+	Suite *suite = suite_create("lb/upstream");
+	TCase *tc = tcase_create("idle");
+
+	suite_add_tcase(suite, tc);
+	tcase_set_timeout(tc, 60);
+	tcase_add_checked_fixture(tc, setup, teardown);
+	tcase_add_test(tc, last_first);
+	tcase_add_test(tc, stale_ones);
+	tcase_add_test(tc, bound);
+	tcase_add_test(tc, too_old);
+	tcase_add_test(tc, not_needed);
+	tcase_add_test(tc, close_idle);
+	tcase_add_test(tc, one_owner);
+	SRunner *runner = srunner_create(suite);
+	srunner_run_all(runner, CK_ENV);
+	int failed = srunner_ntests_failed(runner);
+	srunner_free(runner);
+	return failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+}

@@ -1,0 +1,372 @@
+/* The log thread: files, reopening, what happens when nobody reads, and lines that stay whole. */
+#include <check.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/assert.h"
+#include "base/clock.h"
+#include "base/diag.h"
+#include "obs/log.h"
+
+#define HOLDS(condition) ((condition) ? (void)0 : ck_abort_msg("%s", #condition))
+
+enum { TEXT_MAX = 1 << 20, THREADS = 4, LINES = 400 };
+
+static char folder[] = "/tmp/tplb-obs-log-XXXXXX";
+static char output[64], access_path[64], old_output[64], old_access[64];
+static char text[TEXT_MAX];
+
+static void setup(void)
+{
+	unlink(output);
+	unlink(access_path);
+	unlink(old_output);
+	unlink(old_access);
+}
+
+/* The whole file, in `text`; "" when there is none. */
+static const char *contents(const char *path)
+{
+	int fd = open(path, O_RDONLY);
+	ssize_t n = fd >= 0 ? read(fd, text, sizeof(text) - 1) : 0;
+
+	ck_assert_int_ge(n, 0);
+	text[n] = '\0';
+	if (fd >= 0)
+		close(fd);
+	return text;
+}
+
+static void wait_for_text(const char *path, const char *part)
+{
+	while (!strstr(contents(path), part))
+		usleep(1000); /* Check's time limit is the bound */
+}
+
+static struct log *start(const char *out, const char *acc, unsigned rings)
+{
+	struct log_targets targets = {.output = out, .access = acc, .ident = "test"};
+	const char *where, *why;
+	struct log *log = log_start(&targets, rings, &where, &why);
+
+	ck_assert_msg(log != NULL, "%s: %s", where, why);
+	return log;
+}
+
+START_TEST(files)
+{
+	struct log *log = start(output, access_path, 2);
+
+	ck_assert(log_access_on(log));
+	ck_assert(log_access(log_ring(log, 0), STR("first\n")));
+	diag_error("a %s", "b");
+	diag_debug("not wanted");
+	wait_for_text(access_path, "first\n"); /* by itself, not only at the end */
+	wait_for_text(output, "error: a b\n");
+	ck_assert(log_access(log_ring(log, 1), STR("second\n")));
+	diag_warning("two\nlines");
+	log_stop(log);
+	ck_assert_str_eq(contents(access_path), "first\nsecond\n");
+	ck_assert_ptr_nonnull(strstr(contents(output), "Z error: a b\n"));
+	ck_assert_ptr_nonnull(strstr(text, "Z warning: two?lines\n"));
+	ck_assert_ptr_null(strstr(text, "wanted"));
+	/* Appended to, not begun anew. */
+	log = start(output, access_path, 1);
+	ck_assert(log_access(log_ring(log, 0), STR("third\n")));
+	log_stop(log);
+	ck_assert_str_eq(contents(access_path), "first\nsecond\nthird\n");
+}
+END_TEST
+
+START_TEST(no_access_log)
+{
+	struct log *log = start(output, "off", 3);
+
+	ck_assert(!log_access_on(log));
+	ck_assert_ptr_null(log_ring(log, 0));
+	log_stop(log);
+}
+END_TEST
+
+START_TEST(cannot_open)
+{
+	struct log_targets targets = {.output = output, .access = "/nowhere/at/all", .ident = "test"};
+	const char *where = NULL, *why = NULL;
+
+	ck_assert_ptr_null(log_start(&targets, 1, &where, &why));
+	ck_assert_str_eq(where, "/nowhere/at/all");
+	ck_assert_str_eq(why, strerror(ENOENT));
+	targets = (struct log_targets){.output = folder, .access = "off", .ident = "test"};
+	ck_assert_ptr_null(log_start(&targets, 1, &where, &why));
+	ck_assert_str_eq(where, folder);
+	ck_assert_str_eq(why, strerror(EISDIR));
+}
+END_TEST
+
+START_TEST(standard_streams)
+{
+	int pipes[2][2];
+
+	for (int i = 0; i < 2; i++) {
+		ck_assert_int_eq(pipe(pipes[i]), 0);
+		ck_assert_int_eq(dup2(pipes[i][1], i + 1), i + 1);
+		close(pipes[i][1]);
+	}
+	struct log *log = start("stderr", "stdout", 1);
+	ck_assert(log_access(log_ring(log, 0), STR("line\n")));
+	diag_error("to stderr");
+	log_reopen(log); /* nothing to reopen */
+	log_stop(log);
+	ck_assert_int_eq(read(pipes[0][0], text, 100), 5);
+	ck_assert_int_eq(memcmp(text, "line\n", 5), 0);
+	ssize_t n = read(pipes[1][0], text, 100);
+	ck_assert_int_gt(n, 17);
+	ck_assert_int_eq(memcmp(text + n - 17, "error: to stderr\n", 17), 0);
+}
+END_TEST
+
+/* What was logged before the reopening is in the old file, what comes after it in the new one. */
+START_TEST(reopen)
+{
+	struct log *log = start(output, access_path, 1);
+	struct stat st;
+
+	ck_assert(log_access(log_ring(log, 0), STR("one\n")));
+	wait_for_text(access_path, "one\n");
+	ck_assert_int_eq(rename(output, old_output), 0);
+	ck_assert_int_eq(rename(access_path, old_access), 0);
+	ck_assert(log_access(log_ring(log, 0), STR("two\n")));
+	diag_error("two");
+	log_reopen(log);
+	while (stat(access_path, &st) != 0 || stat(output, &st) != 0)
+		usleep(1000);
+	ck_assert(log_access(log_ring(log, 0), STR("three\n")));
+	diag_error("three");
+	log_stop(log);
+	ck_assert_str_eq(contents(old_access), "one\ntwo\n");
+	ck_assert_str_eq(contents(access_path), "three\n");
+	ck_assert_ptr_nonnull(strstr(contents(old_output), "error: two\n"));
+	ck_assert_ptr_null(strstr(text, "three"));
+	ck_assert_ptr_nonnull(strstr(contents(output), "error: three\n"));
+	ck_assert_ptr_null(strstr(text, "two"));
+}
+END_TEST
+
+/* The file cannot be opened again: the old one serves on, and that is said. */
+START_TEST(reopen_fails)
+{
+	struct log *log = start(output, access_path, 1);
+
+	ck_assert_int_eq(rename(access_path, old_access), 0);
+	ck_assert_int_eq(mkdir(access_path, 0700), 0);
+	log_reopen(log);
+	wait_for_text(output, "cannot open");
+	ck_assert(log_access(log_ring(log, 0), STR("on\n")));
+	log_stop(log);
+	ck_assert_str_eq(contents(old_access), "on\n");
+	ck_assert_int_eq(rmdir(access_path), 0);
+}
+END_TEST
+
+/* A FIFO whose reader is us; it reads nothing until asked to. */
+static int open_fifo(const char *path)
+{
+	ck_assert_int_eq(mkfifo(path, 0600), 0);
+	int fd = open(path, O_RDONLY | O_NONBLOCK);
+	ck_assert_int_ge(fd, 0);
+	return fd;
+}
+
+static struct str numbered(char line[64], unsigned i)
+{
+	int n = snprintf(line, 64, "%06u ...............................................\n", i);
+
+	return (struct str){line, (size_t)n};
+}
+
+struct drain {
+	int fd;
+	size_t len;
+	pthread_t thread;
+};
+
+static void *drain_fifo(void *arg)
+{
+	struct drain *d = arg;
+	ssize_t n;
+
+	HOLDS(fcntl(d->fd, F_SETFL, 0) == 0);
+	while ((n = read(d->fd, text + d->len, sizeof(text) - 1 - d->len)) > 0)
+		d->len += (size_t)n;
+	text[d->len] = '\0';
+	return NULL;
+}
+
+/* The ring takes whole lines or none; what it took comes out once somebody reads. */
+START_TEST(full_ring)
+{
+	int fifo = open_fifo(access_path);
+	struct log *log = start(output, access_path, 1);
+	char line[64];
+	unsigned taken = 0;
+
+	while (log_access(log_ring(log, 0), numbered(line, taken)))
+		ck_assert_uint_lt(++taken, 100000);
+	struct drain d = {.fd = fifo};
+	PTHREAD_OK(pthread_create(&d.thread, NULL, drain_fifo, &d));
+	log_stop(log);
+	PTHREAD_OK(pthread_join(d.thread, NULL));
+	struct str all = {text, d.len};
+	for (unsigned i = 0; i < taken; i++) {
+		struct str want = numbered(line, i);
+
+		HOLDS(all.len >= want.len && memcmp(all.at, want.at, want.len) == 0);
+		all.at += want.len;
+		all.len -= want.len;
+	}
+	ck_assert_uint_eq(all.len, 0);
+	close(fifo);
+}
+END_TEST
+
+/* Each diagnostic line is either written or counted as lost. */
+START_TEST(lost_lines)
+{
+	int fifo = open_fifo(output);
+	struct log *log = start(output, "off", 1);
+	unsigned said = 0, seen = 0;
+
+	while (log_lost(log) < 10) {
+		diag_error("%06u .......................................", said);
+		ck_assert_uint_lt(++said, 100000);
+	}
+	struct drain d = {.fd = fifo};
+	PTHREAD_OK(pthread_create(&d.thread, NULL, drain_fifo, &d));
+	uint64_t lost = log_lost(log);
+	log_stop(log);
+	PTHREAD_OK(pthread_join(d.thread, NULL));
+	for (const char *at = text; (at = strchr(at, '\n')); at++)
+		seen++;
+	ck_assert_uint_eq(seen + lost, said);
+	close(fifo);
+}
+END_TEST
+
+/* Nobody ever reads: stopping gives up after seconds. */
+START_TEST(nobody_reads)
+{
+	int fifo = open_fifo(output);
+	struct log *log = start(output, "off", 1);
+	unsigned said = 0;
+
+	while (log_lost(log) == 0) {
+		diag_error("%06u .......................................", said);
+		ck_assert_uint_lt(++said, 100000);
+	}
+	int64_t began = clock_now();
+	log_stop(log);
+	ck_assert_int_lt(clock_now() - began, 10 * CLOCK_NS_PER_S);
+	close(fifo);
+}
+END_TEST
+
+/* The reader went away for good: lines are lost and counted, and nothing else happens. */
+START_TEST(reader_left)
+{
+	signal(SIGPIPE, SIG_IGN); /* as the programs do */
+	int fifo = open_fifo(output);
+	struct log *log = start(output, "off", 1);
+
+	close(fifo);
+	diag_error("to nobody");
+	while (log_lost(log) == 0)
+		usleep(1000);
+	ck_assert_uint_eq(log_lost(log), 1);
+	log_stop(log);
+}
+END_TEST
+
+struct talker {
+	unsigned id;
+	pthread_t thread;
+};
+
+static const char stars[] = "****************************************************************";
+
+static void *talk(void *arg)
+{
+	struct talker *t = arg;
+
+	for (unsigned i = 0; i < LINES; i++)
+		diag_info("%u/%u %.*s.", t->id, i, (int)(i % 64), stars);
+	return NULL;
+}
+
+START_TEST(many_talk)
+{
+	struct log *log = start(output, "off", 1);
+	struct talker all[THREADS];
+	unsigned next[THREADS] = {0};
+
+	for (unsigned i = 0; i < THREADS; i++) {
+		all[i].id = i;
+		PTHREAD_OK(pthread_create(&all[i].thread, NULL, talk, &all[i]));
+	}
+	for (unsigned i = 0; i < THREADS; i++)
+		PTHREAD_OK(pthread_join(all[i].thread, NULL));
+	ck_assert_uint_eq(log_lost(log), 0); /* all of it fits */
+	log_stop(log);
+	char *at = (char *)(uintptr_t)contents(output), *line, want[128];
+	while ((line = strsep(&at, "\n")) && *line) {
+		unsigned id, i;
+
+		HOLDS(sscanf(line, "%*s info: %u/%u", &id, &i) == 2 && id < THREADS);
+		HOLDS(i == next[id]++);
+		snprintf(want, sizeof(want), " info: %u/%u %.*s.", id, i, (int)(i % 64), stars);
+		HOLDS(strcmp(strchr(line, ' '), want) == 0);
+	}
+	for (unsigned i = 0; i < THREADS; i++)
+		ck_assert_uint_eq(next[i], LINES);
+}
+END_TEST
+
+int main(void)
+{
+	Suite *suite = suite_create("obs/log");
+	TCase *tc = tcase_create("log");
+
+	if (!mkdtemp(folder))
+		return EXIT_FAILURE;
+	snprintf(output, sizeof(output), "%s/output", folder);
+	snprintf(access_path, sizeof(access_path), "%s/access", folder);
+	snprintf(old_output, sizeof(old_output), "%s/output.1", folder);
+	snprintf(old_access, sizeof(old_access), "%s/access.1", folder);
+	suite_add_tcase(suite, tc);
+	tcase_set_timeout(tc, 60);
+	tcase_add_checked_fixture(tc, setup, NULL);
+	tcase_add_test(tc, files);
+	tcase_add_test(tc, no_access_log);
+	tcase_add_test(tc, cannot_open);
+	tcase_add_test(tc, standard_streams);
+	tcase_add_test(tc, reopen);
+	tcase_add_test(tc, reopen_fails);
+	tcase_add_test(tc, full_ring);
+	tcase_add_test(tc, lost_lines);
+	tcase_add_test(tc, nobody_reads);
+	tcase_add_test(tc, reader_left);
+	tcase_add_test(tc, many_talk);
+	SRunner *runner = srunner_create(suite);
+	srunner_run_all(runner, CK_ENV);
+	int failed = srunner_ntests_failed(runner);
+	srunner_free(runner);
+	setup();
+	rmdir(folder);
+	return failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+}
