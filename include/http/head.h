@@ -88,8 +88,10 @@ struct http_head {
 	struct str method;
 	struct str target; /* as received */
 	enum http_target_form form;
-	struct str path; /* origin form of the target: "/…", "*", or "?…", before which a "/" is to be thought */
-	struct str host; /* to serve: the absolute target's authority, else Host; HTTP/1.0 may have none: empty */
+	struct str
+	        path; /* origin form of the target: "/…", "*", or "?…", before which a "/" is to be thought */
+	struct str
+	        host; /* to serve: the absolute target's authority, else Host; HTTP/1.0 may have none: empty */
 	/* Responses. */
 	int status; /* 100 to 599 */
 	struct str reason;

@@ -9,7 +9,7 @@
 /* Listens; a stale Unix socket file that nobody listens on is replaced. Returns the descriptor or -errno. */
 int sock_listen(const struct addr *at, int backlog);
 
-/* One pending connection: descriptor or -errno (-EAGAIN: none). TCP gets TCP_NODELAY. */
+/* One pending connection: descriptor or -errno (-EAGAIN: none). TCP_NODELAY comes from the listener. */
 int sock_accept(int listener, struct addr *peer);
 
 /* Opens a socket and starts to connect. Returns the descriptor, *pending true when the answer is still to come; or -errno. */

@@ -16,7 +16,7 @@
 #include "base/clock.h"
 
 enum {
-	BODY_BUFFER_BYTES = 64 * 1024,
+	BODY_BUFFER_BYTES = 96 * 1024, /* a 64 KiB answer with its head in one receive and one send */
 	KEEP_BUFFERS = POOL_BURST_MAX + 2,
 	PIPELINE_TURNS = 16 /* pipelined requests of one client in a row, then the others */
 };

@@ -50,8 +50,11 @@ int sock_listen(const struct addr *at, int backlog)
 
 	if (fd < 0)
 		return fd;
-	if (at->u.any.sa_family != AF_UNIX)
+	if (at->u.any.sa_family != AF_UNIX) {
 		set_flag(fd, SOL_SOCKET, SO_REUSEADDR);
+		set_flag(fd, IPPROTO_TCP,
+		        TCP_NODELAY); /* Linux: accepted sockets inherit it, a call a connection spared */
+	}
 	if (at->u.any.sa_family == AF_INET6)
 		set_flag(fd, IPPROTO_IPV6, IPV6_V6ONLY);
 	remove_stale_file(at);
@@ -65,11 +68,7 @@ int sock_accept(int listener, struct addr *peer)
 	peer->len = sizeof(peer->u);
 	int fd = accept4(listener, &peer->u.any, &peer->len, SOCK_NONBLOCK | SOCK_CLOEXEC);
 
-	if (fd < 0)
-		return -errno;
-	if (peer->u.any.sa_family != AF_UNIX)
-		set_flag(fd, IPPROTO_TCP, TCP_NODELAY);
-	return fd;
+	return fd < 0 ? -errno : fd;
 }
 
 int sock_connect_start(const struct addr *to, bool *pending)

@@ -259,7 +259,7 @@ static void origin_worker_stop(void *app, struct worker *w)
 }
 
 static size_t origin_refuse(
-	void *app, struct log_ring *log, const struct conn *c, enum refusal why, char *out, size_t cap)
+        void *app, struct log_ring *log, const struct conn *c, enum refusal why, char *out, size_t cap)
 {
 	char date[HTTP_DATE_LEN + 1];
 	struct http_reply reply = refusal_reply(why);

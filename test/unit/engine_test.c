@@ -1,6 +1,7 @@
 /* The engine with a small service over loopback: one line a request, whose first letter says what to do. */
 #include <check.h>
 #include <errno.h>
+#include <netinet/tcp.h>
 #include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -188,7 +189,9 @@ static int dial(void)
 {
 	int fd = socket(AF_INET, SOCK_STREAM, 0);
 	struct timeval patience = {.tv_sec = PATIENCE_MS / 1000};
+	int on = 1;
 
+	HOLDS(setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on)) == 0);
 	HOLDS(connect(fd, &listener.addr.u.any, listener.addr.len) == 0);
 	HOLDS(setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof(patience)) == 0);
 	return fd;

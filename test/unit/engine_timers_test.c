@@ -39,7 +39,7 @@ END_TEST
 static const int64_t delays[] = {-HORIZON, -1, 0, 1, TICK - 4322, TICK - 4321, TICK - 4320, TICK, 5 * TICK,
         HORIZON - TICK, HORIZON, HORIZON + 1, 3 * HORIZON + 7};
 
-/* One timer, looked at every 1 ms: never early, at most a tick late (counted from now if it is past already). */
+/* One timer, looked at every 1 ms: never early, at most a tick late (after now, if it is past already). */
 START_TEST(when)
 {
 	struct timers t;

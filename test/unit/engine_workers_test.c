@@ -1,6 +1,7 @@
-/* How the engine's workers share requests: those that wait for servers, bursts, held connections. Lines as in engine_test.c. */
+/* How the workers share requests: waits for servers, bursts, held connections. One line is one request. */
 #include <check.h>
 #include <errno.h>
+#include <netinet/tcp.h>
 #include <poll.h>
 #include <pthread.h>
 #include <stdio.h>
@@ -20,10 +21,7 @@
 
 enum { PATIENCE_MS = 30000, SERVERS = 8 };
 
-/*
- * e echo at once; w0 to w7 answer what comes from that server; s0, s1 sleep in begin until that gate opens (of a
- * burst, alone).
- */
+/* e echo at once; w0 to w7 answer what comes from that server; s0, s1 sleep until that gate opens. */
 struct app {
 	struct engine *engine;
 	int servers[SERVERS][2]; /* [0] the service's side */
@@ -214,7 +212,9 @@ static int dial(void)
 {
 	int fd = socket(AF_INET, SOCK_STREAM, 0);
 	struct timeval patience = {.tv_sec = PATIENCE_MS / 1000};
+	int on = 1;
 
+	HOLDS(setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on)) == 0);
 	HOLDS(connect(fd, &listener.addr.u.any, listener.addr.len) == 0);
 	HOLDS(setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof(patience)) == 0);
 	return fd;
@@ -323,9 +323,9 @@ START_TEST(server_is_late)
 END_TEST
 
 /*
- * Both workers are held while eight requests are queued: one sleeper, seven others. The first worker that is let go
- * takes them all in one burst; when it comes to sleep for the sleeper alone, the other one must get the rest: those not begun
- * (the sleeper came first) and those that wait for a server (it came last).
+ * Both workers are held while eight requests are queued: one sleeper, seven others. The first worker that is
+ * let go takes them all in one burst; when it comes to sleep for the sleeper alone, the other must get the
+ * rest: those not begun (the sleeper came first) and those that wait for a server (it came last).
  */
 START_TEST(burst_passes_on)
 {

@@ -1,4 +1,4 @@
-/* A server's idle connections: the last kept is used first, stale ones go, no more are kept than was asked for. */
+/* A server's idle connections: the last kept is used first, stale ones go, few enough are kept. */
 #include <check.h>
 #include <errno.h>
 #include <fcntl.h>

@@ -1,4 +1,4 @@
-/* The I/O contract as the blocking driver keeps it: deadlines, partial transfers, files, the sleeping hook, signals. */
+/* The I/O contract as the blocking driver keeps it: deadlines, partial transfers, files, hooks, signals. */
 #include <check.h>
 #include <errno.h>
 #include <fcntl.h>

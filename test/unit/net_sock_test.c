@@ -1,4 +1,4 @@
-/* Sockets: listening, accepting and connecting over TCP, IPv6 and Unix sockets; quiet and reset connections. */
+/* Sockets: listening, accepting, connecting over TCP, IPv6 and Unix sockets; quiet and reset connections. */
 #include <check.h>
 #include <errno.h>
 #include <fcntl.h>

@@ -2,6 +2,7 @@
 
 #include <check.h>
 #include <stdlib.h>
+#include <stdio.h>
 #include <string.h>
 
 enum { ARGS_MAX = 8 };
@@ -12,14 +13,16 @@ static char why[OPTIONS_WHY_MAX];
 static enum options_verdict parse(const char *const *args)
 {
 	static char program[] = "tplb-origin";
+	static char copies[ARGS_MAX + 2][64]; /* the options point into them */
 	char *argv[ARGS_MAX + 2] = {program};
 	int argc = 1;
 
 	why[0] = '\0';
-	for (; args[argc - 1]; argc++)
-		argv[argc] = strdup(args[argc - 1]);
-	return options_parse(
-	        argc, argv, &options, why); /* the options point into argv: it is left to the process's end */
+	for (; args[argc - 1]; argc++) {
+		snprintf(copies[argc], sizeof(copies[argc]), "%s", args[argc - 1]);
+		argv[argc] = copies[argc];
+	}
+	return options_parse(argc, argv, &options, why);
 }
 #define PARSE(...) parse((const char *const[]){__VA_ARGS__, NULL})
 

@@ -250,8 +250,8 @@ static long switches_of(pid_t tid)
 }
 
 /*
- * Until all workers are idle. Two looks between which none of them ran: all slept at once, and so none waits for the
- * queue's lock, which one that runs would hold.
+ * Until all workers are idle. Two looks between which none of them ran: all slept at once, and so none waits
+ * for the queue's lock, which one that runs would hold.
  */
 static void team_wait_idle(struct team *t)
 {

@@ -178,6 +178,8 @@ static void run_split(const struct row *row, size_t a, size_t b, struct str pref
 		step(&r);
 	HOLDS(r.flow.state == row->at_end);
 	assert_sent(&r, row, prefix, row->at_end == FLOW_DONE);
+	if (row->framing.kind == BODY_LENGTH) /* what follows is left to the next message */
+		HOLDS(r.flow.received <= row->framing.length);
 	assert_rest(&r, (struct str){row->bytes.at + row->bytes.len - row->rest, row->rest});
 	rig_close(&r);
 }

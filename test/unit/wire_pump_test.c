@@ -116,7 +116,7 @@ START_TEST(both_ways)
 }
 END_TEST
 
-/* The server answers all it has and ends, without reading the request that still comes: the client gets the answer. */
+/* The server answers and ends without reading the request that still comes: the client gets the answer. */
 START_TEST(early_answer)
 {
 	pthread_t answer, reader;
@@ -211,7 +211,7 @@ START_TEST(stuck_sink)
 }
 END_TEST
 
-/* The blocking driver, with a wait of the test's own: it notes the deadline, lets some time pass, and sends a byte down. */
+/* The blocking driver with a wait of our own: it notes the deadline, lets time pass, sends a byte down. */
 static struct io_ops watched;
 static int64_t waits[3];
 static int wait_count;
@@ -242,6 +242,39 @@ START_TEST(progress_is_shared)
 }
 END_TEST
 
+/* The client's bytes never end, and the server takes them all: what comes down has its turn nevertheless. */
+static ssize_t (*real_recv)(struct io *io, int fd, void *to, size_t room, int64_t deadline);
+static ssize_t (*real_send)(struct io *io, int fd, const struct iovec *parts, int count, int64_t deadline);
+
+static ssize_t flood_recv(struct io *io, int fd, void *to, size_t room, int64_t deadline)
+{
+	return fd == rig.client[1] ? (ssize_t)room : real_recv(io, fd, to, room, deadline);
+}
+
+static ssize_t flood_send(struct io *io, int fd, const struct iovec *parts, int count, int64_t deadline)
+{
+	return fd == rig.server[0] ? (ssize_t)parts[0].iov_len : real_send(io, fd, parts, count, deadline);
+}
+
+START_TEST(takes_turns)
+{
+	char bytes[10];
+
+	watched = *driver.io.ops;
+	real_recv = watched.recv;
+	real_send = watched.send;
+	watched.recv = flood_recv;
+	watched.send = flood_send;
+	driver.io.ops = &watched;
+	memset(rig.bufs[0]->data, 'x', CAP);
+	HOLDS(send(rig.server[1], "abc", 3, 0) == 3);
+	shutdown(rig.server[1], SHUT_WR);
+	ck_assert_int_eq(pump_run(&driver.io, &rig.up, &rig.down, -1), PUMP_SECOND);
+	ck_assert_int_eq(rig.down.state, FLOW_DONE);
+	ck_assert_int_eq(recv(rig.client[0], bytes, sizeof(bytes), 0), 3);
+}
+END_TEST
+
 int main(void)
 {
 	Suite *suite = suite_create("wire/pump");
@@ -257,6 +290,7 @@ int main(void)
 	tcase_add_test(tc, silent_source);
 	tcase_add_test(tc, stuck_sink);
 	tcase_add_test(tc, progress_is_shared);
+	tcase_add_test(tc, takes_turns);
 	SRunner *runner = srunner_create(suite);
 	srunner_run_all(runner, CK_ENV);
 	int failed = srunner_ntests_failed(runner);
