@@ -2,8 +2,8 @@
  * The I/O contract: how the relay and the origin talk to sockets, whatever runs them. Code above reads as if it
  * blocked; a driver decides what waiting means (a thread sleeps in poll(2); a fiber switches out).
  * Every socket is non-blocking. Transfers may be partial. Results: a count, 0 for the end of the stream
- * (recv), or a negative errno; -ETIMEDOUT when the deadline (CLOCK_MONOTONIC ns) passed first. SIGPIPE is
- * never raised. A deadline of IO_NOW tries once and gives -EAGAIN in place of waiting.
+ * (recv), or a negative errno; -ETIMEDOUT when the deadline (CLOCK_MONOTONIC ns) passed first. The
+ * program ignores SIGPIPE. A deadline of IO_NOW tries once and gives -EAGAIN in place of waiting.
  */
 #ifndef TPLB_NET_IO_H
 #define TPLB_NET_IO_H
@@ -27,7 +27,7 @@ struct io_ops {
 	ssize_t (*send)(struct io *io, int fd, const struct iovec *parts, int count, int64_t deadline);
 	/* Opens a socket to the address; returns the descriptor or -errno. */
 	int (*connect)(struct io *io, const struct addr *to, int64_t deadline);
-	/* Waits until a descriptor of set[0, n) is ready; fills revents. Returns how many, or -ETIMEDOUT. n may be 0. */
+	/* Waits until a descriptor of set[0, n) is ready; fills revents. Returns how many, or -ETIMEDOUT (with IO_NOW too). n may be 0. */
 	int (*wait)(struct io *io, struct pollfd *set, unsigned n, int64_t deadline);
 };
 

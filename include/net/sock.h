@@ -3,6 +3,7 @@
 #define TPLB_NET_SOCK_H
 
 #include <stdbool.h>
+#include <stdint.h>
 
 #include "net/addr.h"
 
@@ -14,6 +15,9 @@ int sock_accept(int listener, struct addr *peer);
 
 /* Opens a socket and starts to connect. Returns the descriptor, *pending true when the answer is still to come; or -errno. */
 int sock_connect_start(const struct addr *to, bool *pending);
+/* Connects, sleeping in the kernel for up to `timeout` ns (0: no limit; negative: -ETIMEDOUT). Returns the descriptor, non-blocking, or -errno. */
+int sock_connect_waiting(const struct addr *to, int64_t timeout);
+
 /* The outcome of a pending connect once the socket is writable: 0 or -errno. */
 int sock_error(int fd);
 

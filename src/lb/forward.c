@@ -82,7 +82,7 @@ static void put_forwarded(struct writer *w, const struct exchange *x, const stru
 	for (unsigned i = 0; f->trusted && i < x->request.count; i++) {
 		const struct http_field *field = &x->request.fields[i];
 
-		if (field->id != FIELD_X_FORWARDED_FOR || field->hop)
+		if (field->id != FIELD_X_FORWARDED_FOR || field->hop || field->value.len == 0)
 			continue;
 		if (appended)
 			put(w, STR(", "));

@@ -1,6 +1,7 @@
 #include "net/io_blocking.h"
 
 #include <errno.h>
+#include <stdbool.h>
 #include <unistd.h>
 
 #include "net/sock.h"
@@ -8,9 +9,10 @@
 static int blocking_wait(struct io *io, struct pollfd *set, unsigned n, int64_t deadline)
 {
 	struct io_blocking *b = (struct io_blocking *)io;
+	bool sleeps = b->sleeping && deadline != IO_NOW;
 	int ready;
 
-	if (b->sleeping)
+	if (sleeps)
 		b->sleeping(b->arg, 1);
 	for (;;) {
 		int64_t now = deadline == CLOCK_NEVER || deadline == IO_NOW ? 0 : clock_now();
@@ -29,7 +31,7 @@ static int blocking_wait(struct io *io, struct pollfd *set, unsigned n, int64_t 
 			break;
 		}
 	}
-	if (b->sleeping)
+	if (sleeps)
 		b->sleeping(b->arg, 0);
 	return ready;
 }
@@ -85,11 +87,24 @@ static ssize_t blocking_send(struct io *io, int fd, const struct iovec *parts, i
 	}
 }
 
+/* A Unix socket whose backlog is full can't be polled for: the thread waits in connect(2) itself. */
+static int connect_full_backlog(struct io_blocking *b, const struct addr *to, int64_t deadline)
+{
+	if (b->sleeping)
+		b->sleeping(b->arg, 1);
+	int fd = sock_connect_waiting(to, deadline == CLOCK_NEVER ? 0 : deadline - clock_now());
+	if (b->sleeping)
+		b->sleeping(b->arg, 0);
+	return fd;
+}
+
 static int blocking_connect(struct io *io, const struct addr *to, int64_t deadline)
 {
 	bool pending;
 	int fd = sock_connect_start(to, &pending);
 
+	if (fd == -EAGAIN && to->u.any.sa_family == AF_UNIX && deadline != IO_NOW)
+		return connect_full_backlog((struct io_blocking *)io, to, deadline);
 	if (fd < 0 || !pending)
 		return fd;
 	int error = wait_for_one(io, fd, POLLOUT, deadline);

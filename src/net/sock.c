@@ -1,12 +1,14 @@
 #include "net/sock.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <netinet/tcp.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 #include "base/assert.h"
+#include "base/clock.h"
 
 static void set_flag(int fd, int level, int option)
 {
@@ -85,6 +87,24 @@ int sock_connect_start(const struct addr *to, bool *pending)
 	if (errno != EINPROGRESS && errno != EINTR)
 		return close_with(fd, errno);
 	*pending = true;
+	return fd;
+}
+
+int sock_connect_waiting(const struct addr *to, int64_t timeout)
+{
+	struct timeval limit = {
+	        .tv_sec = timeout / CLOCK_NS_PER_S, .tv_usec = timeout % CLOCK_NS_PER_S / 1000};
+
+	if (timeout < 0)
+		return -ETIMEDOUT;
+	int fd = socket(to->u.any.sa_family, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	if (fd < 0)
+		return -errno;
+	if (timeout > 0 && limit.tv_sec == 0 && limit.tv_usec == 0)
+		limit.tv_usec = 1; /* zero would mean no limit */
+	if (setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &limit, sizeof(limit)) != 0 ||
+	        connect(fd, &to->u.any, to->len) != 0 || fcntl(fd, F_SETFL, O_NONBLOCK) != 0)
+		return close_with(fd, errno == EAGAIN ? ETIMEDOUT : errno);
 	return fd;
 }
 

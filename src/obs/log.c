@@ -26,6 +26,10 @@
 enum { ACCESS_RING_BYTES = 64 * 1024, DIAG_RING_BYTES = 256 * 1024 };
 
 #define BATCH_NS (20 * CLOCK_NS_PER_MS)
+#define STOP_PATIENCE_NS (2 * CLOCK_NS_PER_S)
+
+/* How often a stalled write looks whether the log is to stop. */
+enum { LOOK_UP_MS = 500 };
 
 enum target_kind { TARGET_OFF, TARGET_FD, TARGET_FILE, TARGET_SYSLOG };
 
@@ -55,6 +59,7 @@ struct log {
 	_Atomic bool stop;     /* seq_cst; also read while a write is stalled */
 	struct lock lock;      /* with wake */
 	pthread_cond_t wake;   /* pending or stop became true */
+	int64_t stop_end;      /* the thread's: until when a stalled reader is waited for; 0: not stopping */
 	pthread_t thread;
 };
 
@@ -75,8 +80,9 @@ static bool target_open(struct target *t)
 {
 	struct stat st;
 
-	if (t->kind == TARGET_FILE)
-		t->fd = open(t->path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC | O_NOCTTY, 0640);
+	if (t->kind == TARGET_FILE) /* O_NONBLOCK: a FIFO that nobody reads is ENXIO, not for ever */
+		t->fd = open(
+		        t->path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC | O_NOCTTY | O_NONBLOCK, 0640);
 	if (t->kind == TARGET_OFF || t->kind == TARGET_SYSLOG)
 		return true;
 	t->regular = t->fd >= 0 && fstat(t->fd, &st) == 0 && S_ISREG(st.st_mode);
@@ -108,18 +114,23 @@ static void target_name(struct target *t, const char *name)
 	}
 }
 
-/* Waits for a pipe's or terminal's reader, but not longer than a second once the log is to stop. */
+/* Waits for a pipe's or terminal's reader; once the log is to stop, STOP_PATIENCE_NS in all for all that is left. */
 static bool wait_for_reader(struct log *log, const struct target *t)
 {
 	struct pollfd room = {.fd = t->fd, .events = POLLOUT};
 
 	for (;;) {
-		bool stopping = atomic_load(&log->stop);
-		int ready = poll(&room, 1, 1000);
+		int timeout = LOOK_UP_MS;
 
+		if (atomic_load(&log->stop)) {
+			if (log->stop_end == 0)
+				log->stop_end = clock_now() + STOP_PATIENCE_NS;
+			timeout = clock_poll_ms(clock_now(), log->stop_end);
+		}
+		int ready = poll(&room, 1, timeout);
 		if (ready > 0)
 			return true;
-		if (stopping || (ready < 0 && errno != EINTR))
+		if ((ready < 0 && errno != EINTR) || (log->stop_end > 0 && clock_now() >= log->stop_end))
 			return false;
 	}
 }

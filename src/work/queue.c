@@ -182,6 +182,7 @@ size_t queue_take_older(struct queue *q, int64_t time, struct queue_item *items,
 	return n;
 }
 
+/* Items that were put back stand behind younger ones: the answer can be a little late, by as long as they were away. */
 int64_t queue_oldest(struct queue *q)
 {
 	int64_t since = CLOCK_NEVER;
@@ -191,8 +192,7 @@ int64_t queue_oldest(struct queue *q)
 	lock_take(&q->lock);
 	size_t depth = atomic_load(&q->depth);
 	for (size_t k = 0; k < depth && since == CLOCK_NEVER; k++)
-		since = item_locked(q, k)
-		                ->since; /* but for those that never grow old, the first is the oldest */
+		since = item_locked(q, k)->since;
 	lock_drop(&q->lock);
 	return since;
 }

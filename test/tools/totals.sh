@@ -4,7 +4,7 @@
 set -eu
 [ $# -gt 0 ] || set -- .
 
-find "$@" -path '*/test/*.trs' -type f | sort | {
+find "$@" -name '*.trs' -type f | sort | {
     passed=0 failed=0 skipped=0
     while read -r trs; do
         result=$(sed -n 's/^:test-result: \([A-Z]*\).*/\1/p' "$trs" | head -1)
