@@ -37,6 +37,7 @@ struct conn {
 	struct listener *listener;
 	struct buf *in; /* received and not consumed; NULL: nothing. malloc'd, moves between stores */
 	size_t scanned; /* of `in`: how far http_head_find_end looked */
+	bool watched;   /* it is in the lot's epoll */
 	bool unread; /* a receive may have left bytes in the socket, of which epoll, edge-triggered, tells no more */
 	int64_t accepted_at;
 	int64_t head_since;        /* when the first byte of the incomplete head in `in` came; 0: none */

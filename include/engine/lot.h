@@ -40,6 +40,9 @@ void lot_free(struct lot *lot);
 /* Keeper: registers a fresh connection (state BUSY) and parks it. False when epoll has no room; still the caller's. */
 bool lot_watch(struct lot *lot, struct conn *c, int64_t now, int64_t deadline);
 
+/* Keeper: sets the timer of a fresh connection that is dispatched at once; its owner's lot_park will watch it. */
+void lot_time(struct lot *lot, struct conn *c, int64_t deadline);
+
 /*
  * Keeper: the connection that an event means, now BUSY and the caller's; NULL when it was stale or its owner will see to it.
  * last: the event tells of the stream's end too (FIN, reset), of which there will be no further one: it is claimed as BUSY_READY, so

@@ -92,6 +92,11 @@ struct verdict exchange_refuse_fault(struct exchange *x, enum http_fault fault);
 /* Sends the head of a request without a body. A kept connection that was closed under it is replaced where that is safe. */
 bool exchange_send(struct exchange *x);
 
+static inline const struct lb_config_timeouts *exchange_timeouts(const struct exchange *x)
+{
+	return &x->lb->config->timeouts;
+}
+
 /* The client's request was read to its end: it is known where its next one begins. */
 static inline bool exchange_request_is_over(const struct exchange *x)
 {

@@ -86,6 +86,14 @@ static bool evict_oldest(struct acceptor *a)
 	return true;
 }
 
+/* Under load the request is there when its connection is accepted: then the way through epoll is spared. */
+static bool has_input(int fd)
+{
+	char byte;
+
+	return recv(fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT) > 0;
+}
+
 static void admit(struct acceptor *a, struct listener *listener, int fd, const struct addr *peer, int64_t now,
         struct batch *batch)
 {
@@ -108,6 +116,9 @@ static void admit(struct acceptor *a, struct listener *listener, int fd, const s
 	if (full) {
 		acceptor_refuse(a, a->counters, a->log, c, REFUSAL_LIMIT);
 	} else if (listener->eager) {
+		batch_add(a, batch, c, now);
+	} else if (has_input(fd)) {
+		lot_time(a->lot, c, clock_after(now, a->options->header_timeout));
 		batch_add(a, batch, c, now);
 	} else if (!lot_watch(a->lot, c, now, clock_after(now, a->options->header_timeout))) {
 		COUNT(a->counters, accept_no_memory);

@@ -62,6 +62,7 @@ struct conn *conn_table_take(struct conn_table *t)
 	c->head_since = 0;
 	c->exchange = NULL;
 	c->unread = false;
+	c->watched = false;
 	atomic_store_explicit(&c->timer_at, CLOCK_NEVER, memory_order_relaxed);
 	atomic_store_explicit(&c->state, CONN_BUSY, memory_order_relaxed);
 	atomic_fetch_add_explicit(&t->open, 1, memory_order_relaxed);

@@ -1,5 +1,7 @@
 #include "engine/engine.h"
 
+#include <pthread.h>
+#include <sched.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -29,8 +31,20 @@ static unsigned runnable_workers(void)
 	return cores > 0 ? 2 * (unsigned)cores : 2;
 }
 
+/*
+ * The threads started from here on do not preempt whom they wake up beside: the servers and clients of a busy machine get
+ * to finish a batch, and so do we (doc/performance.md). A preference; where it is not granted all works as well.
+ */
+static void prefer_batches(void)
+{
+	struct sched_param none = {.sched_priority = 0};
+
+	(void)pthread_setschedparam(pthread_self(), SCHED_BATCH, &none);
+}
+
 static bool start_parts(struct engine *e, const char **why)
 {
+	prefer_batches();
 	const struct engine_options *o = &e->options;
 
 	*why = "out of memory";

@@ -94,19 +94,30 @@ void lot_wake(struct lot *lot)
 	        lot->event, &one, sizeof(one)); /* fails only when full, and then the keeper wakes anyway */
 }
 
-bool lot_watch(struct lot *lot, struct conn *c, int64_t now, int64_t deadline)
+static bool add_to_epoll(struct lot *lot, struct conn *c)
 {
 	struct epoll_event e = {.events = EPOLLIN | EPOLLRDHUP | EPOLLET};
 
 	e.data.u64 = LOT_EVENT_CONN | (uint64_t)(generation_of(c) & 0x7fffffff) << 32 | c->index;
+	c->watched = epoll_ctl(lot->epoll, EPOLL_CTL_ADD, c->fd, &e) == 0;
+	return c->watched;
+}
+
+bool lot_watch(struct lot *lot, struct conn *c, int64_t now, int64_t deadline)
+{
+	lot_time(lot, c, deadline);
 	atomic_store_explicit(&c->parked_at, now, memory_order_relaxed);
 	atomic_store(&c->deadline, deadline);
-	set_timer(lot, c, deadline);
-	atomic_store(&c->state, CONN_PARKED);
-	if (epoll_ctl(lot->epoll, EPOLL_CTL_ADD, c->fd, &e) == 0)
+	atomic_store(&c->state, CONN_PARKED); /* only the keeper, who is here, would claim it */
+	if (add_to_epoll(lot, c))
 		return true;
-	atomic_store(&c->state, CONN_BUSY); /* nobody else knows it yet */
+	atomic_store(&c->state, CONN_BUSY);
 	return false;
+}
+
+void lot_time(struct lot *lot, struct conn *c, int64_t deadline)
+{
+	set_timer(lot, c, deadline);
 }
 
 struct conn *lot_claim(struct lot *lot, uint64_t event, bool last)
@@ -220,6 +231,10 @@ bool lot_park(struct lot *lot, struct conn *c, int64_t deadline)
 	struct lot_notice notice = {c->index, generation_of(c)};
 	unsigned state = CONN_BUSY;
 
+	if (!c->watched && !add_to_epoll(lot, c)) {
+		lot_close(lot, c); /* no memory to watch it: nobody would ever see its next request */
+		return true;
+	}
 	/* A client that trickles its head does not get younger by it. */
 	atomic_store_explicit(
 	        &c->parked_at, c->head_since ? c->head_since : clock_coarse(), memory_order_relaxed);

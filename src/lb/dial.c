@@ -45,7 +45,7 @@ static bool take_idle(struct exchange *x, struct server *s)
 
 static bool connect_to(struct exchange *x, struct server *s)
 {
-	int64_t deadline = clock_after(clock_now(), x->lb->config->timeouts.connect);
+	int64_t deadline = clock_after(clock_now(), exchange_timeouts(x)->connect);
 	int fd = io_connect(x->worker->io, &s->addr, deadline);
 
 	if (fd >= 0) {

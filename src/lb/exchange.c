@@ -180,7 +180,7 @@ static struct verdict verdict_of(struct exchange *x)
 	}
 	c->head_since = 0;
 	return (struct verdict){
-	        VERDICT_PARK, -1, clock_after(clock_coarse(), x->lb->config->timeouts.keepalive)};
+	        VERDICT_PARK, -1, clock_after(clock_coarse(), exchange_timeouts(x)->keepalive)};
 }
 
 struct verdict exchange_finish(struct exchange *x)

@@ -31,7 +31,7 @@ struct verdict exchange_refuse(struct exchange *x, int status, enum exchange_end
 	size_t len = http_reply_write(&r, answer, sizeof(answer));
 	MUST(len > 0 && (status >= 400 || end == END_OK));
 	int error = io_send_str(
-	        x->worker->io, x->conn->fd, (struct str){answer, len}, x->lb->config->timeouts.client);
+	        x->worker->io, x->conn->fd, (struct str){answer, len}, exchange_timeouts(x)->client);
 	if (error != 0) {
 		x->status = 0;
 		x->end = error == -ETIMEDOUT ? END_CLIENT_TIMEOUT : END_CLIENT_LEFT;

@@ -13,12 +13,12 @@ static const struct verdict gone = {.kind = VERDICT_CLOSE};
 static struct verdict wait_for_rest(struct exchange *x)
 {
 	struct conn *c = x->conn;
-	int64_t deadline = clock_after(c->head_since, x->lb->config->timeouts.request_header);
+	int64_t deadline = clock_after(c->head_since, exchange_timeouts(x)->request_header);
 
 	if (buf_len(x->in) == 0 && c->requests > 0) /* nothing came: still idle */
-		deadline = clock_after(clock_coarse(), x->lb->config->timeouts.keepalive);
+		deadline = clock_after(clock_coarse(), exchange_timeouts(x)->keepalive);
 	else if (buf_len(x->in) == 0)
-		deadline = clock_after(c->accepted_at, x->lb->config->timeouts.request_header);
+		deadline = clock_after(c->accepted_at, exchange_timeouts(x)->request_header);
 	if (buf_len(x->in) > 0) {
 		c->in = x->in;
 		x->in = NULL;

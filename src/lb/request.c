@@ -3,11 +3,6 @@
 #include "lb/exchange.h"
 #include "lb/forward.h"
 
-static const struct lb_config_timeouts *timeouts(const struct exchange *x)
-{
-	return &x->lb->config->timeouts;
-}
-
 static enum http_fault check_request(struct exchange *x)
 {
 	const struct lb_config_limits *limits = &x->lb->config->limits;
@@ -45,7 +40,7 @@ static void prepare(struct exchange *x)
 	x->is_head = str_eq(x->request.method, STR("HEAD"));
 	x->has_body = x->request_framing.kind == BODY_CHUNKED ||
 	              (x->request_framing.kind == BODY_LENGTH && x->request_framing.length > 0);
-	x->client_close = !http_head_keeps_alive(&x->request) || timeouts(x)->keepalive <= 0;
+	x->client_close = !http_head_keeps_alive(&x->request) || exchange_timeouts(x)->keepalive <= 0;
 	x->wants_upgrade = asks_for_upgrade(x);
 	http_head_mark_hops(&x->request);
 }
@@ -54,10 +49,10 @@ bool exchange_send(struct exchange *x)
 {
 	struct str head = buf_str(x->out);
 
-	if (io_send_str(x->worker->io, x->fd, head, timeouts(x)->server) == 0)
+	if (io_send_str(x->worker->io, x->fd, head, exchange_timeouts(x)->server) == 0)
 		return true;
 	return dial_may_repeat(x) && dial_again(x) &&
-	       io_send_str(x->worker->io, x->fd, head, timeouts(x)->server) == 0;
+	       io_send_str(x->worker->io, x->fd, head, exchange_timeouts(x)->server) == 0;
 }
 
 /* Sets the flow of the request's body up, head first. False when memory is out. */
@@ -69,8 +64,8 @@ static bool prepare_body(struct exchange *x)
 	x->up.prefix = buf_str(x->out);
 	x->up.chunked = x->request_framing.kind == BODY_CHUNKED;
 	x->up.limit = x->lb->config->limits.body_size;
-	x->up.source_timeout = timeouts(x)->client;
-	x->up.sink_timeout = timeouts(x)->server;
+	x->up.source_timeout = exchange_timeouts(x)->client;
+	x->up.sink_timeout = exchange_timeouts(x)->server;
 	if (x->request_framing.kind == BODY_LENGTH && buf_len(x->in) >= x->request_framing.length)
 		return true; /* all of it came with the head */
 	x->up_buf = buf_store_get(&x->worker->bodies);
@@ -122,6 +117,6 @@ struct verdict exchange_head(struct exchange *x, size_t head)
 	} else if (!exchange_send(x)) {
 		return exchange_refuse(x, 502, END_SERVER_BROKE);
 	}
-	x->answer_by = clock_after(clock_coarse(), timeouts(x)->server);
+	x->answer_by = clock_after(clock_coarse(), exchange_timeouts(x)->server);
 	return (struct verdict){VERDICT_WAIT, x->fd, x->answer_by};
 }

@@ -8,11 +8,6 @@
 
 enum { INTERIM_MAX = 32 };
 
-static const struct lb_config_timeouts *timeouts(const struct exchange *x)
-{
-	return &x->lb->config->timeouts;
-}
-
 /* The request's body is over, well or not. False: the exchange ends with x->end, x->status says how to answer. */
 static bool take_up_end(struct exchange *x)
 {
@@ -68,11 +63,11 @@ static bool receive_answer(struct exchange *x)
 			continue;
 		}
 		if (x->answer_by == 0) /* the body went out just now */
-			x->answer_by = clock_after(clock_coarse(), timeouts(x)->server);
+			x->answer_by = clock_after(clock_coarse(), exchange_timeouts(x)->server);
 		n = io_recv(io, x->fd, buf_tail(x->from_server), buf_room(x->from_server), x->answer_by);
 		if (n > 0) {
 			x->answer_begun = true;
-			x->answer_by = clock_after(clock_coarse(), timeouts(x)->server);
+			x->answer_by = clock_after(clock_coarse(), exchange_timeouts(x)->server);
 			x->from_server->end += (size_t)n;
 			return true;
 		}
@@ -80,7 +75,7 @@ static bool receive_answer(struct exchange *x)
 			return fail(x, END_SERVER_TIMEOUT, 504);
 		if (!dial_may_repeat(x) || !dial_again(x) || !exchange_send(x))
 			return fail(x, END_SERVER_BROKE, 502);
-		x->answer_by = clock_after(clock_coarse(), timeouts(x)->server);
+		x->answer_by = clock_after(clock_coarse(), exchange_timeouts(x)->server);
 	}
 }
 
@@ -119,7 +114,7 @@ static bool relay_interim(struct exchange *x)
 		return true; /* RFC 9110 section 15.2 */
 	if (!forward_response(x, (struct http_framing){.kind = BODY_NONE}))
 		return fail(x, END_SERVER_BROKE, 502);
-	if (io_send_str(x->worker->io, x->conn->fd, buf_str(x->out), timeouts(x)->client) != 0)
+	if (io_send_str(x->worker->io, x->conn->fd, buf_str(x->out), exchange_timeouts(x)->client) != 0)
 		return fail(x, END_CLIENT_LEFT, 0);
 	return true;
 }
@@ -221,8 +216,8 @@ static void exchange_body(struct exchange *x)
 	        (unsigned)x->lb->config->limits.header_size);
 	x->down.prefix = buf_str(x->out);
 	x->down.chunked = out.kind == BODY_CHUNKED;
-	x->down.source_timeout = timeouts(x)->server;
-	x->down.sink_timeout = timeouts(x)->client;
+	x->down.source_timeout = exchange_timeouts(x)->server;
+	x->down.sink_timeout = exchange_timeouts(x)->client;
 	if (framing.kind == BODY_TUNNEL) {
 		exchange_tunnel(x);
 		return;

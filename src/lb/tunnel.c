@@ -6,7 +6,7 @@
 static void prepare(struct exchange *x)
 {
 	struct http_framing opaque = {.kind = BODY_CLOSE};
-	int64_t timeout = x->lb->config->timeouts.tunnel;
+	int64_t timeout = exchange_timeouts(x)->tunnel;
 	struct str prefix = x->down.prefix; /* the 101's head; empty in tcp mode */
 
 	flow_init(&x->up, x->conn->fd, x->fd, x->in, opaque, 0);

@@ -17,6 +17,13 @@
 #include "base/clock.h"
 #include "base/lock.h"
 
+/* An idle worker, on its own stack. All fields: the queue's lock. */
+struct waiter {
+	pthread_cond_t wake; /* woken became true, or the queue was closed */
+	bool woken;
+	struct waiter *next;
+};
+
 struct queue {
 	/* constant */
 	size_t size;
@@ -24,13 +31,11 @@ struct queue {
 	unsigned share;
 
 	struct lock lock;
-	pthread_cond_t wake;      /* with lock: permits > 0, or closed */
-	size_t first;             /* lock: where the oldest item is */
-	unsigned idle;            /* lock: workers waiting in `wake` that no permit was given to */
-	unsigned permits;         /* lock: wake-ups given and not yet taken */
-	bool closed;              /* lock */
-	_Atomic size_t depth;     /* written under lock, seq_cst; read anywhere */
-	_Atomic int running;      /* seq_cst */
+	size_t first;         /* lock: where the oldest item is */
+	struct waiter *idle;  /* lock: a stack, so that few workers run, and those often, with warm caches */
+	bool closed;          /* lock */
+	_Atomic size_t depth; /* written under lock, seq_cst; read anywhere */
+	_Atomic int running;  /* seq_cst */
 	struct queue_item *items; /* lock: ring of `size` */
 };
 
@@ -49,7 +54,6 @@ struct queue *queue_new(size_t size, unsigned runnable, unsigned share)
 	q->runnable = (int)runnable;
 	q->share = share;
 	lock_init(&q->lock);
-	PTHREAD_OK(pthread_cond_init(&q->wake, NULL));
 	return q;
 }
 
@@ -57,31 +61,26 @@ void queue_free(struct queue *q)
 {
 	if (!q)
 		return;
-	PTHREAD_OK(pthread_cond_destroy(&q->wake));
 	lock_destroy(&q->lock);
 	free(q->items);
 	free(q);
 }
 
-/* Gives up to n wake-ups, but keeps to the limit of workers that run. A woken worker counts as running at once. */
-static unsigned permit_locked(struct queue *q, size_t n)
+/*
+ * Wakes up to n workers, but keeps to the limit of workers that run; a woken one counts as running at once. The signal is given under the
+ * lock: a waiter is gone as soon as it has the lock again.
+ */
+static void wake_locked(struct queue *q, size_t n)
 {
-	unsigned given = 0;
-
 	lock_must_hold(&q->lock);
-	while (given < n && q->idle > 0 && atomic_load(&q->running) < q->runnable) {
-		q->idle--;
-		q->permits++;
-		atomic_fetch_add(&q->running, 1);
-		given++;
-	}
-	return given;
-}
+	while (n-- > 0 && q->idle && atomic_load(&q->running) < q->runnable) {
+		struct waiter *w = q->idle;
 
-static void wake(struct queue *q, unsigned n)
-{
-	while (n-- > 0)
-		PTHREAD_OK(pthread_cond_signal(&q->wake));
+		q->idle = w->next;
+		w->woken = true;
+		atomic_fetch_add(&q->running, 1);
+		PTHREAD_OK(pthread_cond_signal(&w->wake));
+	}
 }
 
 size_t queue_put(struct queue *q, const struct queue_item *items, size_t n)
@@ -100,9 +99,8 @@ size_t queue_put(struct queue *q, const struct queue_item *items, size_t n)
 			at = 0;
 	}
 	atomic_store(&q->depth, depth + taken);
-	unsigned given = permit_locked(q, (taken + q->share - 1) / q->share);
+	wake_locked(q, (taken + q->share - 1) / q->share);
 	lock_drop(&q->lock);
-	wake(q, given);
 	return taken;
 }
 
@@ -117,20 +115,32 @@ static void pop_locked(struct queue *q, struct queue_item *items, size_t n)
 	atomic_store(&q->depth, atomic_load(&q->depth) - n);
 }
 
+static void remove_locked(struct queue *q, const struct waiter *w)
+{
+	struct waiter **at = &q->idle;
+
+	lock_must_hold(&q->lock);
+	while (*at != w)
+		at = &(*at)->next;
+	*at = w->next;
+}
+
 static void wait_locked(struct queue *q)
 {
+	struct waiter self = {.wake = PTHREAD_COND_INITIALIZER, .next = q->idle};
+
 	lock_must_hold(&q->lock);
 	atomic_fetch_sub(&q->running, 1);
-	q->idle++;
-	while (q->permits == 0 && !q->closed)
-		PTHREAD_OK(pthread_cond_wait(&q->wake, &q->lock.mutex));
-	lock_taken_by_wait(&q->lock);
-	if (q->permits > 0) {
-		q->permits--; /* the giver lowered idle and raised running for us */
-	} else {
-		q->idle--;
+	q->idle = &self;
+	while (!self.woken && !q->closed) {
+		PTHREAD_OK(pthread_cond_wait(&self.wake, &q->lock.mutex));
+		lock_taken_by_wait(&q->lock);
+	}
+	if (!self.woken) { /* else the waker has seen to both */
+		remove_locked(q, &self);
 		atomic_fetch_add(&q->running, 1);
 	}
+	PTHREAD_OK(pthread_cond_destroy(&self.wake));
 }
 
 void queue_worker_enters(struct queue *q)
@@ -199,16 +209,13 @@ int64_t queue_oldest(struct queue *q)
 
 void queue_worker_sleeps(struct queue *q)
 {
-	unsigned given = 0;
-
 	atomic_fetch_sub(&q->running, 1);
 	if (atomic_load(&q->depth) == 0)
 		return;
 	lock_take(&q->lock);
 	if (atomic_load(&q->depth) > 0)
-		given = permit_locked(q, 1);
+		wake_locked(q, 1);
 	lock_drop(&q->lock);
-	wake(q, given);
 }
 
 void queue_worker_wakes(struct queue *q)
@@ -220,7 +227,8 @@ void queue_close(struct queue *q)
 {
 	lock_take(&q->lock);
 	q->closed = true;
-	PTHREAD_OK(pthread_cond_broadcast(&q->wake));
+	for (struct waiter *w = q->idle; w; w = w->next)
+		PTHREAD_OK(pthread_cond_signal(&w->wake));
 	lock_drop(&q->lock);
 }
 
