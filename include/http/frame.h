@@ -65,6 +65,9 @@ enum http_fault http_body_read(
  */
 bool http_body_eof(struct http_body_reader *r);
 
+/* n bytes of data (at most r->left of a length) went by without being looked at. Not for BODY_CHUNKED. */
+void http_body_skip(struct http_body_reader *r, uint64_t n);
+
 /* Longest "SIZE CRLF" that http_chunk_head writes. */
 enum { HTTP_CHUNK_HEAD_MAX = 18 };
 /* Writes the size line of a chunk of n > 0 bytes; returns its length. The data and CRLF follow; "0\r\n\r\n" ends. */

@@ -75,4 +75,7 @@ int io_send_str(struct io *io, int fd, struct str bytes, int64_t timeout);
 /* Sends `count` bytes of the file from *offset on (sendfile(2)); *offset moves. Timeout as above. 0 or -errno; -EIO when the file ended early. */
 int io_send_file(struct io *io, int fd, int file, off_t *offset, size_t count, int64_t timeout);
 
+/* Moves up to n bytes between a socket and a pipe without copying them (splice(2)); never waits. A count, 0 at the end of the stream, -errno. */
+ssize_t io_splice(int from, int to, size_t n);
+
 #endif

@@ -30,10 +30,11 @@ struct flow {
 	struct buf *buf; /* received bytes; the owner's */
 	struct buf *
 	        more; /* if set: takes the place of buf once that is used up (buf may be small or precious) */
-	size_t receive_max;     /* bytes a receive, at most; 0: as the buffer has room */
-	bool chunked;           /* the sink gets chunks */
-	bool shut;              /* when done, the sink is shut down for writing (tunnels: half-close) */
-	uint64_t limit;         /* of data; 0: none */
+	size_t receive_max; /* bytes a receive, at most; 0: as the buffer has room */
+	bool chunked;       /* the sink gets chunks */
+	bool may_splice;    /* bulk may go through a pipe in the kernel, without being copied (splice(2)) */
+	bool shut;          /* when done, the sink is shut down for writing (tunnels: half-close) */
+	uint64_t limit;     /* of data; 0: none */
 	int64_t source_timeout; /* ns; 0: none */
 	int64_t sink_timeout;
 	struct str prefix; /* sent before the first data: the message's head */
@@ -48,6 +49,8 @@ struct flow {
 	struct str chunk_head;
 	struct str suffix;
 	char chunk_head_text[HTTP_CHUNK_HEAD_MAX];
+	int pipe[2];  /* -1: none */
+	size_t piped; /* bytes in it */
 	bool started;
 	bool drained;     /* the last receive took all there was: wait before the next */
 	bool end_framed;  /* the last chunk is on its way */
@@ -66,6 +69,9 @@ void flow_init(
  * Otherwise *wait says what to wait for, unless the state is no longer FLOW_OPEN.
  */
 bool flow_step(struct flow *f, struct io *io, struct pollfd *wait);
+
+/* Frees what the flow holds. May be called on a flow that is all zero. */
+void flow_close(struct flow *f);
 
 /* When the flow's wait is over, given what it waits for. */
 int64_t flow_deadline(const struct flow *f, const struct pollfd *wait);

@@ -237,7 +237,8 @@ static void fit_descriptors(struct program *p)
 
 		base += u->servers.count * (unsigned long)u->keepalive;
 	}
-	base += (unsigned long)(c->pool.workers * c->pool.burst);
+	base += (unsigned long)(c->pool.workers *
+	                        (c->pool.burst + 4)); /* and two pipes for what is spliced */
 	wanted = base + (unsigned long)c->limits.connections;
 	unsigned long have = sock_raise_limit(wanted);
 	if (have >= wanted)

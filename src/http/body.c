@@ -218,3 +218,12 @@ size_t http_chunk_head(char out[HTTP_CHUNK_HEAD_MAX], uint64_t n)
 	out[digits + 1] = '\n';
 	return digits + 2;
 }
+
+void http_body_skip(struct http_body_reader *r, uint64_t n)
+{
+	r->taken += n;
+	if (r->kind != BODY_LENGTH)
+		return;
+	r->left -= n;
+	r->done = r->left == 0;
+}

@@ -68,6 +68,8 @@ void exchange_free(struct exchange *x)
 	struct worker *w = x->worker;
 
 	dial_release(x);
+	flow_close(&x->up);
+	flow_close(&x->down);
 	buf_store_put(&w->heads, x->in);
 	buf_store_put(&w->bodies, x->out);
 	buf_store_put(&w->bodies, x->from_server);

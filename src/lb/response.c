@@ -218,6 +218,7 @@ static void exchange_body(struct exchange *x)
 	x->down.chunked = out.kind == BODY_CHUNKED;
 	x->down.source_timeout = exchange_timeouts(x)->server;
 	x->down.sink_timeout = exchange_timeouts(x)->client;
+	x->down.may_splice = framing.kind == BODY_LENGTH;
 	if (framing.kind == BODY_TUNNEL) {
 		exchange_tunnel(x);
 		return;

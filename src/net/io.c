@@ -1,6 +1,7 @@
 #include "net/io.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <sys/sendfile.h>
 
 void io_sleep(struct io *io, int64_t until)
@@ -74,4 +75,16 @@ int io_send_file(struct io *io, int fd, int file, off_t *offset, size_t count, i
 			return ready;
 	}
 	return 0;
+}
+
+ssize_t io_splice(int from, int to, size_t n)
+{
+	for (;;) {
+		ssize_t moved = splice(from, NULL, to, NULL, n, SPLICE_F_MOVE | SPLICE_F_NONBLOCK);
+
+		if (moved >= 0)
+			return moved;
+		if (errno != EINTR)
+			return -errno;
+	}
 }

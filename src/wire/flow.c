@@ -1,16 +1,18 @@
 #include "wire/flow.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <sys/socket.h>
+#include <unistd.h>
 
 #include "base/assert.h"
 
-enum { STEPS_A_TURN = 8, PARTS = 4 };
+enum { STEPS_A_TURN = 8, PARTS = 4, PIPE_BYTES = 256 * 1024 };
 
 void flow_init(
         struct flow *f, int from, int to, struct buf *buf, struct http_framing framing, unsigned line_limit)
 {
-	*f = (struct flow){.from = from, .to = to, .buf = buf};
+	*f = (struct flow){.from = from, .to = to, .buf = buf, .pipe = {-1, -1}};
 	http_body_reader_init(&f->reader, framing, line_limit);
 }
 
@@ -28,6 +30,28 @@ static void advance(struct str *s, size_t *n)
 	*n -= step;
 }
 
+static bool sink_failed(struct flow *f, ssize_t error)
+{
+	if (error != -EAGAIN) {
+		f->state = FLOW_SINK_LOST;
+		f->error = (int)-error;
+	}
+	return false;
+}
+
+static bool send_piped(struct flow *f)
+{
+	while (f->piped > 0) {
+		ssize_t n = io_splice(f->pipe[0], f->to, f->piped);
+
+		if (n < 0)
+			return sink_failed(f, n);
+		f->piped -= (size_t)n;
+		f->sent += (uint64_t)n;
+	}
+	return true;
+}
+
 /* False when the sink takes no more for now, or is lost. */
 static bool send_pending(struct flow *f, struct io *io)
 {
@@ -41,19 +65,14 @@ static bool send_pending(struct flow *f, struct io *io)
 			if (all[i]->len > 0)
 				parts[count++] = (struct iovec){(char *)(uintptr_t)all[i]->at, all[i]->len};
 		ssize_t n = io_sendv(io, f->to, parts, count, IO_NOW);
-		if (n < 0) {
-			if (n != -EAGAIN) {
-				f->state = FLOW_SINK_LOST;
-				f->error = (int)-n;
-			}
-			return false;
-		}
+		if (n < 0)
+			return sink_failed(f, n);
 		size_t left = (size_t)n;
 		f->sent += left;
 		for (int i = 0; i < PARTS; i++)
 			advance(all[i], &left);
 	}
-	return true;
+	return send_piped(f);
 }
 
 /* Frames what `data` holds for the sink, and the end once the body is complete. */
@@ -117,16 +136,9 @@ static size_t receive_room(const struct flow *f)
 	return room;
 }
 
-/* False when there is nothing for now, or the flow is over. */
-static bool receive(struct flow *f, struct io *io)
+/* What a receive that brought nothing means. Always false but for an end of the stream that completes the body. */
+static bool source_stopped(struct flow *f, ssize_t n)
 {
-	if (f->more) {
-		f->buf = f->more;
-		f->more = NULL;
-	}
-	buf_clear(f->buf);
-	size_t room = receive_room(f);
-	ssize_t n = io_recv(io, f->from, f->buf->data, room, IO_NOW);
 	if (n == -EAGAIN)
 		return false;
 	if (n < 0) {
@@ -134,17 +146,59 @@ static bool receive(struct flow *f, struct io *io)
 		f->error = (int)-n;
 		return false;
 	}
-	if (n == 0) {
-		if (!http_body_eof(&f->reader)) {
-			f->state = FLOW_SOURCE_ENDED;
-			return false;
-		}
-		frame(f);
-		return true;
+	if (!http_body_eof(&f->reader)) {
+		f->state = FLOW_SOURCE_ENDED;
+		return false;
 	}
+	frame(f);
+	return true;
+}
+
+static bool receive_piped(struct flow *f)
+{
+	size_t room = PIPE_BYTES;
+
+	if (f->reader.kind == BODY_LENGTH && room > f->reader.left)
+		room = (size_t)f->reader.left;
+	ssize_t n = io_splice(f->from, f->pipe[1], room);
+	if (n <= 0)
+		return source_stopped(f, n);
+	f->piped = (size_t)n;
+	f->received += (uint64_t)n;
+	http_body_skip(&f->reader, (uint64_t)n);
+	return true;
+}
+
+/* A receive filled its buffer: there is more where that came from, and a pipe spares it two copies. */
+static void turn_to_pipe(struct flow *f)
+{
+	f->may_splice = false; /* asked once */
+	if (pipe2(f->pipe, O_CLOEXEC | O_NONBLOCK) != 0) {
+		f->pipe[0] = f->pipe[1] = -1; /* no descriptors to spare: copying does as well */
+		return;
+	}
+	(void)fcntl(f->pipe[1], F_SETPIPE_SZ, PIPE_BYTES); /* not allowed so much: the default does */
+}
+
+/* False when there is nothing for now, or the flow is over. */
+static bool receive(struct flow *f, struct io *io)
+{
+	if (f->pipe[0] >= 0)
+		return receive_piped(f);
+	if (f->more) {
+		f->buf = f->more;
+		f->more = NULL;
+	}
+	buf_clear(f->buf);
+	size_t room = receive_room(f);
+	ssize_t n = io_recv(io, f->from, f->buf->data, room, IO_NOW);
+	if (n <= 0)
+		return source_stopped(f, n);
 	f->buf->end = (size_t)n;
 	f->received += (size_t)n;
 	f->drained = (size_t)n < room;
+	if (f->may_splice && (size_t)n == f->buf->cap)
+		turn_to_pipe(f);
 	return decode(f);
 }
 
@@ -189,6 +243,15 @@ bool flow_step(struct flow *f, struct io *io, struct pollfd *wait)
 	if (before != f->sent + f->received)
 		f->progress = clock_coarse();
 	return f->state == FLOW_OPEN && wait->fd < 0;
+}
+
+void flow_close(struct flow *f)
+{
+	if (!f->buf || f->pipe[0] < 0)
+		return;
+	close(f->pipe[0]);
+	close(f->pipe[1]);
+	f->pipe[0] = f->pipe[1] = -1;
 }
 
 int64_t flow_deadline(const struct flow *f, const struct pollfd *wait)
