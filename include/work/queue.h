@@ -41,6 +41,12 @@ size_t queue_take_older(struct queue *q, int64_t time, struct queue_item *items,
 /* When the oldest item was put; INT64_MAX when empty. */
 int64_t queue_oldest(struct queue *q);
 
+/*
+ * Puts an item that was taken back at the front, where it came from: it has waited already. False when there is no room. Several go
+ * back in the reverse of their order.
+ */
+bool queue_put_back(struct queue *q, struct queue_item item);
+
 /* Each worker, once, before its first queue_take: it counts as awake from now on. */
 void queue_worker_enters(struct queue *q);
 

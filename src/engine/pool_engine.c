@@ -171,19 +171,12 @@ static void wait_once(struct hand *h)
 		end(h, h->ready[--h->ready_count]);
 }
 
-static bool put_one(struct hand *h, struct conn *c, int64_t since)
-{
-	struct queue_item item = {.what = c, .since = since};
-
-	return queue_put(h->engine->queue, &item, 1) == 1;
-}
-
 static bool pass_waiting(struct hand *h, struct waiting w)
 {
 	w.conn->exchange = w.exchange;
 	w.conn->wait_fd = w.fd;
 	w.conn->wait_deadline = w.deadline;
-	if (put_one(h, w.conn, CLOCK_NEVER))
+	if (queue_put_back(h->engine->queue, (struct queue_item){.what = w.conn, .since = CLOCK_NEVER}))
 		return true;
 	w.conn->exchange = NULL;
 	return false;
@@ -192,10 +185,8 @@ static bool pass_waiting(struct hand *h, struct waiting w)
 /* Gives all but the request that it works on to whoever is free. What the queue has no room for stays. */
 static void pass_on(struct hand *h)
 {
-	while (h->todo_count > 0 && put_one(h, h->todo->what, h->todo->since)) {
-		h->todo++;
+	while (h->todo_count > 0 && queue_put_back(h->engine->queue, h->todo[h->todo_count - 1]))
 		h->todo_count--;
-	}
 	while (h->ready_count > 0 && pass_waiting(h, h->ready[h->ready_count - 1]))
 		h->ready_count--;
 	while (h->count > 0 && pass_waiting(h, h->waiting[h->count - 1]))

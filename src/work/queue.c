@@ -104,6 +104,21 @@ size_t queue_put(struct queue *q, const struct queue_item *items, size_t n)
 	return taken;
 }
 
+bool queue_put_back(struct queue *q, struct queue_item item)
+{
+	lock_take(&q->lock);
+	size_t depth = atomic_load(&q->depth);
+	bool fits = !q->closed && depth < q->size;
+	if (fits) {
+		q->first = (q->first > 0 ? q->first : q->size) - 1;
+		q->items[q->first] = item;
+		atomic_store(&q->depth, depth + 1);
+		wake_locked(q, 1);
+	}
+	lock_drop(&q->lock);
+	return fits;
+}
+
 static void pop_locked(struct queue *q, struct queue_item *items, size_t n)
 {
 	lock_must_hold(&q->lock);
@@ -192,7 +207,6 @@ size_t queue_take_older(struct queue *q, int64_t time, struct queue_item *items,
 	return n;
 }
 
-/* Items that were put back stand behind younger ones: the answer can be a little late, by as long as they were away. */
 int64_t queue_oldest(struct queue *q)
 {
 	int64_t since = CLOCK_NEVER;

@@ -87,6 +87,27 @@ START_TEST(order)
 }
 END_TEST
 
+/* What was taken and goes back is taken first again, in its order; a full queue has no room for it. */
+START_TEST(put_back)
+{
+	struct queue *q = queue_new(3, 1, 1);
+	struct queue_item put[3] = {item(1, 10), item(2, 20), item(3, 30)}, out[3];
+
+	queue_worker_enters(q);
+	for (int round = 0; round < 5; round++) { /* also around the ring's end */
+		ck_assert_uint_eq(queue_put(q, put, 3), 3);
+		ck_assert(!queue_put_back(q, put[0]));
+		ck_assert_uint_eq(queue_take(q, out, 2), 2);
+		ck_assert(queue_put_back(q, out[1]) && queue_put_back(q, out[0]));
+		ck_assert_int_eq(queue_oldest(q), 10);
+		ck_assert_uint_eq(queue_take(q, out, 3), 3);
+		for (uintptr_t i = 0; i < 3; i++)
+			ck_assert_uint_eq(number_of(&out[i]), i + 1);
+	}
+	queue_free(q);
+}
+END_TEST
+
 /* Against a plain list: what is old goes, what never grows old stays, the order of both is kept. */
 START_TEST(older)
 {
@@ -468,6 +489,7 @@ int main(void)
 	tcase_set_timeout(tc, 120);
 	tcase_add_test(tc, prefix);
 	tcase_add_test(tc, order);
+	tcase_add_test(tc, put_back);
 	tcase_add_test(tc, older);
 	tcase_add_test(tc, closed);
 	tcase_add_loop_test(tc, many, 1, 4);
