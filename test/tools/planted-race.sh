@@ -15,7 +15,7 @@ cc=${CC:-gcc}
 # NDEBUG: or the missing lock is noticed by lock_must_hold before the race is.
 $cc -std=gnu11 -g -O1 -pthread -fsanitize=thread -DNDEBUG -D_GNU_SOURCE -I"$src/include" -w -o "$tmp/queue_test" \
     "$src/test/unit/queue_test.c" "$tmp/queue.c" "$src"/src/base/*.c $(pkg-config --cflags --libs check)
-TSAN_OPTIONS=exitcode=66 CK_DEFAULT_TIMEOUT=60 timeout 300 "$tmp/queue_test" >"$tmp/out" 2>&1 || true
+TSAN_OPTIONS=exitcode=66:halt_on_error=1 CK_DEFAULT_TIMEOUT=10 timeout -k 5 90 "$tmp/queue_test" >"$tmp/out" 2>&1 || true
 if ! grep -q 'WARNING: ThreadSanitizer: data race' "$tmp/out"; then
     tail -20 "$tmp/out"
     echo "planted-race: the race was not noticed" >&2
