@@ -2,6 +2,7 @@
 #ifndef TPLB_LB_UPSTREAM_H
 #define TPLB_LB_UPSTREAM_H
 
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <stdint.h>
 
@@ -21,6 +22,8 @@ struct server {
 	unsigned keepalive; /* idle connections kept */
 	struct addr addr;
 	char text[ADDR_TEXT_MAX]; /* the address for logs */
+
+	_Atomic int64_t warn_at; /* relaxed: a failed connect is logged again from then on */
 
 	struct lock lock;
 	unsigned idle_count; /* lock */

@@ -43,6 +43,19 @@ static bool take_idle(struct exchange *x, struct server *s)
 	return x->fd >= 0;
 }
 
+/* Once a second for each server: a dead one fails as often as it is asked. All failures are counted. */
+static void warn(const struct exchange *x, struct server *s, int error)
+{
+	int64_t now = clock_coarse();
+	int64_t at = atomic_load_explicit(&s->warn_at, memory_order_relaxed);
+
+	if (now < at || !atomic_compare_exchange_strong_explicit(&s->warn_at, &at, now + CLOCK_NS_PER_S,
+	                        memory_order_relaxed, memory_order_relaxed))
+		return;
+	diag_warning(
+	        "server %s of %s: cannot connect: %s", s->text, x->listener->upstream->name, strerror(error));
+}
+
 static bool connect_to(struct exchange *x, struct server *s)
 {
 	int64_t deadline = clock_after(clock_now(), exchange_timeouts(x)->connect);
@@ -55,8 +68,7 @@ static bool connect_to(struct exchange *x, struct server *s)
 	}
 	COUNT(x->worker->counters, server_connect_failed);
 	count(&counts(x, s)->failures);
-	diag_warning(
-	        "server %s of %s: cannot connect: %s", s->text, x->listener->upstream->name, strerror(-fd));
+	warn(x, s, -fd);
 	return false;
 }
 
