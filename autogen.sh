@@ -5,11 +5,11 @@ cd "$(dirname "$0")"
 
 # Without the first list there is no build, without the second there are no unit tests; the third is for `make demo`, the tests on
 # the wire, `make bench` and CI.
-build="gcc libc6-dev make autoconf automake pkg-config libconfig-dev"
+build="gcc libc6-dev make autoconf automake pkg-config libconfig-dev libboost-context-dev liburing-dev"
 check="check python3"
-tools="binutils curl wrk nghttp2-client nginx haproxy varnish clang-format cppcheck procps util-linux"
-fedora="gcc make autoconf automake pkgconf-pkg-config libconfig-devel check-devel python3 binutils curl wrk nghttp2 nginx haproxy \
-varnish clang-tools-extra cppcheck procps-ng util-linux libasan libubsan libtsan"
+tools="binutils curl wrk nghttp2-client nginx haproxy varnish clang-format cppcheck procps util-linux valgrind"
+fedora="gcc make autoconf automake pkgconf-pkg-config libconfig-devel boost-devel boost-static liburing-devel check-devel python3 binutils curl wrk nghttp2 nginx haproxy \
+varnish clang-tools-extra cppcheck procps-ng util-linux valgrind valgrind-devel libasan libubsan libtsan"
 
 usage()
 {

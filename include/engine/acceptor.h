@@ -1,47 +1,89 @@
 /*
- * The acceptor: one thread that accepts connections, keeps the parking lot, and puts what is readable on the queue, many
- * under one lock. It never waits for a client, a worker or a server.
+ * The acceptor: takes connections in, keeps a parking lot, and gives what is readable to those who serve it, many at a time. It
+ * never waits for a client, a worker or a server. In the pool engine it is a thread of its own (pool_acceptor.c) in front of one queue; in
+ * the async engine each loop has one, called in the loop's turns.
  */
 #ifndef TPLB_ENGINE_ACCEPTOR_H
 #define TPLB_ENGINE_ACCEPTOR_H
-
-#include <pthread.h>
 
 #include "engine/engine.h"
 #include "engine/lot.h"
 #include "work/queue.h"
 
+enum { ACCEPTOR_BATCH = 256 };
+
+struct acceptor;
+
+/* What differs between the engines. arg: acceptor.arg. */
+struct acceptor_ops {
+	/* Takes the first items that it can, in order; returns how many. The others are refused. */
+	size_t (*dispatch)(void *arg, const struct queue_item *items, size_t n);
+	/* Begins or ceases to accept; connections then come through acceptor_take. False when a listener cannot be watched. */
+	bool (*listen)(void *arg, bool on);
+	/* Whether to dispatch a connection just accepted without waiting for its first bytes. */
+	bool (*is_eager)(void *arg, int fd);
+	/* Gives an accepted connection to another acceptor; hops: how often this was done already. False: there is none to give it to. NULL: never. */
+	bool (*pass)(void *arg, unsigned listener, int fd, const struct addr *peer, unsigned hops);
+};
+
 struct acceptor {
 	/* constant once started */
 	const struct engine_options *options;
+	const struct acceptor_ops *ops;
+	void *arg;
 	struct lot *lot;
 	struct queue *queue;
 	struct counters *counters; /* its own set */
 	struct log_ring *log;      /* its own; NULL: no access log */
-	pthread_t thread;
-	_Atomic bool draining; /* set by anyone, never reset; seq_cst */
+	_Atomic unsigned
+	        *listening_now; /* acceptors that still listen; the last one closes the listeners (acq_rel) */
+	_Atomic bool draining;  /* set by anyone, never reset; seq_cst */
 	_Atomic unsigned
 	        cut; /* connections left when the drain's time was over; read after the thread was joined */
-	/* its own */
-	bool listening;    /* listeners are open */
-	int64_t resume_at; /* accepting is put off until then; CLOCK_NEVER: it is not */
-	int64_t warn_at;   /* not before then is a failed accept logged again */
-	int64_t drain_end; /* when draining: the end of it */
-	int64_t sweep_at;  /* when draining: when to look for idle connections next */
+	/* its thread's */
+	int64_t now;                             /* of this turn */
+	bool listening;                          /* not since a drain began */
+	bool unlistened;                         /* the listeners are closed, or left to the others */
+	int64_t resume_at;                       /* accepting is put off until then; CLOCK_NEVER: it is not */
+	int64_t warn_at;                         /* not before then is a failed accept logged again */
+	int64_t drain_end;                       /* when draining: the end of it */
+	int64_t sweep_at;                        /* when draining: when to look for idle connections next */
+	struct queue_item batch[ACCEPTOR_BATCH]; /* to be dispatched together */
+	size_t batch_count;
 };
 
-/* Registers the listeners and starts the thread. 0 or an errno. */
-int acceptor_start(struct acceptor *a);
+/* Begins to listen. All constant fields are set. False: a listener cannot be watched, errno tells. */
+bool acceptor_open(struct acceptor *a);
 
-/* Begins the drain. The thread ends when no connection is left or the time is over; then join a->thread. */
+/* When its thread must wake even if nothing happens. */
+int64_t acceptor_next_look(struct acceptor *a);
+
+/* Beginning of a turn, when the waiting is over. */
+void acceptor_begin_turn(struct acceptor *a);
+/* What happened in the turn: a parked connection is readable, now the caller's; ... */
+void acceptor_add(struct acceptor *a, struct conn *c);
+/* ... one was accepted (peer NULL: ask the socket), or accepting failed with -errno. False: accept no more for now. */
+bool acceptor_take(struct acceptor *a, unsigned listener, int fd, const struct addr *peer);
+/* ... another acceptor has passed one on. */
+void acceptor_take_passed(
+        struct acceptor *a, unsigned listener, int fd, const struct addr *peer, unsigned hops);
+/* End of a turn: dispatches, and sees to whatever is overdue. */
+void acceptor_end_turn(struct acceptor *a);
+
+/* Begins the drain. Any thread. */
 void acceptor_drain(struct acceptor *a);
 static inline bool acceptor_is_draining(const struct acceptor *a)
 {
 	return atomic_load_explicit(&a->draining, memory_order_relaxed);
 }
+/* Draining, and no connection is left or the time is over (then a->cut says how many were). Between turns. */
+bool acceptor_is_finished(struct acceptor *a);
 
 /* Anyone who owns the connection: sends the service's refusal and closes, lingering. Never waits. counters and log: the caller's own. */
 void acceptor_refuse(struct acceptor *a, struct counters *counters, struct log_ring *log, struct conn *c,
         enum refusal why);
+
+/* Anyone who owns the connection: puts it at the end of the queue. False when that is full. */
+bool acceptor_requeue(struct acceptor *a, struct conn *c);
 
 #endif

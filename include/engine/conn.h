@@ -8,6 +8,7 @@
  *                        v                       v
  *                     CLOSING                BUSY_READY (dispatched again in place of parking)
  *
+ * On a loop all of that happens in one thread, and its driver sees what comes while a connection is busy: no BUSY_READY.
  * `state` changes by compare-and-swap only. Whoever took it out of PARKED owns all other fields until it is parked
  * again or closed; the fields marked "acceptor" belong to the acceptor throughout.
  */
@@ -19,12 +20,14 @@
 #include <stdint.h>
 
 #include "base/buf.h"
-#include "engine/timers.h"
+#include "base/timers.h"
 #include "net/addr.h"
+#include "net/loop.h"
 
 enum conn_state { CONN_FREE, CONN_PARKED, CONN_BUSY, CONN_BUSY_READY, CONN_CLOSING };
 
 struct listener;
+struct lot;
 
 struct conn {
 	unsigned magic;
@@ -32,6 +35,7 @@ struct conn {
 	_Atomic uint32_t
 	        generation; /* counts the record's lives, so that a late event is told from a new one */
 	uint32_t index;     /* of this record in the table; constant */
+	struct lot *lot;    /* whose record it is; constant */
 	int fd;
 	unsigned requests; /* begun on this connection */
 	struct listener *listener;
@@ -45,8 +49,9 @@ struct conn {
 	_Atomic int64_t deadline;  /* while PARKED: when the timer closes it; see lot.c */
 	_Atomic int64_t parked_at; /* while PARKED: since when; relaxed, for choosing whom to evict */
 	struct addr_ip peer;
-	/* A request that waits for its server, while it passes from one worker to another through the queue. */
+	/* A request on its way from one worker to another: through the queue when it waits for its server, to a loop by `message`. */
 	void *exchange; /* NULL: none */
+	struct loop_message message;
 	int wait_fd;
 	int64_t wait_deadline;
 	/* acceptor */
@@ -55,7 +60,7 @@ struct conn {
 	/* lingerer */
 	struct timer linger_timer;
 	/* whose the list is */
-	struct conn *next; /* in one list at a time: free, given back, lingering */
+	struct conn *next; /* in one list at a time: free, given back, lingering, waiting for a fiber */
 };
 
 enum { CONN_MAGIC = 0x434f4e4e };

@@ -18,13 +18,16 @@ struct conn_table {
 	_Atomic(struct conn *)
 	        given_back; /* a stack: pushed by anyone (release), taken whole by the acceptor (acquire) */
 	_Atomic unsigned open; /* relaxed: taken and not yet collected, for readers elsewhere */
+	_Atomic unsigned
+	        *total;  /* relaxed: the same over all tables of the engine, and who is about to take one */
+	struct lot *lot; /* constant: whose records they are */
 };
 
-/* False when memory is out. */
-bool conn_table_init(struct conn_table *t, unsigned limit);
+/* total: see there; it outlives the table. False when memory is out. */
+bool conn_table_init(struct conn_table *t, unsigned limit, struct lot *lot, _Atomic unsigned *total);
 void conn_table_free(struct conn_table *t);
 
-/* Acceptor: a fresh record in state BUSY, or NULL at the limit or without memory. */
+/* Acceptor, who has counted it in *total: a fresh record in state BUSY, or NULL at the limit or without memory. */
 struct conn *conn_table_take(struct conn_table *t);
 
 /* Anyone who owns the connection: its descriptor is closed already; `in` is freed here. The record must not be touched any more. */

@@ -1,5 +1,6 @@
 /*
- * The engine: listeners, acceptor, parking lot, queue and pool. Started, drained and stopped by a program.
+ * The engine: listeners, acceptor, parking lot, queue and workers, be they a pool of threads or loops of fibers. Started, drained and
+ * stopped by a program.
  */
 #ifndef TPLB_ENGINE_ENGINE_H
 #define TPLB_ENGINE_ENGINE_H
@@ -9,6 +10,7 @@
 
 #include "engine/service.h"
 #include "net/addr.h"
+#include "net/loop.h"
 #include "obs/counters.h"
 #include "obs/log.h"
 
@@ -24,11 +26,21 @@ struct listener {
 /* Connections beyond options.connections that are held for a moment, to tell them that they are refused. */
 enum { ENGINE_REFUSAL_RECORDS = 256 };
 
+enum engine_kind { ENGINE_POOL, ENGINE_ASYNC };
+enum { ENGINE_LOOPS_MAX = 64 };
+
 struct engine_options {
 	const char *name; /* threads are named after it */
-	unsigned workers;
+	enum engine_kind kind;
+	unsigned workers;     /* threads of the pool; the async engine has none */
 	bool hold_connection; /* a worker keeps its connection until it closes */
 	unsigned burst;       /* requests a worker may have with servers at once */
+	int64_t patience;     /* ns that a body may stall before it leaves its worker for a loop */
+	unsigned
+	        loops; /* threads with fibers; in the pool engine for what leaves its worker, 0: nothing does */
+	enum loop_driver_kind driver; /* not LOOP_AUTO */
+	unsigned fibers;              /* at once, all loops together; at least one a loop */
+	bool reads_files;             /* the service reads files: helpers do that for fibers */
 	unsigned queue_size;
 	int64_t queue_timeout; /* ns */
 	unsigned connections;  /* at most, all listeners together */
@@ -38,8 +50,11 @@ struct engine_options {
 	struct listener *listeners;
 	unsigned listener_count;
 	struct service service;
-	struct log *log; /* with workers + 1 rings; may be NULL */
+	struct log *log; /* with engine_sets rings; may be NULL */
 };
+
+/* How many sets of counters and rings of the log the engine uses: one a worker and loop, and the pool's acceptor. Worker ids are below it. */
+unsigned engine_sets(const struct engine_options *options);
 
 struct engine;
 
@@ -60,7 +75,7 @@ unsigned engine_wait(struct engine *e);
 /* Joins all threads and frees. After engine_wait returned 0 only; otherwise the caller exits with threads running. */
 void engine_free(struct engine *e);
 
-/* Sets of counters: one a worker, then the acceptor's. */
+/* Sets of counters: one a worker, one a loop, then the pool's acceptor's. */
 const struct counters *engine_counters(const struct engine *e, unsigned *count);
 
 /* Connections open now. */

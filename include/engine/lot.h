@@ -1,6 +1,9 @@
 /*
  * The parking lot: connections that wait for their next bytes hold a record here and nothing else. One thread, the lot's
- * keeper (the acceptor), watches them with epoll; whoever owns a connection parks it, closes it or lets it linger.
+ * keeper, watches them; whoever owns a connection parks it, closes it or lets it linger.
+ *
+ * In the pool engine the keeper is the acceptor, it watches with epoll, and owners are workers. In the async engine each loop has a lot
+ * of its own, watches with its driver, and is the only owner: nothing is shared but what the lingerer gives back.
  */
 #ifndef TPLB_ENGINE_LOT_H
 #define TPLB_ENGINE_LOT_H
@@ -17,9 +20,10 @@ struct lot_notice {
 };
 
 struct lot {
-	int epoll;                 /* constant */
-	int event;                 /* constant: eventfd that wakes the keeper */
-	struct lingerer *lingerer; /* constant */
+	struct loop *loop;         /* constant: the keeper, in the async engine; NULL in the pool engine */
+	int epoll;                 /* constant; without a loop */
+	int event;                 /* constant; without a loop: eventfd that wakes the keeper */
+	struct lingerer *lingerer; /* constant; not owned */
 	struct conn_table table;
 	struct timers timers;       /* keeper */
 	_Atomic bool wake_on_close; /* the keeper wants to know when a connection is given back; seq_cst */
@@ -32,8 +36,12 @@ struct lot {
 /* Epoll data of connections have this bit; the keeper's own descriptors do not. */
 #define LOT_EVENT_CONN (UINT64_C(1) << 63)
 
-/* name: of the lingering thread. False on failure, *why then tells. */
-bool lot_init(struct lot *lot, const char *name, unsigned connections, const char **why);
+/*
+ * loop: the keeper, or NULL. connections: records at most; total: see conn_table.h. False on failure, *why then tells. lot_free comes
+ * after it in either case.
+ */
+bool lot_init(struct lot *lot, struct loop *loop, struct lingerer *lingerer, unsigned connections,
+        _Atomic unsigned *total, const char **why);
 /* All connections are closed before. */
 void lot_free(struct lot *lot);
 
@@ -49,6 +57,12 @@ void lot_time(struct lot *lot, struct conn *c, int64_t deadline);
  * that whoever serves it looks again before parking.
  */
 struct conn *lot_claim(struct lot *lot, uint64_t event, bool last);
+
+/* Keeper, a loop: the parked connection that its driver says is readable, now BUSY and the caller's. */
+void lot_claim_ready(struct conn *c);
+
+/* The lingerer is through with it. */
+void lot_done_lingering(struct conn *c);
 
 /* Keeper: a parked connection whose deadline has passed, now CLOSING and the caller's; NULL when there is none left. */
 struct conn *lot_claim_expired(struct lot *lot, int64_t now);

@@ -3,6 +3,7 @@
 #define TPLB_ENGINE_POOL_ENGINE_H
 
 #include "engine/acceptor.h"
+#include "engine/async.h"
 #include "net/io_blocking.h"
 #include "work/pool.h"
 
@@ -21,6 +22,7 @@ struct pool_engine {
 	struct acceptor *acceptor;
 	struct lot *lot;
 	struct queue *queue;
+	struct async *async; /* loops for what would hold a worker for too long; NULL: it stays */
 	struct pool *pool;
 	struct pool_worker
 	        *workers; /* options->workers of them; each touched by its thread only, once the pool runs */

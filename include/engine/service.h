@@ -2,6 +2,8 @@
  * What a program does with connections: the balancer's relay or the origin's handlers. The engine calls these;
  * it is the same code on every engine.
  *
+ * Functions of one worker are called in its thread; but worker_start and worker_stop of the pool's in any one.
+ *
  * A request is three calls in the relay, two of them seen here. `begin` runs up to the point where only a server's
  * answer is missing; `end` does the rest. Between the two a worker may begin other requests: it has several
  * servers working at once and sleeps once for all of them.
@@ -23,7 +25,8 @@ enum verdict_kind {
 	VERDICT_CLOSE, /* close */
 	VERDICT_LINGER, /* an answer was sent while the client may still be sending: close without losing it (RFC 9112 section 9.6) */
 	VERDICT_RESET, /* close with a reset: a message was cut short */
-	VERDICT_WAIT   /* from begin only: call end() when `fd` is readable, or at `deadline` */
+	VERDICT_WAIT,  /* from begin only: call end() when `fd` is readable, or at `deadline` */
+	VERDICT_LEAVE /* from begin and end, where worker->patience is set: what is left would hold a thread for too long; call end() on a loop */
 };
 
 struct verdict {
@@ -45,7 +48,7 @@ struct service {
 	void (*worker_stop)(void *app, struct worker *w);
 	/*
 	 * The connection is readable, or was just accepted where its listener is eager. *exchange: what end() is to be called with;
-	 * set with VERDICT_WAIT only.
+	 * set with VERDICT_WAIT and VERDICT_LEAVE only.
 	 */
 	struct verdict (*begin)(void *app, struct worker *w, struct conn *c, void **exchange);
 	struct verdict (*end)(void *app, struct worker *w, void *exchange);
@@ -55,6 +58,8 @@ struct service {
 	 */
 	size_t (*refuse)(void *app, struct log_ring *log, const struct conn *c, enum refusal why, char *out,
 	        size_t cap);
+	/* NULL, or: about once a second in each loop's thread, for what should not wait for the next request. */
+	void (*tick)(void *app, struct worker *w);
 };
 
 #endif

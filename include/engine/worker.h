@@ -1,6 +1,8 @@
-/* What a worker carries, be it a thread of the pool or (later) a fiber's loop: its I/O driver and its own stores. Never shared. */
+/* What a worker carries, be it a thread of the pool or a loop with all its fibers: its I/O driver and its own stores. Never shared. */
 #ifndef TPLB_ENGINE_WORKER_H
 #define TPLB_ENGINE_WORKER_H
+
+#include <stdbool.h>
 
 #include "base/buf.h"
 #include "http/date.h"
@@ -17,7 +19,9 @@ struct buf_store {
 };
 
 struct worker {
-	unsigned id; /* 0 to workers - 1 */
+	unsigned id;      /* 0 to workers - 1; loops come behind the pool's threads */
+	bool is_loop;     /* its fibers take turns: no request holds it up */
+	int64_t patience; /* ns that a body may stall before it leaves (VERDICT_LEAVE); 0: it never does */
 	struct io *io;
 	struct counters *counters;
 	struct log_ring *log; /* NULL: no log thread */
@@ -32,5 +36,10 @@ struct buf *buf_store_get(struct buf_store *s);
 /* Gives it back. NULL is allowed. */
 void buf_store_put(struct buf_store *s, struct buf *b);
 void buf_store_free(struct buf_store *s);
+
+/* Sets the stores up: heads of header_size, bodies with room for a 64 KiB answer and its head; so many of each are kept. */
+void worker_init(struct worker *w, unsigned id, struct io *io, struct counters *counters,
+        struct log_ring *log, size_t header_size, unsigned keep);
+void worker_free(struct worker *w);
 
 #endif

@@ -8,8 +8,9 @@
 #include "base/diag.h"
 #include "conf/conf.h"
 #include "net/addr.h"
+#include "net/loop.h"
 
-enum lb_engine { LB_ENGINE_POOL };
+enum lb_engine { LB_ENGINE_POOL, LB_ENGINE_ASYNC };
 enum lb_hold { LB_HOLD_REQUEST, LB_HOLD_CONNECTION };
 enum lb_mode { LB_MODE_HTTP, LB_MODE_TCP };
 enum lb_balance { LB_BALANCE_ROUNDROBIN };
@@ -82,9 +83,16 @@ struct lb_config {
 	struct {
 		const void *place;
 		int64_t workers;
-		int64_t burst; /* requests a worker may have with servers at once */
-		int hold;      /* enum lb_hold */
+		int64_t burst;    /* requests a worker may have with servers at once */
+		int hold;         /* enum lb_hold */
+		int64_t patience; /* ns */
 	} pool;
+	struct {
+		const void *place;
+		int64_t loops;  /* 0: one a core */
+		int driver;     /* enum loop_driver_kind */
+		int64_t fibers; /* all loops together */
+	} async;
 	struct {
 		const void *place;
 		int64_t size;

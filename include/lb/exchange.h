@@ -25,6 +25,9 @@ enum exchange_end {
 	END_SERVER_TIMEOUT
 };
 
+/* What is still to be done, in order: the calls that are left may be made by another worker. */
+enum exchange_stage { STAGE_HEAD /* of the answer */, STAGE_BODY, STAGE_TUNNEL };
+
 struct exchange {
 	unsigned magic;
 	struct lb *lb; /* constant while it lives */
@@ -32,6 +35,8 @@ struct exchange {
 	const struct lb_listener *listener;
 	struct worker *worker; /* who runs it now */
 	struct exchange *next; /* in a worker's list of free ones */
+	enum exchange_stage stage;
+	bool leaves; /* the call returns because another worker is to go on: VERDICT_LEAVE */
 
 	/* The request. */
 	struct http_head request; /* slices into `in` */
@@ -50,6 +55,7 @@ struct exchange {
 	struct server *server; /* NULL: none picked */
 	int fd;                /* its connection; -1: none */
 	bool reused;
+	bool server_keeps; /* its answer says so */
 	bool server_reusable;
 	int64_t answer_by; /* until when more of the answer's head must have come; 0: not waiting yet */
 
@@ -57,6 +63,7 @@ struct exchange {
 	struct http_head response; /* slices into `from_server` */
 	struct buf *from_server;
 	size_t scanned;
+	int interims;      /* answers 1xx so far */
 	struct flow down;  /* server to client */
 	bool answer_begun; /* a byte of it came from the server */
 	bool client_close; /* the client's connection ends with this answer */
@@ -80,7 +87,7 @@ void exchange_free(struct exchange *x);
 bool exchange_store_init(struct worker *w);
 void exchange_store_free(struct worker *w);
 
-/* See above; head: its length at the front of x->in. VERDICT_WAIT: call exchange_end once the server answers. */
+/* See above; head: its length at the front of x->in. VERDICT_WAIT: call exchange_end once the server answers. VERDICT_LEAVE: on a loop. */
 struct verdict exchange_head(struct exchange *x, size_t head);
 /* exchange_body and exchange_finish. */
 struct verdict exchange_end(struct exchange *x);
@@ -106,9 +113,11 @@ static inline bool exchange_request_is_over(const struct exchange *x)
 /* Logs, gives the server's connection back, frees x, and says what becomes of the client's. */
 struct verdict exchange_finish(struct exchange *x);
 
-/* For tcp mode: the connection is new; runs the tunnel to its end. */
+/* For tcp mode: the connection is new; runs the tunnel to its end, or until it leaves. */
 struct verdict exchange_tunnel_tcp(struct exchange *x);
-/* Moves opaque bytes both ways until both are done (what each buffer still holds first). */
+/* STAGE_TUNNEL begins: opaque bytes from now on (what each buffer still holds first). */
+void exchange_tunnel_begin(struct exchange *x);
+/* Moves them both ways until both are done. Leaves at once where the worker has no time for it. */
 void exchange_tunnel(struct exchange *x);
 
 #endif

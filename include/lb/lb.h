@@ -24,16 +24,19 @@ struct lb {
 	const struct lb_config *config;
 	unsigned upstream_count;
 	struct upstream *upstreams;
-	unsigned server_count;         /* of all upstreams */
-	struct lb_listener *listeners; /* as many as the configuration's */
-	unsigned workers;
+	unsigned server_count;           /* of all upstreams */
+	struct lb_listener *listeners;   /* as many as the configuration's */
+	unsigned workers;                /* ids of workers: threads of the pool and loops */
+	unsigned idle_sets;              /* one that the pool shares, or one a loop */
+	struct idle_set *idle;           /* [idle set][server] */
 	struct server_counters *counts;  /* [worker][server], a row a worker on cache lines of its own */
 	size_t counts_row;               /* entries from one worker's row to the next */
+	_Atomic int pipes;               /* relaxed: left for bodies and tunnels; see wire/flow.h */
 	_Atomic(struct engine *) engine; /* set once, after engine_start; NULL before */
 };
 
-/* Builds the upstreams. NULL when memory is out. The configuration must outlive it. */
-struct lb *lb_new(const struct lb_config *config, unsigned workers);
+/* Builds the upstreams. workers: engine_sets. loops: of the async engine. NULL when memory is out. The configuration must outlive it. */
+struct lb *lb_new(const struct lb_config *config, unsigned workers, unsigned loops);
 /* After the engine was freed. */
 void lb_free(struct lb *lb);
 
@@ -46,6 +49,12 @@ static inline struct server_counters *lb_counts(const struct lb *lb, unsigned wo
 {
 	return &lb->counts[worker * lb->counts_row + server];
 }
+
+/* The idle connections to a server that this worker may use, and keep. */
+struct idle_set *lb_idle(const struct lb *lb, const struct worker *w, const struct server *s);
+
+/* Pipes for splice(2) at most; two descriptors each. */
+enum { LB_PIPES_MAX = 512 };
 
 /* Sums over all workers. */
 uint64_t lb_server_requests(const struct lb *lb, unsigned server);

@@ -8,26 +8,17 @@
 
 #include "base/lock.h"
 #include "net/addr.h"
-
-/* A kept connection that no request uses. */
-struct idle {
-	int fd;
-	int64_t since;
-};
+#include "net/io.h"
 
 struct server {
 	/* constant */
-	unsigned index; /* among all servers of all upstreams: of its per-worker counters */
+	unsigned
+	        index; /* among all servers of all upstreams: of its per-worker counters and idle connections */
 	unsigned weight;
-	unsigned keepalive; /* idle connections kept */
 	struct addr addr;
 	char text[ADDR_TEXT_MAX]; /* the address for logs */
 
 	_Atomic int64_t warn_at; /* relaxed: a failed connect is logged again from then on */
-
-	struct lock lock;
-	unsigned idle_count; /* lock */
-	struct idle *idle;   /* lock: a stack, so that few connections are used, and those often */
 };
 
 struct picker;
@@ -40,13 +31,46 @@ struct upstream {
 	struct picker *picker;
 };
 
-/* An idle connection, not older than max_idle ns, checked to be open and quiet; -1 when there is none. *stale counts those that were closed. */
-int server_take_idle(struct server *s, int64_t now, int64_t max_idle, unsigned *stale);
+/* A kept connection that no request uses. */
+struct idle {
+	int fd;
+	int64_t since;
+};
 
-/* Keeps a connection for the next request, or closes it when enough are kept. */
-void server_keep(struct server *s, int fd, int64_t now);
+/*
+ * The idle connections to one server: those of all the pool's threads, under a lock; or of one loop, which needs none, and whose
+ * driver watches them.
+ */
+struct idle_set {
+	bool shared;   /* constant */
+	unsigned keep; /* constant: so many stay for longer than a moment */
+	struct lock lock;
+	unsigned count; /* lock, where shared */
+	unsigned room;
+	struct idle *at; /* lock, where shared: a stack, so that few connections are used, and those often */
+};
 
-/* Closes all idle connections. */
-void server_close_idle(struct server *s);
+/* keep: 0: none are kept. Room is made as needed. */
+void idle_init(struct idle_set *s, bool shared, unsigned keep);
+/* No connection is in it. */
+void idle_free(struct idle_set *s);
+
+/*
+ * An idle connection, not older than max_idle ns, open and quiet; -1 when there is none. *stale counts those that were not. io: the
+ * worker's, as below.
+ */
+int idle_take(struct idle_set *s, struct io *io, int64_t now, int64_t max_idle, unsigned *stale);
+
+/* Keeps a connection for the next request, or closes it. */
+void idle_keep(struct idle_set *s, struct io *io, int fd, int64_t now);
+
+/*
+ * Closes those that are no longer good, or more than are to be kept, or unused for long. A loop's, about once a second: it
+ * may hold more than `keep` in between, for a load that comes in waves.
+ */
+void idle_trim(struct idle_set *s, struct io *io, int64_t now);
+
+/* Closes all. */
+void idle_clear(struct idle_set *s, struct io *io);
 
 #endif

@@ -26,6 +26,8 @@ bool sock_is_quiet(int fd);
 
 /* Closes so that the peer sees a reset, not a clean end: for a message that had to be cut short. */
 void sock_reset(int fd);
+/* The first half of that: the close that follows will be a reset. */
+void sock_linger_none(int fd);
 
 /* Raises the soft descriptor limit to at least `wanted`, as far as the hard one lets it; returns what it is now. */
 unsigned long sock_raise_limit(unsigned long wanted);

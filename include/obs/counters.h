@@ -29,6 +29,11 @@
 	ROW(responses_3xx, "responses with status 3xx")                                                      \
 	ROW(responses_4xx, "responses with status 4xx")                                                      \
 	ROW(responses_5xx, "responses with status 5xx")                                                      \
+	ROW(handed_off, "bodies and tunnels that left their worker for a loop, so as not to hold it")        \
+	ROW(passed_on, "accepted connections given to a loop with fewer")                                    \
+	ROW(fibers_short, "requests that waited because all fibers were busy")                               \
+	ROW(ring_full, "times that io_uring's submission ring was full and handed in early")                 \
+	ROW(ring_buffers_short, "receives that found no buffer in io_uring's ring")                          \
 	ROW(tunnels, "tunnels opened (upgrades and tcp mode)")                                               \
 	ROW(client_left, "exchanges cut short because the client left")                                      \
 	ROW(client_timeout, "exchanges cut short because the client was silent or did not read")             \

@@ -5,6 +5,8 @@
 #include <stdbool.h>
 #include <stddef.h>
 
+#include "net/loop.h"
+
 enum {
 	OPTIONS_LISTEN_MAX = 64,
 	OPTIONS_WORKERS_MAX = 1024,
@@ -12,10 +14,14 @@ enum {
 	OPTIONS_WHY_MAX = 256
 };
 
+enum origin_engine { ORIGIN_POOL, ORIGIN_ASYNC };
+
 struct origin_options {
+	enum origin_engine engine;
+	enum loop_driver_kind driver;
 	const char *listen[OPTIONS_LISTEN_MAX]; /* texts of argv, of right syntax */
 	unsigned listen_count;
-	unsigned workers;
+	unsigned workers; /* threads of the pool, or loops (0: one a core) */
 	unsigned queue;
 	const char *root; /* NULL: no files */
 	bool keepalive;

@@ -5,6 +5,7 @@
 #ifndef TPLB_WIRE_FLOW_H
 #define TPLB_WIRE_FLOW_H
 
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <stdint.h>
 
@@ -32,9 +33,10 @@ struct flow {
 	        more; /* if set: takes the place of buf once that is used up (buf may be small or precious) */
 	size_t receive_max; /* bytes a receive, at most; 0: as the buffer has room */
 	bool chunked;       /* the sink gets chunks */
-	bool may_splice;    /* bulk may go through a pipe in the kernel, without being copied (splice(2)) */
-	bool shut;          /* when done, the sink is shut down for writing (tunnels: half-close) */
-	uint64_t limit;     /* of data; 0: none */
+	/* If set: bulk may go through a pipe in the kernel, without being copied (splice(2)), while so many are left; relaxed. The owner's. */
+	_Atomic int *pipes;
+	bool shut;              /* when done, the sink is shut down for writing (tunnels: half-close) */
+	uint64_t limit;         /* of data; 0: none */
 	int64_t source_timeout; /* ns; 0: none */
 	int64_t sink_timeout;
 	struct str prefix; /* sent before the first data: the message's head */
@@ -49,7 +51,7 @@ struct flow {
 	struct str chunk_head;
 	struct str suffix;
 	char chunk_head_text[HTTP_CHUNK_HEAD_MAX];
-	int pipe[2];  /* -1: none */
+	int pipe[2];  /* -1: none; otherwise one less in *pipes */
 	size_t piped; /* bytes in it */
 	bool started;
 	bool drained;     /* the last receive took all there was: wait before the next */

@@ -10,13 +10,14 @@
 enum pump_end {
 	PUMP_FIRST,  /* the first flow is no longer FLOW_OPEN */
 	PUMP_SECOND, /* the second is not */
-	PUMP_ALERT   /* `alert` is readable */
+	PUMP_ALERT,  /* `alert` is readable */
+	PUMP_STALLED /* nothing moved for longer than `patience`; all may go on, here or elsewhere */
 };
 
 /*
  * first and second may each be NULL or already over (then they are left alone). alert: a descriptor to watch for reading, or
- * -1. Something must be left to wait for. Progress of one flow restarts the other's timeout too.
+ * -1. patience: ns, 0: endless. Something must be left to wait for. Progress of one flow restarts the other's timeout too.
  */
-enum pump_end pump_run(struct io *io, struct flow *first, struct flow *second, int alert);
+enum pump_end pump_run(struct io *io, struct flow *first, struct flow *second, int alert, int64_t patience);
 
 #endif

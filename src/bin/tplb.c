@@ -23,7 +23,10 @@ enum { EXIT_FAULT = 1, EXIT_USAGE = 2, BACKLOG = 4096, SPARE_DESCRIPTORS = 64 };
 /* The program's one root. */
 struct program {
 	const char *file;
-	long workers; /* -w; 0: as configured */
+	long workers;   /* -w; 0: as configured */
+	int engine;     /* -e, enum lb_engine; -1: as configured */
+	unsigned loops; /* that will run */
+	enum loop_driver_kind driver;
 	bool check, print;
 	struct lb_config *config;
 	struct listener *listeners;
@@ -34,18 +37,19 @@ struct program {
 
 static void print_usage(FILE *out)
 {
-	fprintf(out, "Usage: tplb [-f FILE] [-t] [-T] [-e ENGINE] [-w N] [-v] [-h]\n"
-	             "The thread-pool load balancer, in the foreground.\n"
-	             "\n"
-	             "  -f, --file=FILE      configuration (default " SYSCONFDIR "/tplb.conf)\n"
-	             "  -t, --test           check the configuration and exit\n"
-	             "  -T, --print          check the configuration, print the effective one and exit\n"
-	             "  -e, --engine=ENGINE  engine, in place of the configured one: pool\n"
-	             "  -w, --workers=N      number of workers, in place of the configured one\n"
-	             "  -v, --version        print the version and exit\n"
-	             "  -h, --help           print this and exit\n"
-	             "\n"
-	             "Signals: TERM and INT drain and stop (twice: at once), USR1 reopens log files.\n");
+	fprintf(out,
+	        "Usage: tplb [-f FILE] [-t] [-T] [-e ENGINE] [-w N] [-v] [-h]\n"
+	        "The thread-pool load balancer, in the foreground.\n"
+	        "\n"
+	        "  -f, --file=FILE      configuration (default " SYSCONFDIR "/tplb.conf)\n"
+	        "  -t, --test           check the configuration and exit\n"
+	        "  -T, --print          check the configuration, print the effective one and exit\n"
+	        "  -e, --engine=ENGINE  engine, in place of the configured one: pool or async\n"
+	        "  -w, --workers=N      number of workers (loops, in async), in place of the configured one\n"
+	        "  -v, --version        print the version and exit\n"
+	        "  -h, --help           print this and exit\n"
+	        "\n"
+	        "Signals: TERM and INT drain and stop (twice: at once), USR1 reopens log files.\n");
 }
 
 static int usage_error(const char *what, const char *value)
@@ -92,8 +96,9 @@ static int parse_arguments(struct program *p, int argc, char **argv)
 			p->print = true;
 			break;
 		case 'e':
-			if (strcmp(optarg, "pool") != 0)
-				return usage_error("--engine must be pool, not", optarg);
+			p->engine = strcmp(optarg, "async") == 0 ? LB_ENGINE_ASYNC : LB_ENGINE_POOL;
+			if (p->engine == LB_ENGINE_POOL && strcmp(optarg, "pool") != 0)
+				return usage_error("--engine must be pool or async, not", optarg);
 			break;
 		case 'w':
 			errno = 0;
@@ -129,6 +134,25 @@ static int report_config(const struct program *p)
 	return conf_fault_count(conf) > 0 ? EXIT_USAGE : -1;
 }
 
+/* What the command line says instead of the file. */
+static bool override(struct program *p)
+{
+	struct lb_config *c = p->config;
+
+	if (p->engine >= 0)
+		c->engine = p->engine;
+	if (c->engine == LB_ENGINE_POOL && p->workers > 0)
+		c->pool.workers = p->workers;
+	if (c->engine == LB_ENGINE_ASYNC && p->workers > ENGINE_LOOPS_MAX) {
+		fprintf(stderr, "tplb: --workers: the async engine has at most %d loops, not %ld\n",
+		        ENGINE_LOOPS_MAX, p->workers);
+		return false;
+	}
+	if (c->engine == LB_ENGINE_ASYNC && p->workers > 0)
+		c->async.loops = p->workers;
+	return true;
+}
+
 static int read_config(struct program *p)
 {
 	p->config = lb_config_read(p->file);
@@ -137,8 +161,8 @@ static int read_config(struct program *p)
 		return EXIT_FAULT;
 	}
 	if (conf_fault_count(p->config->conf) == 0) {
-		if (p->workers > 0)
-			p->config->pool.workers = p->workers;
+		if (!override(p))
+			return EXIT_USAGE;
 		lb_config_resolve(p->config);
 	}
 	int status = report_config(p);
@@ -237,8 +261,10 @@ static void fit_descriptors(struct program *p)
 
 		base += u->servers.count * (unsigned long)u->keepalive;
 	}
-	base += (unsigned long)(c->pool.workers *
-	                        (c->pool.burst + 4)); /* and two pipes for what is spliced */
+	/* In flight: a server's connection each, and what holds a message that is spliced. */
+	base += 2ul * LB_PIPES_MAX + (p->loops > 0 ? (unsigned long)c->async.fibers + 8ul * p->loops : 0);
+	if (c->engine == LB_ENGINE_POOL)
+		base += (unsigned long)(c->pool.workers * c->pool.burst);
 	wanted = base + (unsigned long)c->limits.connections;
 	unsigned long have = sock_raise_limit(wanted);
 	if (have >= wanted)
@@ -251,6 +277,34 @@ static void fit_descriptors(struct program *p)
 	c->limits.connections = (int64_t)(fit > 0 ? fit : 1);
 }
 
+static unsigned cores(void)
+{
+	long n = sysconf(_SC_NPROCESSORS_ONLN);
+
+	return n < 1 ? 1 : n > ENGINE_LOOPS_MAX ? ENGINE_LOOPS_MAX : (unsigned)n;
+}
+
+/* How many loops there will be, on which driver. Each has a fiber at least. */
+static void choose_loops(struct program *p)
+{
+	const struct lb_config *c = p->config;
+	const char *why;
+
+	p->loops = c->async.loops > 0 ? (unsigned)c->async.loops : cores();
+	if (p->loops > (unsigned long long)c->async.fibers)
+		p->loops = (unsigned)c->async.fibers;
+	if (c->engine == LB_ENGINE_POOL && (c->pool.hold == LB_HOLD_CONNECTION || c->pool.patience <= 0))
+		p->loops = 0; /* nothing ever leaves its worker */
+	p->driver = LOOP_EPOLL;
+	if (p->loops == 0)
+		return;
+	p->driver = loop_choose((enum loop_driver_kind)c->async.driver, &why);
+	if (why)
+		diag_info("async.driver: epoll, since io_uring is not to be had: %s", why);
+}
+
+static struct engine_options engine_options(struct program *p);
+
 static bool start_log(struct program *p)
 {
 	const struct lb_config_log *c = &p->config->log;
@@ -258,7 +312,8 @@ static bool start_log(struct program *p)
 	const char *where, *why;
 
 	diag_set_level((enum diag_level)c->level);
-	p->log = log_start(&targets, (unsigned)p->config->pool.workers + 1, &where, &why);
+	struct engine_options options = engine_options(p);
+	p->log = log_start(&targets, engine_sets(&options), &where, &why);
 	if (!p->log)
 		fprintf(stderr, "tplb: log: cannot open %s: %s\n", where, why);
 	return p->log != NULL;
@@ -268,13 +323,16 @@ static struct engine_options engine_options(struct program *p)
 {
 	const struct lb_config *c = p->config;
 
-	for (size_t i = 0; i < c->listeners.count; i++)
-		p->listeners[i].app = &p->lb->listeners[i];
 	return (struct engine_options){
 	        .name = "tplb",
+	        .kind = c->engine == LB_ENGINE_ASYNC ? ENGINE_ASYNC : ENGINE_POOL,
 	        .workers = (unsigned)c->pool.workers,
 	        .hold_connection = c->pool.hold == LB_HOLD_CONNECTION,
 	        .burst = (unsigned)c->pool.burst,
+	        .patience = c->pool.patience,
+	        .loops = p->loops,
+	        .driver = p->driver,
+	        .fibers = (unsigned)c->async.fibers,
 	        .queue_size = (unsigned)c->queue.size,
 	        .queue_timeout = c->queue.timeout,
 	        .connections = (unsigned)c->limits.connections,
@@ -283,7 +341,6 @@ static struct engine_options engine_options(struct program *p)
 	        .drain = c->timeouts.drain,
 	        .listeners = p->listeners,
 	        .listener_count = (unsigned)c->listeners.count,
-	        .service = lb_service(p->lb),
 	        .log = p->log,
 	};
 }
@@ -294,10 +351,12 @@ static bool start(struct program *p)
 	const char *why = "out of memory";
 
 	fit_descriptors(p);
-	p->lb = lb_new(p->config, (unsigned)p->config->pool.workers);
+	struct engine_options options = engine_options(p);
+	p->lb = lb_new(p->config, engine_sets(&options), p->loops);
 	if (p->lb) {
-		struct engine_options options = engine_options(p);
-
+		for (size_t i = 0; i < p->config->listeners.count; i++)
+			p->listeners[i].app = &p->lb->listeners[i];
+		options.service = lb_service(p->lb);
 		p->running = engine_start(&options, &why);
 	}
 	if (!p->running) {
@@ -308,8 +367,11 @@ static bool start(struct program *p)
 	for (size_t i = 0; i < p->config->listeners.count; i++)
 		diag_info("listening on %s (%s)", addr_format(&p->listeners[i].addr, text),
 		        p->listeners[i].name);
-	diag_info("tplb " PACKAGE_VERSION " is ready: engine pool, %lld workers",
-	        (long long)p->config->pool.workers);
+	if (options.kind == ENGINE_ASYNC)
+		diag_info("tplb " PACKAGE_VERSION " is ready: engine async on %s, %u loops, %u fibers",
+		        loop_driver_name(options.driver), options.loops, options.fibers);
+	else
+		diag_info("tplb " PACKAGE_VERSION " is ready: engine pool, %u workers", options.workers);
 	return true;
 }
 
@@ -357,6 +419,7 @@ static void log_summary(const struct program *p)
 
 static bool prepare_and_start(struct program *p)
 {
+	choose_loops(p);
 	return open_listeners(p) && start_log(p) && drop_privileges(p->config->user) && start(p);
 }
 
@@ -387,7 +450,7 @@ static int run(struct program *p)
 
 int main(int argc, char **argv)
 {
-	struct program p = {.file = SYSCONFDIR "/tplb.conf"};
+	struct program p = {.file = SYSCONFDIR "/tplb.conf", .engine = -1};
 	int status = parse_arguments(&p, argc, argv);
 
 	if (status < 0)

@@ -20,6 +20,7 @@ enum {
 	CONNECTIONS = 16384,
 	DESCRIPTORS_A_WORKER = 2, /* a file, and something for the engine */
 	DESCRIPTORS_BESIDE = 64,
+	FIBERS = 4096,
 	BACKLOG = 4096
 };
 
@@ -56,7 +57,9 @@ static bool open_listeners(const struct origin_options *options, struct listener
 static unsigned fit_connections(const struct origin_options *options)
 {
 	unsigned long beside = DESCRIPTORS_BESIDE + options->listen_count +
-	                       (unsigned long)options->workers * DESCRIPTORS_A_WORKER;
+	                       (options->engine == ORIGIN_ASYNC
+	                                       ? (unsigned long)FIBERS /* a file each */
+	                                       : (unsigned long)options->workers * DESCRIPTORS_A_WORKER);
 	unsigned long limit = sock_raise_limit(CONNECTIONS + beside);
 
 	if (limit >= CONNECTIONS + beside)
@@ -68,12 +71,29 @@ static unsigned fit_connections(const struct origin_options *options)
 	return fit;
 }
 
+static unsigned loops_of(const struct origin_options *options)
+{
+	long cores = sysconf(_SC_NPROCESSORS_ONLN);
+
+	if (options->engine == ORIGIN_POOL)
+		return 0; /* its handlers never leave their worker */
+	if (options->workers > 0)
+		return options->workers;
+	return cores < 1 ? 1 : cores > ENGINE_LOOPS_MAX ? ENGINE_LOOPS_MAX : (unsigned)cores;
+}
+
 static struct engine *start(
         const struct origin_options *options, struct listener *listeners, struct origin *o)
 {
 	const char *why = "";
+	const char *no_uring;
 	struct engine_options e = {.name = "origin",
+	        .kind = options->engine == ORIGIN_ASYNC ? ENGINE_ASYNC : ENGINE_POOL,
 	        .workers = options->workers,
+	        .loops = loops_of(options),
+	        .driver = loop_choose(options->driver, &no_uring),
+	        .fibers = FIBERS,
+	        .reads_files = options->root != NULL,
 	        .burst = 1, /* what is slow here, holds its worker: nobody is to wait behind it */
 	        .queue_size = options->queue,
 	        .queue_timeout = QUEUE_TIMEOUT,
@@ -84,6 +104,8 @@ static struct engine *start(
 	        .listeners = listeners,
 	        .listener_count = options->listen_count,
 	        .service = origin_service(o)};
+	if (no_uring && e.kind == ENGINE_ASYNC)
+		diag_info("epoll, since io_uring is not to be had: %s", no_uring);
 	struct engine *engine = engine_start(&e, &why);
 
 	if (!engine) {
@@ -124,7 +146,8 @@ static void stop(struct engine *engine, struct origin *o)
 static int serve(const struct origin_options *options, int root)
 {
 	struct listener listeners[OPTIONS_LISTEN_MAX];
-	struct origin *o = origin_new(root, options->keepalive, options->workers);
+	unsigned workers = options->engine == ORIGIN_POOL ? options->workers : loops_of(options);
+	struct origin *o = origin_new(root, options->keepalive, workers);
 
 	if (!o) {
 		diag_error("out of memory");

@@ -1,28 +1,19 @@
 #include "engine/acceptor.h"
 
 #include <errno.h>
-#include <stdio.h>
-#include <sys/epoll.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
 #include "base/assert.h"
 #include "base/clock.h"
 #include "base/diag.h"
-#include "net/sock.h"
 
-enum { EVENTS = 256, ACCEPTS_A_TURN = 64, REFUSAL_BYTES = 2048 };
+enum { REFUSAL_BYTES = 2048 };
 
 /* After an accept failed for want of something: long enough not to spin, short enough not to be felt. */
 #define ACCEPT_PAUSE_NS (50 * CLOCK_NS_PER_MS)
 #define DRAIN_SWEEP_NS (50 * CLOCK_NS_PER_MS)
 #define DRAIN_IDLE_NS CLOCK_NS_PER_S
-
-/* Connections to be put on the queue together. */
-struct batch {
-	struct queue_item items[EVENTS];
-	size_t count;
-};
 
 static enum counter_id counter_of(enum refusal why)
 {
@@ -55,21 +46,29 @@ void acceptor_refuse(
 	lot_linger(a->lot, c);
 }
 
-static void batch_put(struct acceptor *a, struct batch *b)
+static void batch_put(struct acceptor *a)
 {
-	size_t taken = b->count ? queue_put(a->queue, b->items, b->count) : 0;
+	size_t taken = a->batch_count ? a->ops->dispatch(a->arg, a->batch, a->batch_count) : 0;
 
-	for (size_t i = taken; i < b->count; i++)
-		acceptor_refuse(a, a->counters, a->log, b->items[i].what, REFUSAL_QUEUE_FULL);
-	b->count = 0;
+	for (size_t i = taken; i < a->batch_count; i++)
+		acceptor_refuse(a, a->counters, a->log, a->batch[i].what, REFUSAL_QUEUE_FULL);
+	a->batch_count = 0;
 }
 
-static void batch_add(struct acceptor *a, struct batch *b, struct conn *c, int64_t now)
+void acceptor_add(struct acceptor *a, struct conn *c)
 {
-	if (b->count == EVENTS)
-		batch_put(a, b);
-	c->queued_at = now;
-	b->items[b->count++] = (struct queue_item){.what = c, .since = now};
+	if (a->batch_count == ACCEPTOR_BATCH)
+		batch_put(a);
+	c->queued_at = a->now;
+	a->batch[a->batch_count++] = (struct queue_item){.what = c, .since = a->now};
+}
+
+bool acceptor_requeue(struct acceptor *a, struct conn *c)
+{
+	struct queue_item item = {.what = c, .since = clock_now()};
+
+	c->queued_at = item.since;
+	return queue_put(a->queue, &item, 1) == 1;
 }
 
 /* Makes room at limits.connections: the longest-parked connection is closed and its record free at once. */
@@ -86,76 +85,73 @@ static bool evict_oldest(struct acceptor *a)
 	return true;
 }
 
-/* Under load the request is there when its connection is accepted: then the way through epoll is spared. */
-static bool has_input(int fd)
+/* Counted already in *total. */
+static void admit(struct acceptor *a, struct listener *listener, int fd, const struct addr *peer, bool full)
 {
-	char byte;
+	struct conn *c = conn_table_take(&a->lot->table);
+	struct addr asked = {.len = sizeof(asked.u)};
 
-	return recv(fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT) > 0;
-}
-
-static void admit(struct acceptor *a, struct listener *listener, int fd, const struct addr *peer, int64_t now,
-        struct batch *batch)
-{
-	struct conn_table *table = &a->lot->table;
-	bool full = atomic_load_explicit(&table->open, memory_order_relaxed) >= a->options->connections;
-
-	if (full && evict_oldest(a))
-		full = false;
-	struct conn *c = conn_table_take(table);
 	if (!c) { /* even the records for refusing are used up, or there is no memory */
 		COUNT(a->counters, refused_limit);
+		atomic_fetch_sub_explicit(a->lot->table.total, 1, memory_order_relaxed);
 		close(fd);
 		return;
 	}
+	if (!peer && getpeername(fd, &asked.u.any, &asked.len) ==
+	                     0) /* on failure it is gone, and the next receive tells */
+		peer = &asked;
 	COUNT(a->counters, connections_accepted);
 	c->fd = fd;
 	c->listener = listener;
-	c->peer = addr_ip_of(peer);
-	c->accepted_at = now;
+	c->peer = addr_ip_of(peer ? peer : &asked);
+	c->accepted_at = a->now;
 	if (full) {
 		acceptor_refuse(a, a->counters, a->log, c, REFUSAL_LIMIT);
 	} else if (listener->eager) {
-		batch_add(a, batch, c, now);
-	} else if (has_input(fd)) {
-		lot_time(a->lot, c, clock_after(now, a->options->header_timeout));
-		batch_add(a, batch, c, now);
-	} else if (!lot_watch(a->lot, c, now, clock_after(now, a->options->header_timeout))) {
+		acceptor_add(a, c);
+	} else if (a->ops->is_eager(a->arg, fd)) {
+		lot_time(a->lot, c, clock_after(a->now, a->options->header_timeout));
+		acceptor_add(a, c);
+	} else if (!lot_watch(a->lot, c, a->now, clock_after(a->now, a->options->header_timeout))) {
 		COUNT(a->counters, accept_no_memory);
 		COUNT(a->counters, connections_closed);
 		lot_close(a->lot, c);
 	}
 }
 
-static bool watch_listeners(struct acceptor *a, bool on)
+void acceptor_take_passed(
+        struct acceptor *a, unsigned listener, int fd, const struct addr *peer, unsigned hops)
 {
-	for (unsigned i = 0; i < a->options->listener_count; i++) {
-		struct epoll_event e = {.events = on ? EPOLLIN : 0, .data.u64 = i};
-		int fd = a->options->listeners[i].fd;
+	_Atomic unsigned *total = a->lot->table.total;
+	bool full = atomic_fetch_add_explicit(total, 1, memory_order_relaxed) >= a->options->connections;
 
-		if (epoll_ctl(a->lot->epoll, EPOLL_CTL_MOD, fd, &e) != 0)
-			return false;
+	if (full && evict_oldest(a))
+		full = false;
+	if (full && a->ops->pass &&
+	        a->ops->pass(a->arg, listener, fd, peer, hops)) { /* where one is parked */
+		atomic_fetch_sub_explicit(total, 1, memory_order_relaxed);
+		return;
 	}
-	return true;
+	admit(a, &a->options->listeners[listener], fd, peer, full);
 }
 
 /* Accepting failed for want of something: stop for a moment, say so once a second at most. */
-static void put_off(struct acceptor *a, int64_t now, int error)
+static void put_off(struct acceptor *a, int error)
 {
-	if (now >= a->warn_at) {
-		a->warn_at = now + CLOCK_NS_PER_S;
+	if (a->now >= a->warn_at) {
+		a->warn_at = a->now + CLOCK_NS_PER_S;
 		errno = error;
 		diag_warning("cannot accept: %m; trying again every %d ms (descriptors: raise the limit with "
 		             "ulimit -n, "
 		             "or lower limits.connections)",
 		        (int)(ACCEPT_PAUSE_NS / CLOCK_NS_PER_MS));
 	}
-	a->resume_at = now + ACCEPT_PAUSE_NS;
-	watch_listeners(a, false);
+	a->resume_at = a->now + ACCEPT_PAUSE_NS;
+	a->ops->listen(a->arg, false);
 }
 
 /* Sorts a failed accept into its kind (accept(2)). True: the next one may go well at once. */
-static bool accept_failed(struct acceptor *a, int error, int64_t now)
+static bool accept_failed(struct acceptor *a, int error)
 {
 	switch (error) {
 	case EAGAIN:
@@ -165,12 +161,12 @@ static bool accept_failed(struct acceptor *a, int error, int64_t now)
 	case EMFILE:
 	case ENFILE:
 		COUNT(a->counters, accept_no_descriptors);
-		put_off(a, now, error);
+		put_off(a, error);
 		return false;
 	case ENOBUFS:
 	case ENOMEM:
 		COUNT(a->counters, accept_no_memory);
-		put_off(a, now, error);
+		put_off(a, error);
 		return false;
 	case ECONNABORTED:
 	case EPROTO:
@@ -186,23 +182,18 @@ static bool accept_failed(struct acceptor *a, int error, int64_t now)
 		return true;
 	default:
 		COUNT(a->counters, accept_failed);
-		put_off(a, now, error);
+		put_off(a, error);
 		return false;
 	}
 }
 
-static void accept_some(struct acceptor *a, struct listener *listener, int64_t now, struct batch *batch)
+bool acceptor_take(struct acceptor *a, unsigned listener, int fd, const struct addr *peer)
 {
-	for (int i = 0; i < ACCEPTS_A_TURN; i++) {
-		struct addr peer;
-		int fd = sock_accept(listener->fd, &peer);
-
-		if (fd >= 0) {
-			admit(a, listener, fd, &peer, now, batch);
-		} else if (!accept_failed(a, -fd, now)) {
-			return;
-		}
-	}
+	if (fd < 0)
+		return a->listening && accept_failed(a, -fd);
+	if (!a->ops->pass || !a->ops->pass(a->arg, listener, fd, peer, 0))
+		acceptor_take_passed(a, listener, fd, peer, 1);
+	return true;
 }
 
 static void close_listeners(struct acceptor *a)
@@ -215,36 +206,48 @@ static void close_listeners(struct acceptor *a)
 		if (l->addr.u.any.sa_family == AF_UNIX)
 			unlink(l->addr.u.un.sun_path);
 	}
+}
+
+/* The first step of a drain. What watched the listeners lets go of them within a turn; then they can be closed. */
+static void begin_drain(struct acceptor *a)
+{
+	a->ops->listen(a->arg, false);
 	a->listening = false;
 	a->resume_at = CLOCK_NEVER;
+	atomic_store(&a->lot->wake_on_close, true);
+	a->drain_end = clock_after(a->now, a->options->drain);
 }
 
 /*
  * Closing a parked connection races with its next request, so those that may still ask are left a second; their answer says
  * `Connection: close`.
  */
-static void sweep(struct acceptor *a, int64_t now)
+static void sweep(struct acceptor *a)
 {
 	uint32_t at = 0;
 	struct conn *c;
 
 	if (a->listening) {
-		close_listeners(a);
-		atomic_store(&a->lot->wake_on_close, true);
-		a->drain_end = clock_after(now, a->options->drain);
+		begin_drain(a);
+		return; /* sweep_at is past still: the next turn goes on */
 	}
-	while ((c = lot_claim_idle(a->lot, &at, now - DRAIN_IDLE_NS))) {
+	if (!a->unlistened) {
+		a->unlistened = true;
+		if (atomic_fetch_sub_explicit(a->listening_now, 1, memory_order_acq_rel) == 1)
+			close_listeners(a);
+	}
+	while ((c = lot_claim_idle(a->lot, &at, a->now - DRAIN_IDLE_NS))) {
 		COUNT(a->counters, connections_closed);
 		lot_close(a->lot, c);
 	}
-	a->sweep_at = now + DRAIN_SWEEP_NS;
+	a->sweep_at = a->now + DRAIN_SWEEP_NS;
 }
 
-static void expire_parked(struct acceptor *a, int64_t now)
+static void expire_parked(struct acceptor *a)
 {
 	struct conn *c;
 
-	while ((c = lot_claim_expired(a->lot, now))) {
+	while ((c = lot_claim_expired(a->lot, a->now))) {
 		if (c->in) {
 			acceptor_refuse(a, a->counters, a->log, c, REFUSAL_HEADER_TIMEOUT);
 			continue;
@@ -255,20 +258,20 @@ static void expire_parked(struct acceptor *a, int64_t now)
 	}
 }
 
-static void expire_queued(struct acceptor *a, int64_t now)
+static void expire_queued(struct acceptor *a)
 {
 	struct queue_item items[64];
 	size_t n;
 
 	if (a->options->queue_timeout <= 0)
 		return;
-	while ((n = queue_take_older(a->queue, now - a->options->queue_timeout, items, 64)) > 0)
+	while ((n = queue_take_older(a->queue, a->now - a->options->queue_timeout, items, 64)) > 0)
 		for (size_t i = 0; i < n; i++)
 			acceptor_refuse(a, a->counters, a->log, items[i].what, REFUSAL_QUEUE_TIMEOUT);
 }
 
 /* When the thread must wake even if nothing happens. */
-static int64_t next_look(struct acceptor *a)
+int64_t acceptor_next_look(struct acceptor *a)
 {
 	int64_t at = timers_next(&a->lot->timers);
 	int64_t oldest = a->options->queue_timeout > 0 ? queue_oldest(a->queue) : CLOCK_NEVER;
@@ -286,59 +289,31 @@ static int64_t next_look(struct acceptor *a)
 	return at;
 }
 
-static void clear_event(struct lot *lot)
+void acceptor_begin_turn(struct acceptor *a)
 {
-	uint64_t count;
-
-	(void)!read(lot->event, &count, sizeof(count));
+	a->now = clock_now();
 }
 
-static void handle_event(struct acceptor *a, const struct epoll_event *e, int64_t now, struct batch *batch)
+/* What is ready goes to the workers before anything else is looked at. */
+void acceptor_end_turn(struct acceptor *a)
 {
-	uint64_t data = e->data.u64;
-
-	if (data & LOT_EVENT_CONN) {
-		struct conn *c = lot_claim(
-		        a->lot, data, (e->events & (EPOLLRDHUP | EPOLLHUP | EPOLLERR)) != 0);
-
-		if (c)
-			batch_add(a, batch, c, now);
-	} else if (data < a->options->listener_count) {
-		if (a->listening)
-			accept_some(a, &a->options->listeners[data], now, batch);
-	} else {
-		clear_event(a->lot);
-	}
-}
-
-/* One turn: what is ready goes to the workers before anything else is looked at. */
-static void turn(struct acceptor *a)
-{
-	struct epoll_event events[EVENTS];
-	struct batch batch = {.count = 0};
-	int n = epoll_wait(a->lot->epoll, events, EVENTS, clock_poll_ms(clock_now(), next_look(a)));
-	int64_t now = clock_now();
-
-	MUST(n >= 0 || errno == EINTR);
-	for (int i = 0; i < n; i++)
-		handle_event(a, &events[i], now, &batch);
-	batch_put(a, &batch);
+	batch_put(a);
 	lot_collect(a->lot);
-	expire_parked(a, now);
-	expire_queued(a, now);
-	if (a->resume_at <= now && a->listening) {
-		watch_listeners(a, true);
+	expire_parked(a);
+	expire_queued(a);
+	if (a->resume_at <= a->now && a->listening) {
 		a->resume_at = CLOCK_NEVER;
+		a->ops->listen(a->arg, true);
 	}
-	if (atomic_load(&a->draining) && a->sweep_at <= now)
-		sweep(a, now);
+	if (atomic_load(&a->draining) && a->sweep_at <= a->now)
+		sweep(a);
 }
 
-static bool finished(struct acceptor *a)
+bool acceptor_is_finished(struct acceptor *a)
 {
 	unsigned open = atomic_load_explicit(&a->lot->table.open, memory_order_relaxed);
 
-	if (!atomic_load(&a->draining) || a->listening)
+	if (!atomic_load(&a->draining) || !a->unlistened)
 		return false;
 	if (open > 0 && clock_now() < a->drain_end)
 		return false;
@@ -346,35 +321,13 @@ static bool finished(struct acceptor *a)
 	return true;
 }
 
-static void *acceptor_thread(void *arg)
+bool acceptor_open(struct acceptor *a)
 {
-	struct acceptor *a = arg;
-
-	while (!finished(a))
-		turn(a);
-	return NULL;
-}
-
-int acceptor_start(struct acceptor *a)
-{
-	char name[16]; /* the kernel's limit */
-
-	for (unsigned i = 0; i < a->options->listener_count; i++) {
-		struct epoll_event e = {.events = EPOLLIN, .data.u64 = i};
-
-		if (epoll_ctl(a->lot->epoll, EPOLL_CTL_ADD, a->options->listeners[i].fd, &e) != 0)
-			return errno;
-	}
 	a->listening = true;
 	a->resume_at = CLOCK_NEVER;
 	a->drain_end = CLOCK_NEVER;
-	a->sweep_at = 0;
-	int error = pthread_create(&a->thread, NULL, acceptor_thread, a);
-	if (error == 0) {
-		snprintf(name, sizeof(name), "%.8s-accept", a->options->name);
-		(void)pthread_setname_np(a->thread, name); /* a name is a convenience */
-	}
-	return error;
+	a->now = clock_now();
+	return a->ops->listen(a->arg, true);
 }
 
 void acceptor_drain(struct acceptor *a)

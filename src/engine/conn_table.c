@@ -5,9 +5,9 @@
 #include "base/assert.h"
 #include "base/clock.h"
 
-bool conn_table_init(struct conn_table *t, unsigned limit)
+bool conn_table_init(struct conn_table *t, unsigned limit, struct lot *lot, _Atomic unsigned *total)
 {
-	*t = (struct conn_table){.limit = limit};
+	*t = (struct conn_table){.limit = limit, .lot = lot, .total = total};
 	t->chunks = calloc((limit + CONN_CHUNK - 1) / CONN_CHUNK, sizeof(struct conn *));
 	return t->chunks != NULL;
 }
@@ -29,6 +29,7 @@ static bool add_chunk(struct conn_table *t)
 	for (uint32_t i = 0; i < CONN_CHUNK; i++) {
 		chunk[i].magic = CONN_MAGIC;
 		chunk[i].index = t->made + i;
+		chunk[i].lot = t->lot;
 		chunk[i].fd = -1;
 	}
 	t->chunks[t->made / CONN_CHUNK] = chunk;
@@ -98,7 +99,10 @@ unsigned conn_table_collect(struct conn_table *t, struct timers *timers)
 		n++;
 		c = next;
 	}
-	atomic_fetch_sub_explicit(&t->open, n, memory_order_relaxed);
+	if (n > 0) {
+		atomic_fetch_sub_explicit(&t->open, n, memory_order_relaxed);
+		atomic_fetch_sub_explicit(t->total, n, memory_order_relaxed);
+	}
 	return n;
 }
 

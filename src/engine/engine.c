@@ -7,18 +7,29 @@
 #include <unistd.h>
 
 #include "base/assert.h"
-#include "engine/acceptor.h"
+#include "engine/async.h"
+#include "engine/pool_acceptor.h"
 #include "engine/pool_engine.h"
 
 struct engine {
-	struct engine_options options; /* constant */
-	struct counters *counters;     /* workers, then the acceptor */
+	struct engine_options options;  /* constant */
+	struct counters *counters;      /* workers, loops, the pool's acceptor */
+	_Atomic unsigned total;         /* see conn_table.h */
+	_Atomic unsigned listening_now; /* see acceptor.h */
+	struct lingerer *lingerer;
+	struct async *async; /* the loops; NULL: none */
+	/* the pool engine's */
 	struct lot lot;
 	struct queue *queue;
-	struct acceptor acceptor;
+	struct pool_acceptor acceptor;
 	struct pool_engine pool;
 	bool acceptor_runs;
 };
+
+unsigned engine_sets(const struct engine_options *o)
+{
+	return o->kind == ENGINE_ASYNC ? o->loops : o->workers + o->loops + 1;
+}
 
 /*
  * How many workers are kept awake. More than the cores would only take turns; but the kernel shares a contended machine
@@ -42,31 +53,70 @@ static void prefer_batches(void)
 	(void)pthread_setschedparam(pthread_self(), SCHED_BATCH, &none);
 }
 
-static bool start_parts(struct engine *e, const char **why)
+static bool start_loops(struct engine *e, unsigned first_id, struct acceptor *pool, const char **why)
 {
-	prefer_batches();
+	struct async_options options = {.engine = &e->options,
+	        .counters = &e->counters[first_id],
+	        .first_id = first_id,
+	        .lingerer = e->lingerer,
+	        .total = &e->total,
+	        .listening_now = &e->listening_now,
+	        .pool = pool};
+
+	atomic_store(&e->listening_now, pool ? 1 : e->options.loops);
+	e->async = async_start(&options, why);
+	return e->async != NULL;
+}
+
+static bool start_pool(struct engine *e, const char **why)
+{
 	const struct engine_options *o = &e->options;
+	unsigned last = engine_sets(o) - 1;
 
 	*why = "out of memory";
-	e->counters = counters_new(o->workers + 1);
 	e->queue = queue_new(o->queue_size, runnable_workers(), o->hold_connection ? 1 : o->burst);
-	if (!lot_init(&e->lot, o->name, o->connections + ENGINE_REFUSAL_RECORDS, why) || !e->counters ||
-	        !e->queue)
+	if (!e->queue)
 		return false;
-	e->acceptor = (struct acceptor){.options = o,
+	if (!lot_init(&e->lot, NULL, e->lingerer, o->connections + ENGINE_REFUSAL_RECORDS, &e->total, why))
+		return false;
+	e->acceptor.acceptor = (struct acceptor){.options = o,
 	        .lot = &e->lot,
 	        .queue = e->queue,
-	        .counters = &e->counters[o->workers],
-	        .log = o->log ? log_ring(o->log, o->workers) : NULL};
-	e->pool = (struct pool_engine){
-	        .options = o, .acceptor = &e->acceptor, .lot = &e->lot, .queue = e->queue};
+	        .counters = &e->counters[last],
+	        .log = o->log ? log_ring(o->log, last) : NULL,
+	        .listening_now = &e->listening_now};
+	atomic_store(&e->listening_now, 1);
+	if (o->loops > 0 && !start_loops(e, o->workers, &e->acceptor.acceptor, why))
+		return false;
+	e->pool = (struct pool_engine){.options = o,
+	        .acceptor = &e->acceptor.acceptor,
+	        .lot = &e->lot,
+	        .queue = e->queue,
+	        .async = e->async};
 	if (!pool_engine_start(&e->pool, e->counters, why))
 		return false;
-	int error = acceptor_start(&e->acceptor);
+	int error = pool_acceptor_start(&e->acceptor);
 	if (error != 0)
 		*why = strerror(error);
 	e->acceptor_runs = error == 0;
 	return e->acceptor_runs;
+}
+
+static bool start_parts(struct engine *e, const char **why)
+{
+	int error;
+
+	prefer_batches();
+	*why = "out of memory";
+	e->counters = counters_new(engine_sets(&e->options));
+	if (!e->counters)
+		return false;
+	e->lingerer = lingerer_start(e->options.name, lot_done_lingering, &error);
+	if (!e->lingerer) {
+		*why = strerror(error);
+		return false;
+	}
+	return e->options.kind == ENGINE_ASYNC ? start_loops(e, 0, NULL, why) : start_pool(e, why);
 }
 
 struct engine *engine_start(const struct engine_options *options, const char **why)
@@ -85,19 +135,25 @@ struct engine *engine_start(const struct engine_options *options, const char **w
 
 void engine_drain(struct engine *e)
 {
-	acceptor_drain(&e->acceptor);
+	if (e->options.kind == ENGINE_ASYNC)
+		async_drain(e->async);
+	else
+		acceptor_drain(&e->acceptor.acceptor);
 }
 
 bool engine_is_draining(const struct engine *e)
 {
-	return acceptor_is_draining(&e->acceptor);
+	return e->options.kind == ENGINE_ASYNC ? async_is_draining(e->async)
+	                                       : acceptor_is_draining(&e->acceptor.acceptor);
 }
 
 unsigned engine_wait(struct engine *e)
 {
+	if (e->options.kind == ENGINE_ASYNC)
+		return async_wait(e->async);
 	PTHREAD_OK(pthread_join(e->acceptor.thread, NULL));
 	e->acceptor_runs = false;
-	return atomic_load(&e->acceptor.cut);
+	return atomic_load(&e->acceptor.acceptor.cut);
 }
 
 void engine_free(struct engine *e)
@@ -105,7 +161,14 @@ void engine_free(struct engine *e)
 	MUST(!e->acceptor_runs);
 	if (e->pool.options)
 		pool_engine_stop(&e->pool);
-	lot_free(&e->lot);
+	if (e->async)
+		async_stop(e->async);
+	if (e->lingerer)
+		lingerer_stop(e->lingerer);
+	if (e->async)
+		async_free(e->async);
+	if (e->queue)
+		lot_free(&e->lot);
 	queue_free(e->queue);
 	free(e->counters);
 	free(e);
@@ -113,11 +176,13 @@ void engine_free(struct engine *e)
 
 const struct counters *engine_counters(const struct engine *e, unsigned *count)
 {
-	*count = e->options.workers + 1;
+	*count = engine_sets(&e->options);
 	return e->counters;
 }
 
 unsigned engine_connections(const struct engine *e)
 {
-	return atomic_load_explicit(&e->lot.table.open, memory_order_relaxed);
+	return e->options.kind == ENGINE_ASYNC
+	               ? async_connections(e->async)
+	               : atomic_load_explicit(&e->lot.table.open, memory_order_relaxed);
 }

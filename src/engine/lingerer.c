@@ -20,8 +20,7 @@
 enum { EVENTS = 64, DISCARD_BYTES = 64 * 1024, READS_A_TURN = 16 };
 
 struct lingerer {
-	void (*done)(void *arg, struct conn *c);
-	void *arg;
+	void (*done)(struct conn *c);
 	int epoll;
 	int event; /* eventfd: inbox is not empty, or stop */
 	pthread_t thread;
@@ -59,7 +58,7 @@ static void finish(struct lingerer *l, struct conn *c)
 {
 	timers_clear(&l->timers, &c->linger_timer);
 	close(c->fd);
-	l->done(l->arg, c);
+	l->done(c);
 }
 
 /* Reads and forgets. False when the client is done or gone. */
@@ -178,8 +177,7 @@ static void lingerer_free(struct lingerer *l)
 	free(l);
 }
 
-struct lingerer *lingerer_start(
-        const char *name, void (*done)(void *arg, struct conn *c), void *arg, int *error)
+struct lingerer *lingerer_start(const char *name, void (*done)(struct conn *c), int *error)
 {
 	struct lingerer *l = calloc(1, sizeof(*l));
 	char text[16]; /* the kernel's limit */
@@ -188,7 +186,6 @@ struct lingerer *lingerer_start(
 	if (!l)
 		return NULL;
 	l->done = done;
-	l->arg = arg;
 	l->epoll = l->event = -1;
 	lock_init(&l->lock);
 	timers_init(&l->timers, clock_now());

@@ -19,6 +19,7 @@
 #include <sys/eventfd.h>
 #include <unistd.h>
 
+#include "base/assert.h"
 #include "base/clock.h"
 #include "net/sock.h"
 
@@ -33,15 +34,6 @@ static uint32_t generation_of(struct conn *c)
 	return atomic_load_explicit(&c->generation, memory_order_relaxed);
 }
 
-static void done_lingering(void *arg, struct conn *c)
-{
-	struct lot *lot = arg;
-
-	conn_table_give_back(&lot->table, c);
-	if (atomic_load(&lot->wake_on_close))
-		lot_wake(lot);
-}
-
 static bool open_descriptors(struct lot *lot)
 {
 	struct epoll_event e = {.events = EPOLLIN, .data.u64 = UINT64_MAX >> 1};
@@ -52,32 +44,27 @@ static bool open_descriptors(struct lot *lot)
 	       epoll_ctl(lot->epoll, EPOLL_CTL_ADD, lot->event, &e) == 0;
 }
 
-bool lot_init(struct lot *lot, const char *name, unsigned connections, const char **why)
+bool lot_init(struct lot *lot, struct loop *loop, struct lingerer *lingerer, unsigned connections,
+        _Atomic unsigned *total, const char **why)
 {
-	int error;
-
 	memset(lot, 0, sizeof(*lot));
 	lot->epoll = lot->event = -1;
+	lot->loop = loop;
+	lot->lingerer = lingerer;
 	lock_init(&lot->lock);
 	timers_init(&lot->timers, clock_now());
-	if (!conn_table_init(&lot->table, connections)) {
+	if (!conn_table_init(&lot->table, connections, lot, total)) {
 		*why = "out of memory";
 		return false;
 	}
-	if (!open_descriptors(lot)) {
-		*why = strerror(errno);
-		return false;
-	}
-	lot->lingerer = lingerer_start(name, done_lingering, lot, &error);
-	if (!lot->lingerer)
-		*why = strerror(error);
-	return lot->lingerer != NULL;
+	if (loop || open_descriptors(lot))
+		return true;
+	*why = strerror(errno);
+	return false;
 }
 
 void lot_free(struct lot *lot)
 {
-	if (lot->lingerer)
-		lingerer_stop(lot->lingerer);
 	if (lot->epoll >= 0)
 		close(lot->epoll);
 	if (lot->event >= 0)
@@ -90,8 +77,11 @@ void lot_wake(struct lot *lot)
 {
 	uint64_t one = 1;
 
-	(void)!write(
-	        lot->event, &one, sizeof(one)); /* fails only when full, and then the keeper wakes anyway */
+	if (lot->loop)
+		loop_wake(lot->loop);
+	else
+		(void)!write(lot->event, &one,
+		        sizeof(one)); /* fails only when full, and then the keeper wakes anyway */
 }
 
 static bool add_to_epoll(struct lot *lot, struct conn *c)
@@ -103,8 +93,26 @@ static bool add_to_epoll(struct lot *lot, struct conn *c)
 	return c->watched;
 }
 
+/* LOOP_READY: it stays BUSY. LOOP_FAILED likewise. */
+static enum loop_parked park_on_loop(struct lot *lot, struct conn *c, int64_t deadline)
+{
+	enum loop_parked parked = loop_park(lot->loop, c->fd, c);
+
+	if (parked != LOOP_PARKED)
+		return parked;
+	atomic_store_explicit(&c->deadline, deadline, memory_order_relaxed);
+	atomic_store_explicit(&c->state, CONN_PARKED, memory_order_relaxed);
+	if (deadline < atomic_load_explicit(&c->timer_at, memory_order_relaxed))
+		set_timer(lot, c, deadline);
+	return parked;
+}
+
 bool lot_watch(struct lot *lot, struct conn *c, int64_t now, int64_t deadline)
 {
+	if (lot->loop) {
+		atomic_store_explicit(&c->parked_at, now, memory_order_relaxed);
+		return park_on_loop(lot, c, deadline) == LOOP_PARKED;
+	}
 	lot_time(lot, c, deadline);
 	atomic_store_explicit(&c->parked_at, now, memory_order_relaxed);
 	atomic_store(&c->deadline, deadline);
@@ -137,6 +145,12 @@ struct conn *lot_claim(struct lot *lot, uint64_t event, bool last)
 			return NULL;
 		state = CONN_PARKED;
 	}
+}
+
+void lot_claim_ready(struct conn *c)
+{
+	MUST(atomic_load_explicit(&c->state, memory_order_relaxed) == CONN_PARKED);
+	atomic_store_explicit(&c->state, CONN_BUSY, memory_order_relaxed);
 }
 
 /* Keeper: its timer went off or a notice came. Claims it when its deadline has passed, else sets the timer to what it should be. */
@@ -231,13 +245,18 @@ bool lot_park(struct lot *lot, struct conn *c, int64_t deadline)
 	struct lot_notice notice = {c->index, generation_of(c)};
 	unsigned state = CONN_BUSY;
 
-	if (!c->watched && !add_to_epoll(lot, c)) {
-		lot_close(lot, c); /* no memory to watch it: nobody would ever see its next request */
-		return true;
-	}
 	/* A client that trickles its head does not get younger by it. */
 	atomic_store_explicit(
 	        &c->parked_at, c->head_since ? c->head_since : clock_coarse(), memory_order_relaxed);
+	enum loop_parked parked = LOOP_PARKED;
+	if (lot->loop)
+		parked = park_on_loop(lot, c, deadline);
+	else if (!c->watched && !add_to_epoll(lot, c))
+		parked = LOOP_FAILED;
+	if (parked == LOOP_FAILED)
+		lot_close(lot, c); /* no memory to watch it: nobody would ever see its next request */
+	if (lot->loop || parked == LOOP_FAILED)
+		return parked != LOOP_READY;
 	atomic_store_explicit(
 	        &c->deadline, deadline, memory_order_relaxed); /* the exchange below orders it */
 	if (!atomic_compare_exchange_strong(&c->state, &state, CONN_PARKED)) {
@@ -258,19 +277,29 @@ static void give_back(struct lot *lot, struct conn *c)
 		lot_wake(lot);
 }
 
+void lot_done_lingering(struct conn *c)
+{
+	give_back(c->lot, c);
+}
+
 void lot_close(struct lot *lot, struct conn *c)
 {
-	close(c->fd); /* leaves epoll by itself: nobody else holds this socket */
+	if (lot->loop)
+		io_close(&lot->loop->io, c->fd);
+	else
+		close(c->fd); /* leaves epoll by itself: nobody else holds this socket */
 	give_back(lot, c);
 }
 
 void lot_reset(struct lot *lot, struct conn *c)
 {
-	sock_reset(c->fd);
-	give_back(lot, c);
+	sock_linger_none(c->fd);
+	lot_close(lot, c);
 }
 
 void lot_linger(struct lot *lot, struct conn *c)
 {
+	if (lot->loop)
+		io_forget(&lot->loop->io, c->fd);
 	lingerer_add(lot->lingerer, c, lot->epoll);
 }

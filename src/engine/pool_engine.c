@@ -14,12 +14,9 @@
 
 #include "base/assert.h"
 #include "base/clock.h"
+#include "engine/settle.h"
 
-enum {
-	BODY_BUFFER_BYTES = 96 * 1024, /* a 64 KiB answer with its head in one receive and one send */
-	KEEP_BUFFERS = POOL_BURST_MAX + 2,
-	PIPELINE_TURNS = 16 /* pipelined requests of one client in a row, then the others */
-};
+enum { KEEP_BUFFERS = POOL_BURST_MAX + 2 };
 
 /* A request that waits for its server. */
 struct waiting {
@@ -44,17 +41,6 @@ struct hand {
 	bool waits_for_all; /* it sleeps for all that it has: nothing to pass on */
 };
 
-static void close_connection(struct hand *h, struct conn *c, enum verdict_kind how)
-{
-	COUNT(h->worker->counters, connections_closed);
-	if (how == VERDICT_LINGER)
-		lot_linger(h->engine->lot, c);
-	else if (how == VERDICT_RESET)
-		lot_reset(h->engine->lot, c);
-	else
-		lot_close(h->engine->lot, c);
-}
-
 /* pool.hold = "connection": the worker waits for the connection's next bytes itself. */
 static bool hold(struct hand *h, struct conn *c, int64_t deadline)
 {
@@ -76,40 +62,24 @@ static bool hold(struct hand *h, struct conn *c, int64_t deadline)
 		return false;
 	}
 	COUNT(h->worker->counters, connections_expired);
-	close_connection(h, c, VERDICT_CLOSE);
+	settle_close(h->engine->acceptor, h->worker, c, VERDICT_CLOSE);
 	return false;
 }
 
-/* Puts a greedy pipeliner at the end of the queue. False when the queue is full: the caller goes on with it. */
-static bool requeue(struct hand *h, struct conn *c)
+/* Does what the service said. True: the connection has a further request here and now. */
+static bool settle_or_hold(struct hand *h, struct conn *c, struct verdict v, unsigned turns)
 {
-	struct queue_item item = {.what = c, .since = clock_now()};
-
-	c->queued_at = item.since;
-	return queue_put(h->engine->queue, &item, 1) == 1;
+	if (v.kind == VERDICT_PARK && !c->unread && h->engine->options->hold_connection)
+		return hold(h, c, v.deadline);
+	return settle(h->engine->acceptor, h->worker, c, v, turns);
 }
 
-/* Does what the service said. True: the connection has a further request here and now. */
-static bool settle(struct hand *h, struct conn *c, struct verdict v, unsigned turns)
+/* What is left of the exchange goes on on a fiber. */
+static void leave(struct hand *h, struct conn *c, void *exchange)
 {
-	switch (v.kind) {
-	case VERDICT_PARK:
-		if (c->unread)
-			return true;
-		if (h->engine->options->hold_connection)
-			return hold(h, c, v.deadline);
-		return !lot_park(h->engine->lot, c, v.deadline);
-	case VERDICT_AGAIN:
-		return turns % PIPELINE_TURNS != 0 || !requeue(h, c);
-	case VERDICT_CLOSE:
-	case VERDICT_LINGER:
-	case VERDICT_RESET:
-		close_connection(h, c, v.kind);
-		return false;
-	case VERDICT_WAIT:
-		break;
-	}
-	UNREACHABLE("a service waits where it may not");
+	COUNT(h->worker->counters, handed_off);
+	c->exchange = exchange;
+	async_give(h->engine->async, c);
 }
 
 static void add_waiting(struct hand *h, struct waiting w)
@@ -133,7 +103,11 @@ static void begin(struct hand *h, struct conn *c, unsigned turns)
 			add_waiting(h, (struct waiting){c, exchange, v.deadline, turns, v.fd});
 			return;
 		}
-		if (!settle(h, c, v, turns))
+		if (v.kind == VERDICT_LEAVE) {
+			leave(h, c, exchange);
+			return;
+		}
+		if (!settle_or_hold(h, c, v, turns))
 			return;
 	}
 }
@@ -143,7 +117,9 @@ static void end(struct hand *h, struct waiting w)
 	const struct service *s = &h->engine->options->service;
 	struct verdict v = s->end(s->app, h->worker, w.exchange);
 
-	if (settle(h, w.conn, v, w.turns))
+	if (v.kind == VERDICT_LEAVE)
+		leave(h, w.conn, w.exchange);
+	else if (settle_or_hold(h, w.conn, v, w.turns))
 		begin(h, w.conn, w.turns);
 }
 
@@ -242,15 +218,9 @@ static bool make_worker(struct pool_engine *p, unsigned id, struct counters *cou
 	pw->io.sleeping = sleeping;
 	pw->io.arg = pw;
 	pw->queue = p->queue;
-	w->id = id;
-	w->io = &pw->io.io;
-	w->counters = counters;
-	w->log = o->log ? log_ring(o->log, id) : NULL;
-	w->heads = (struct buf_store){.keep = KEEP_BUFFERS, .cap = o->header_size};
-	/* A head as it goes out may name the host once more and gains a few fields. */
-	size_t head_out = 2 * o->header_size + 4096;
-	w->bodies = (struct buf_store){
-	        .keep = 2 * KEEP_BUFFERS, .cap = head_out > BODY_BUFFER_BYTES ? head_out : BODY_BUFFER_BYTES};
+	worker_init(w, id, &pw->io.io, counters, o->log ? log_ring(o->log, id) : NULL, o->header_size,
+	        KEEP_BUFFERS);
+	w->patience = p->async && !o->hold_connection ? o->patience : 0;
 	pw->started = !o->service.worker_start || o->service.worker_start(o->service.app, w);
 	return pw->started;
 }
@@ -285,8 +255,7 @@ void pool_engine_stop(struct pool_engine *p)
 
 		if (p->workers[i].started && s->worker_stop)
 			s->worker_stop(s->app, w);
-		buf_store_free(&w->heads);
-		buf_store_free(&w->bodies);
+		worker_free(w);
 	}
 	free(p->workers);
 }

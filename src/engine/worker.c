@@ -2,6 +2,8 @@
 
 #include <stdlib.h>
 
+enum { BODY_BUFFER_BYTES = 96 * 1024 /* a 64 KiB answer with its head in one receive and one send */ };
+
 struct buf *buf_store_get(struct buf_store *s)
 {
 	struct buf *b = s->free;
@@ -37,4 +39,22 @@ void buf_store_free(struct buf_store *s)
 		free(b);
 	}
 	s->count = 0;
+}
+
+void worker_init(struct worker *w, unsigned id, struct io *io, struct counters *counters,
+        struct log_ring *log, size_t header_size, unsigned keep)
+{
+	/* A head as it goes out may name the host once more and gains a few fields. */
+	size_t head_out = 2 * header_size + 4096;
+
+	*w = (struct worker){.id = id, .io = io, .counters = counters, .log = log};
+	w->heads = (struct buf_store){.keep = keep, .cap = header_size};
+	w->bodies = (struct buf_store){
+	        .keep = 2 * keep, .cap = head_out > BODY_BUFFER_BYTES ? head_out : BODY_BUFFER_BYTES};
+}
+
+void worker_free(struct worker *w)
+{
+	buf_store_free(&w->heads);
+	buf_store_free(&w->bodies);
 }

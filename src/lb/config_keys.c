@@ -3,6 +3,7 @@
  * A new key is one field in lb/config.h and one row here.
  */
 #include "lb/config.h"
+#include "engine/engine.h"
 #include "work/pool.h"
 
 #include "base/clock.h"
@@ -13,7 +14,9 @@
 		.name = NULL                                                                                 \
 	}
 
-static const char *const engines[] = {[LB_ENGINE_POOL] = "pool", NULL};
+static const char *const engines[] = {[LB_ENGINE_POOL] = "pool", [LB_ENGINE_ASYNC] = "async", NULL};
+static const char *const drivers[] = {
+        [LOOP_AUTO] = "auto", [LOOP_URING] = "io_uring", [LOOP_EPOLL] = "epoll", NULL};
 static const char *const holds[] = {[LB_HOLD_REQUEST] = "request", [LB_HOLD_CONNECTION] = "connection", NULL};
 static const char *const modes[] = {[LB_MODE_HTTP] = "http", [LB_MODE_TCP] = "tcp", NULL};
 static const char *const balances[] = {[LB_BALANCE_ROUNDROBIN] = "roundrobin", NULL};
@@ -48,10 +51,43 @@ static const struct conf_key pool_keys[] = {
                 .fallback = "request",
                 .choices = holds,
                 .help = "request: a worker a request; connection: a worker a connection"},
+        {.name = "patience",
+                .type = CONF_DURATION,
+                .offset = IN(pool, patience),
+                .fallback = "50ms",
+                .max = DAY,
+                .help = "a body that stalls longer leaves its worker for a loop; 0s: it stays, and tunnels "
+                        "too"},
         END,
 };
 static const struct conf_section pool_section = {
         .size = sizeof(((struct lb_config *)NULL)->pool), .place = IN(pool, place), .keys = pool_keys};
+
+static const struct conf_key async_keys[] = {
+        {.name = "loops",
+                .type = CONF_INT,
+                .offset = IN(async, loops),
+                .fallback = "0",
+                .min = 0,
+                .max = ENGINE_LOOPS_MAX,
+                .help = "event loops, a thread each; 0: one a core"},
+        {.name = "driver",
+                .type = CONF_CHOICE,
+                .offset = IN(async, driver),
+                .fallback = "auto",
+                .choices = drivers,
+                .help = "auto: io_uring, or epoll where the system does not allow it"},
+        {.name = "fibers",
+                .type = CONF_INT,
+                .offset = IN(async, fibers),
+                .fallback = "4096",
+                .min = 1,
+                .max = FIBER_STORE_MAX < 30000 ? 30000 : FIBER_STORE_MAX,
+                .help = "requests at once, all loops together; what comes beyond waits in the queue"},
+        END,
+};
+static const struct conf_section async_section = {
+        .size = sizeof(((struct lb_config *)NULL)->async), .place = IN(async, place), .keys = async_keys};
 
 static const struct conf_key queue_keys[] = {
         {.name = "size",
@@ -266,15 +302,15 @@ static const struct conf_key root_keys[] = {
                 .offset = offsetof(struct lb_config, engine),
                 .fallback = "pool",
                 .choices = engines,
-                .help = "who runs requests: a pool of threads",
-                .note = "this version has the pool engine only"},
+                .help = "who runs requests: a pool of threads, or fibers on event loops"},
         {.name = "user",
                 .type = CONF_STRING,
                 .offset = offsetof(struct lb_config, user),
                 .fallback = "",
                 .help = "the user to become after binding; empty: stay"},
         PART(pool, CONF_GROUP, "The threads."),
-        PART(queue, CONF_GROUP, "Between the acceptor and the threads."),
+        PART(async, CONF_GROUP, "The loops: of the async engine, and for what leaves a thread of the pool."),
+        PART(queue, CONF_GROUP, "Between the acceptor and the threads or fibers."),
         PART(listeners, CONF_LIST, "Where clients connect, at least one."),
         PART(upstreams, CONF_LIST, "Who answers, at least one."),
         PART(timeouts, CONF_GROUP, "How long is too long; 0s: no limit, except where said."),

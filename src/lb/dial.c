@@ -1,11 +1,9 @@
 #include "lb/dial.h"
 
 #include <string.h>
-#include <unistd.h>
 
 #include "base/diag.h"
 #include "lb/pick.h"
-#include "net/sock.h"
 
 /* A request that must not be sent twice goes only where the server hardly had time to close (RFC 9110 section 9.2.2). */
 #define UNSAFE_IDLE_NS CLOCK_NS_PER_S
@@ -38,7 +36,7 @@ static bool take_idle(struct exchange *x, struct server *s)
 
 	if (x->listener->mode != LB_MODE_HTTP)
 		return false;
-	x->fd = server_take_idle(s, clock_coarse(), max_idle, &stale);
+	x->fd = idle_take(lb_idle(x->lb, x->worker, s), x->worker->io, clock_coarse(), max_idle, &stale);
 	counter_add(x->worker->counters, COUNTER_server_stale, stale);
 	return x->fd >= 0;
 }
@@ -107,7 +105,7 @@ bool dial(struct exchange *x)
 
 bool dial_again(struct exchange *x)
 {
-	close(x->fd);
+	io_close(x->worker->io, x->fd);
 	x->fd = -1;
 	x->reused = false;
 	COUNT(x->worker->counters, server_stale);
@@ -118,11 +116,15 @@ void dial_release(struct exchange *x)
 {
 	if (x->fd < 0)
 		return;
-	if (x->server_reusable)
-		server_keep(x->server, x->fd, clock_coarse());
+	struct idle_set *idle = lb_idle(x->lb, x->worker, x->server);
+	if (x->server_reusable && idle->shared && x->worker->is_loop)
+		io_close(x->worker->io,
+		        x->fd); /* it stalled on a thread; and the loop may have seen of it what threads can't */
+	else if (x->server_reusable)
+		idle_keep(idle, x->worker->io, x->fd, clock_coarse());
 	else if (x->is_tunnel && x->end != END_OK)
-		sock_reset(x->fd); /* half an upload must not look like a whole one */
+		io_reset(x->worker->io, x->fd); /* half an upload must not look like a whole one */
 	else
-		close(x->fd);
+		io_close(x->worker->io, x->fd);
 	x->fd = -1;
 }

@@ -7,8 +7,8 @@
 #include "lb/access.h"
 #include "lb/dial.h"
 
-/* Free exchanges that a worker keeps: as many as a burst and the one it works on. */
-enum { STORE_KEEP = 32 };
+/* Free exchanges that a worker keeps: as many as a burst and the one it works on; or as a loop often has at once. */
+enum { STORE_KEEP = 32, STORE_KEEP_LOOP = 512 };
 
 /* A worker's store of exchanges; worker.local. */
 struct exchange_store {
@@ -75,8 +75,8 @@ void exchange_free(struct exchange *x)
 	buf_store_put(&w->bodies, x->from_server);
 	buf_store_put(&w->bodies, x->up_buf);
 	x->magic = 0;
-	if (store->count >=
-	        STORE_KEEP) { /* exchanges move between workers: one must not hoard what others make */
+	/* Exchanges move between workers: one must not hoard what others make. */
+	if (store->count >= (w->is_loop ? STORE_KEEP_LOOP : STORE_KEEP)) {
 		free(x);
 		return;
 	}

@@ -4,20 +4,16 @@
 #include <string.h>
 
 #include "lb/pick.h"
+#include "net/io_blocking.h"
 
 enum { CACHE_LINE = 64 };
 
-static bool server_init(
-        struct server *s, const struct lb_config_server *from, int64_t keepalive, unsigned index)
+static void server_init(struct server *s, const struct lb_config_server *from, unsigned index)
 {
 	s->index = index;
 	s->weight = (unsigned)from->weight;
-	s->keepalive = (unsigned)keepalive;
 	s->addr = from->addr;
 	addr_format(&from->addr, s->text);
-	lock_init(&s->lock);
-	s->idle = calloc(s->keepalive ? s->keepalive : 1, sizeof(*s->idle));
-	return s->idle != NULL;
 }
 
 static bool upstream_init(struct lb *lb, struct upstream *u, const struct lb_config_upstream *from)
@@ -27,10 +23,8 @@ static bool upstream_init(struct lb *lb, struct upstream *u, const struct lb_con
 	if (!u->servers)
 		return false;
 	for (size_t i = 0; i < from->servers.count; i++) {
+		server_init(&u->servers[i], lb_config_server(from, i), lb->server_count++);
 		u->count++;
-		if (!server_init(
-		            &u->servers[i], lb_config_server(from, i), from->keepalive, lb->server_count++))
-			return false;
 	}
 	u->picker = picker_new((enum lb_balance)from->balance, u);
 	return u->picker != NULL;
@@ -66,6 +60,35 @@ static bool listeners_init(struct lb *lb)
 	return true;
 }
 
+/* What the configuration allows for a server is shared out among the loops. */
+static bool idle_sets_init(struct lb *lb)
+{
+	bool shared = lb->config->engine == LB_ENGINE_POOL;
+
+	lb->idle = calloc((size_t)lb->idle_sets * lb->server_count, sizeof(*lb->idle));
+	if (!lb->idle)
+		return false;
+	for (unsigned set = 0; set < lb->idle_sets; set++) {
+		struct idle_set *row = lb->idle + (size_t)set * lb->server_count;
+
+		for (unsigned i = 0; i < lb->upstream_count; i++) {
+			unsigned keep = (unsigned)lb_config_upstream(lb->config, i)->keepalive;
+
+			for (unsigned k = 0; k < lb->upstreams[i].count; k++)
+				idle_init(&row[lb->upstreams[i].servers[k].index], shared,
+				        (keep + lb->idle_sets - 1) / lb->idle_sets);
+		}
+	}
+	return true;
+}
+
+struct idle_set *lb_idle(const struct lb *lb, const struct worker *w, const struct server *s)
+{
+	unsigned set = lb->config->engine == LB_ENGINE_POOL ? 0 : w->id;
+
+	return lb->idle + (size_t)set * lb->server_count + s->index;
+}
+
 static bool lb_init(struct lb *lb)
 {
 	const struct lb_config *config = lb->config;
@@ -78,10 +101,10 @@ static bool lb_init(struct lb *lb)
 		if (!upstream_init(lb, &lb->upstreams[i], lb_config_upstream(config, i)))
 			return false;
 	}
-	return listeners_init(lb) && counts_init(lb);
+	return listeners_init(lb) && counts_init(lb) && idle_sets_init(lb);
 }
 
-struct lb *lb_new(const struct lb_config *config, unsigned workers)
+struct lb *lb_new(const struct lb_config *config, unsigned workers, unsigned loops)
 {
 	struct lb *lb = calloc(1, sizeof(*lb));
 
@@ -89,6 +112,8 @@ struct lb *lb_new(const struct lb_config *config, unsigned workers)
 		return NULL;
 	lb->config = config;
 	lb->workers = workers;
+	lb->idle_sets = config->engine == LB_ENGINE_POOL ? 1 : loops;
+	atomic_init(&lb->pipes, LB_PIPES_MAX);
 	if (lb_init(lb))
 		return lb;
 	lb_free(lb);
@@ -98,16 +123,19 @@ struct lb *lb_new(const struct lb_config *config, unsigned workers)
 static void upstream_free(struct upstream *u)
 {
 	picker_free(u->picker);
-	for (unsigned i = 0; i < u->count; i++) {
-		if (u->servers[i].idle)
-			server_close_idle(&u->servers[i]);
-		free(u->servers[i].idle);
-	}
 	free(u->servers);
 }
 
 void lb_free(struct lb *lb)
 {
+	struct io_blocking io;
+
+	io_blocking_init(&io); /* what the pool's threads share; each loop has closed its own */
+	for (size_t i = 0; lb->idle && i < (size_t)lb->idle_sets * lb->server_count; i++) {
+		idle_clear(&lb->idle[i], &io.io);
+		idle_free(&lb->idle[i]);
+	}
+	free(lb->idle);
 	for (unsigned i = 0; i < lb->upstream_count; i++)
 		upstream_free(&lb->upstreams[i]);
 	free(lb->upstreams);

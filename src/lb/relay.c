@@ -66,16 +66,17 @@ static struct verdict begin_http(struct exchange *x)
 				return exchange_refuse_fault(x, HTTP_BAD_REQUEST_LINE);
 		}
 		buf_compact(x->in);
-		ssize_t n = io_recv(x->worker->io, c->fd, buf_tail(x->in), buf_room(x->in), IO_NOW);
+		bool first = buf_len(x->in) == 0;
+		size_t room = buf_room(x->in);
+		ssize_t n = io_recv_buf(x->worker->io, c->fd, &x->in, IO_NOW);
 		c->unread = false;
 		if (n == -EAGAIN)
 			return wait_for_rest(x);
 		if (n <= 0)
 			return hang_up(x);
-		if (buf_len(x->in) == 0)
+		if (first)
 			c->head_since = clock_coarse();
-		c->unread = (size_t)n == buf_room(x->in);
-		x->in->end += (size_t)n;
+		c->unread = (size_t)n == room;
 	}
 }
 
@@ -85,10 +86,8 @@ static struct verdict relay_begin(void *app, struct worker *w, struct conn *c, v
 
 	if (!x)
 		return gone; /* no memory: nothing better can be said */
-	if (x->listener->mode == LB_MODE_TCP)
-		return exchange_tunnel_tcp(x);
 	*exchange = x;
-	return begin_http(x);
+	return x->listener->mode == LB_MODE_TCP ? exchange_tunnel_tcp(x) : begin_http(x);
 }
 
 static struct verdict relay_end(void *app, struct worker *w, void *exchange)
@@ -122,9 +121,33 @@ static bool relay_worker_start(void *app, struct worker *w)
 	return exchange_store_init(w);
 }
 
+/* A loop's own idle connections; the pool's are shared, and outlive its threads. */
+static void each_idle(struct lb *lb, struct worker *w, void (*what)(struct idle_set *s, struct io *io))
+{
+	for (unsigned i = 0; i < lb->upstream_count; i++)
+		for (unsigned k = 0; k < lb->upstreams[i].count; k++)
+			what(lb_idle(lb, w, &lb->upstreams[i].servers[k]), w->io);
+}
+
+static void trim(struct idle_set *s, struct io *io)
+{
+	idle_trim(s, io, clock_coarse());
+}
+
+static void relay_tick(void *app, struct worker *w)
+{
+	struct lb *lb = app;
+
+	if (lb->config->engine == LB_ENGINE_ASYNC)
+		each_idle(lb, w, trim);
+}
+
 static void relay_worker_stop(void *app, struct worker *w)
 {
-	(void)app;
+	struct lb *lb = app;
+
+	if (lb->config->engine == LB_ENGINE_ASYNC)
+		each_idle(lb, w, idle_clear);
 	exchange_store_free(w);
 }
 
@@ -136,6 +159,7 @@ struct service lb_service(struct lb *lb)
 	        .worker_stop = relay_worker_stop,
 	        .begin = relay_begin,
 	        .end = relay_end,
+	        .tick = relay_tick,
 	        .refuse = relay_refuse,
 	};
 }

@@ -49,26 +49,28 @@ static bool fail(struct exchange *x, enum exchange_end end, int status)
 	return false;
 }
 
-/* More bytes of the answer, while the request's body is sent on. False: the exchange is over. */
+/* More bytes of the answer, while the request's body is sent on. False: the exchange is over, or leaves. */
 static bool receive_answer(struct exchange *x)
 {
 	struct io *io = x->worker->io;
 	ssize_t n;
 
 	for (;;) {
-		if (x->has_body && x->up.state == FLOW_OPEN &&
-		        pump_run(io, &x->up, NULL, x->fd) == PUMP_FIRST) {
-			if (!take_up_end(x))
+		if (x->has_body && x->up.state == FLOW_OPEN) {
+			enum pump_end end = pump_run(io, &x->up, NULL, x->fd, x->worker->patience);
+
+			x->leaves = end == PUMP_STALLED;
+			if (x->leaves || (end == PUMP_FIRST && !take_up_end(x)))
 				return false;
-			continue;
+			if (end == PUMP_FIRST)
+				continue;
 		}
 		if (x->answer_by == 0) /* the body went out just now */
 			x->answer_by = clock_after(clock_coarse(), exchange_timeouts(x)->server);
-		n = io_recv(io, x->fd, buf_tail(x->from_server), buf_room(x->from_server), x->answer_by);
+		n = io_recv_buf(io, x->fd, &x->from_server, x->answer_by);
 		if (n > 0) {
 			x->answer_begun = true;
 			x->answer_by = clock_after(clock_coarse(), exchange_timeouts(x)->server);
-			x->from_server->end += (size_t)n;
 			return true;
 		}
 		if (n == -ETIMEDOUT)
@@ -79,7 +81,7 @@ static bool receive_answer(struct exchange *x)
 	}
 }
 
-/* Reads and parses the next head of the answer. False: the exchange is over. */
+/* Reads and parses the next head of the answer. False: the exchange is over, or leaves. */
 static bool read_answer_head(struct exchange *x)
 {
 	size_t len;
@@ -119,10 +121,10 @@ static bool relay_interim(struct exchange *x)
 	return true;
 }
 
-/* The final answer's head. False: the exchange is over. */
+/* The final answer's head. False: the exchange is over, or leaves. */
 static bool read_final_head(struct exchange *x)
 {
-	for (int i = 0; i < INTERIM_MAX; i++) {
+	for (; x->interims < INTERIM_MAX; x->interims++) {
 		if (!read_answer_head(x))
 			return false;
 		if (x->response.status >= 200 || x->response.status == 101)
@@ -179,7 +181,12 @@ static void relay_body(struct exchange *x)
 	while (x->down.state == FLOW_OPEN) {
 		struct flow *up = x->has_body && x->up.state == FLOW_OPEN ? &x->up : NULL;
 
-		if (pump_run(x->worker->io, up, &x->down, -1) == PUMP_FIRST && !take_up_end(x)) {
+		enum pump_end end = pump_run(x->worker->io, up, &x->down, -1, x->worker->patience);
+
+		x->leaves = end == PUMP_STALLED;
+		if (x->leaves)
+			return;
+		if (up && end == PUMP_FIRST && !take_up_end(x)) {
 			if (x->down.sent > 0)
 				x->status = x->response.status; /* what was told stands */
 			break;
@@ -192,45 +199,55 @@ static void relay_body(struct exchange *x)
 	counter_add(x->worker->counters, COUNTER_bytes_out, x->down.sent);
 }
 
-static void exchange_body(struct exchange *x)
+/* The answer begins: how its body comes and goes on. False: the exchange is over. */
+static bool begin_answer(struct exchange *x)
 {
 	struct http_framing framing;
 
-	if (!read_final_head(x))
-		return;
 	if (http_response_framing(&x->response, x->request.method, &framing) != HTTP_OK ||
-	        (framing.kind == BODY_TUNNEL && !x->wants_upgrade)) {
-		fail(x, END_SERVER_BROKE, 502);
-		return;
-	}
+	        (framing.kind == BODY_TUNNEL && !x->wants_upgrade))
+		return fail(x, END_SERVER_BROKE, 502);
 	if (lb_is_draining(x->lb) || (x->has_body && x->up.state != FLOW_DONE))
 		x->client_close = true; /* an early answer: where the next request begins is not known */
 	struct http_framing out = framing_for_client(x, framing);
-	if (!forward_response(x, out)) {
-		fail(x, END_SERVER_BROKE, 502);
-		return;
-	}
+	if (!forward_response(x, out))
+		return fail(x, END_SERVER_BROKE, 502);
 	x->status = x->response.status;
-	bool server_keeps = http_head_keeps_alive(&x->response); /* now: the body overwrites the head */
+	x->server_keeps = http_head_keeps_alive(&x->response); /* now: the body overwrites the head */
 	flow_init(&x->down, x->fd, x->conn->fd, x->from_server, framing,
 	        (unsigned)x->lb->config->limits.header_size);
 	x->down.prefix = buf_str(x->out);
 	x->down.chunked = out.kind == BODY_CHUNKED;
 	x->down.source_timeout = exchange_timeouts(x)->server;
 	x->down.sink_timeout = exchange_timeouts(x)->client;
-	x->down.may_splice = framing.kind == BODY_LENGTH;
-	if (framing.kind == BODY_TUNNEL) {
+	x->down.pipes = framing.kind == BODY_LENGTH ? &x->lb->pipes : NULL;
+	x->stage = STAGE_BODY;
+	if (framing.kind == BODY_TUNNEL)
+		exchange_tunnel_begin(x);
+	return true;
+}
+
+/* Begins where the worker before left off. */
+static void exchange_body(struct exchange *x)
+{
+	if (x->stage == STAGE_HEAD && (!read_final_head(x) || !begin_answer(x)))
+		return;
+	if (x->stage == STAGE_TUNNEL) {
 		exchange_tunnel(x);
 		return;
 	}
 	relay_body(x);
-	x->server_reusable = server_keeps && x->end == END_OK && framing.kind != BODY_CLOSE &&
+	x->server_reusable = x->server_keeps && x->end == END_OK && x->down.reader.kind != BODY_CLOSE &&
 	                     buf_len(x->from_server) == 0 && (!x->has_body || x->up.state == FLOW_DONE);
 }
 
 struct verdict exchange_end(struct exchange *x)
 {
 	exchange_body(x);
+	if (x->leaves) {
+		x->leaves = false;
+		return (struct verdict){.kind = VERDICT_LEAVE};
+	}
 	if (x->end != END_OK && x->status >= 400 && x->down.sent == 0)
 		return exchange_refuse(x, x->status, x->end);
 	return exchange_finish(x);

@@ -14,7 +14,7 @@ static void prepare(struct exchange *x)
 	x->up.more = x->up_buf; /* NULL when memory is out: then the small buffer serves on */
 	x->down.prefix = prefix;
 	x->up.shut = x->down.shut = true;
-	x->up.may_splice = x->down.may_splice = true;
+	x->up.pipes = x->down.pipes = &x->lb->pipes;
 	x->up.source_timeout = x->up.sink_timeout = timeout;
 	x->down.source_timeout = x->down.sink_timeout = timeout;
 }
@@ -35,15 +35,24 @@ static enum exchange_end end_of(const struct exchange *x)
 	return END_OK;
 }
 
-void exchange_tunnel(struct exchange *x)
+void exchange_tunnel_begin(struct exchange *x)
 {
 	x->is_tunnel = true;
+	x->stage = STAGE_TUNNEL;
 	COUNT(x->worker->counters, tunnels);
 	x->up_buf = buf_store_get(&x->worker->bodies);
 	prepare(x);
+}
+
+void exchange_tunnel(struct exchange *x)
+{
+	if (x->worker->patience > 0) { /* it lives for long, as a rule */
+		x->leaves = true;
+		return;
+	}
 	while (!is_lost(&x->up) && !is_lost(&x->down) &&
 	        (x->up.state == FLOW_OPEN || x->down.state == FLOW_OPEN))
-		pump_run(x->worker->io, &x->up, &x->down, -1);
+		pump_run(x->worker->io, &x->up, &x->down, -1, 0);
 	x->end = end_of(x);
 	x->client_close = true;
 	x->server_reusable = false;
@@ -58,6 +67,6 @@ struct verdict exchange_tunnel_tcp(struct exchange *x)
 		x->end = END_NO_SERVER;
 		return exchange_finish(x);
 	}
-	exchange_tunnel(x);
-	return exchange_finish(x);
+	exchange_tunnel_begin(x);
+	return exchange_end(x);
 }

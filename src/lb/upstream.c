@@ -1,57 +1,131 @@
 #include "lb/upstream.h"
 
+#include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 #include "base/clock.h"
 #include "net/sock.h"
 
 /* An idle connection that was not needed for so long is closed. */
 #define IDLE_MAX_NS (60 * CLOCK_NS_PER_S)
+/* ... and one beyond those that are to be kept. */
+#define SURPLUS_MAX_NS CLOCK_NS_PER_S
 
-int server_take_idle(struct server *s, int64_t now, int64_t max_idle, unsigned *stale)
+enum { FIRST_ROOM = 16, LOOP_ROOM_MAX = 65536 };
+
+void idle_init(struct idle_set *s, bool shared, unsigned keep)
 {
-	*stale = 0;
-	for (;;) {
-		lock_take(&s->lock);
-		if (s->idle_count == 0 || now - s->idle[s->idle_count - 1].since > max_idle) {
-			lock_drop(&s->lock); /* the top is the youngest: the rest is older still */
-			return -1;
-		}
-		int fd = s->idle[--s->idle_count].fd;
-		lock_drop(&s->lock);
-		if (sock_is_quiet(fd))
-			return fd;
-		close(fd); /* closed by the server, or it sent what nobody asked for (RFC 9112 section 9.2) */
-		(*stale)++;
-	}
+	*s = (struct idle_set){.shared = shared, .keep = keep};
+	lock_init(&s->lock);
 }
 
-void server_keep(struct server *s, int fd, int64_t now)
+void idle_free(struct idle_set *s)
+{
+	lock_destroy(&s->lock);
+	free(s->at);
+}
+
+static void enter(struct idle_set *s)
+{
+	if (s->shared)
+		lock_take(&s->lock);
+}
+
+static void leave(struct idle_set *s)
+{
+	if (s->shared)
+		lock_drop(&s->lock);
+}
+
+/* The youngest; -1 when it is too old already, as all the others are then. */
+static int pop(struct idle_set *s, int64_t now, int64_t max_idle)
+{
+	int fd = -1;
+
+	enter(s);
+	if (s->count > 0 && now - s->at[s->count - 1].since <= max_idle)
+		fd = s->at[--s->count].fd;
+	leave(s);
+	return fd;
+}
+
+int idle_take(struct idle_set *s, struct io *io, int64_t now, int64_t max_idle, unsigned *stale)
+{
+	int fd;
+
+	*stale = 0;
+	while ((fd = pop(s, now, max_idle)) >= 0) {
+		if (s->shared ? sock_is_quiet(fd) : io_is_quiet(io, fd))
+			return fd;
+		io_close(io,
+		        fd); /* closed by the server, or it sent what nobody asked for (RFC 9112 section 9.2) */
+		(*stale)++;
+	}
+	return -1;
+}
+
+static bool make_room(struct idle_set *s)
+{
+	unsigned most = s->shared ? s->keep : LOOP_ROOM_MAX;
+	unsigned room = s->room ? 2 * s->room : FIRST_ROOM;
+
+	if (s->count < s->room)
+		return true;
+	if (room > most)
+		room = most;
+	struct idle *at = room > s->room ? realloc(s->at, room * sizeof(*at)) : NULL;
+	if (!at)
+		return false;
+	s->at = at;
+	s->room = room;
+	return true;
+}
+
+void idle_keep(struct idle_set *s, struct io *io, int fd, int64_t now)
 {
 	int surplus = -1;
 
-	lock_take(&s->lock);
-	/* The bottom of the stack is used only under more load than there was for long: let it go. */
-	if (s->idle_count > 0 && now - s->idle[0].since > IDLE_MAX_NS) {
-		surplus = s->idle[0].fd;
-		memmove(&s->idle[0], &s->idle[1], --s->idle_count * sizeof(s->idle[0]));
+	if (s->keep == 0 || (!s->shared && !io_rest(io, fd))) {
+		io_close(io, fd);
+		return;
 	}
-	if (s->idle_count < s->keepalive) {
-		s->idle[s->idle_count++] = (struct idle){fd, now};
+	enter(s);
+	/* The bottom of the stack is used only under more load than there was for long: let it go. */
+	if (s->shared && s->count > 0 && now - s->at[0].since > IDLE_MAX_NS) {
+		surplus = s->at[0].fd;
+		memmove(&s->at[0], &s->at[1], --s->count * sizeof(s->at[0]));
+	}
+	if (make_room(s)) {
+		s->at[s->count++] = (struct idle){fd, now};
 		fd = -1;
 	}
-	lock_drop(&s->lock);
+	leave(s);
 	if (surplus >= 0)
-		close(surplus);
+		io_close(io, surplus);
 	if (fd >= 0)
-		close(fd);
+		io_close(io, fd);
 }
 
-void server_close_idle(struct server *s)
+void idle_trim(struct idle_set *s, struct io *io, int64_t now)
 {
-	lock_take(&s->lock);
-	while (s->idle_count > 0)
-		close(s->idle[--s->idle_count].fd);
-	lock_drop(&s->lock);
+	unsigned kept = 0;
+	unsigned surplus = s->count > s->keep ? s->count - s->keep : 0;
+
+	for (unsigned i = 0; i < s->count; i++) { /* the oldest first */
+		int64_t most = i < surplus ? SURPLUS_MAX_NS : IDLE_MAX_NS;
+
+		if (now - s->at[i].since > most || !io_is_quiet(io, s->at[i].fd))
+			io_close(io, s->at[i].fd);
+		else
+			s->at[kept++] = s->at[i];
+	}
+	s->count = kept;
+}
+
+void idle_clear(struct idle_set *s, struct io *io)
+{
+	enter(s);
+	while (s->count > 0)
+		io_close(io, s->at[--s->count].fd);
+	leave(s);
 }

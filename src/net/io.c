@@ -4,6 +4,8 @@
 #include <fcntl.h>
 #include <sys/sendfile.h>
 
+#include "net/sock.h"
+
 void io_sleep(struct io *io, int64_t until)
 {
 	while (io_wait(io, NULL, 0, until) != -ETIMEDOUT)
@@ -54,22 +56,41 @@ int io_send_str(struct io *io, int fd, struct str bytes, int64_t timeout)
 	return io_send_all(io, fd, &part, bytes.len > 0, timeout);
 }
 
+/* One sendfile(2): it reads a file, so it is called where a disk holds up nobody. */
+struct file_part {
+	int fd, file;
+	off_t *offset;
+	size_t count;
+	ssize_t result;
+};
+
+static void send_file_part(void *arg)
+{
+	struct file_part *p = arg;
+
+	do
+		p->result = sendfile(p->fd, p->file, p->offset, p->count);
+	while (p->result < 0 && errno == EINTR);
+	if (p->result < 0)
+		p->result = -errno;
+}
+
 int io_send_file(struct io *io, int fd, int file, off_t *offset, size_t count, int64_t timeout)
 {
-	while (count > 0) {
-		ssize_t n = sendfile(fd, file, offset, count);
+	struct file_part part = {.fd = fd, .file = file, .offset = offset, .count = count};
 
-		if (n > 0) {
-			count -= (size_t)n;
+	while (part.count > 0) {
+		io_call(io, send_file_part, &part);
+		if (part.result > 0) {
+			part.count -= (size_t)part.result;
 			continue;
 		}
-		if (n == 0)
+		if (part.result == 0)
 			return -EIO; /* the file is shorter than it was */
-		if (errno == EINTR)
-			continue;
-		if (errno != EAGAIN && errno != EWOULDBLOCK)
-			return -errno;
+		if (part.result != -EAGAIN)
+			return (int)part.result;
 		struct pollfd room = {.fd = fd, .events = POLLOUT};
+		io->ops->spent(io, fd, POLLOUT);
 		int ready = io_wait(io, &room, 1, clock_after(clock_now(), timeout));
 		if (ready < 0)
 			return ready;
@@ -77,7 +98,7 @@ int io_send_file(struct io *io, int fd, int file, off_t *offset, size_t count, i
 	return 0;
 }
 
-ssize_t io_splice(int from, int to, size_t n)
+static ssize_t splice_once(int from, int to, size_t n)
 {
 	for (;;) {
 		ssize_t moved = splice(from, NULL, to, NULL, n, SPLICE_F_MOVE | SPLICE_F_NONBLOCK);
@@ -87,4 +108,28 @@ ssize_t io_splice(int from, int to, size_t n)
 		if (errno != EINTR)
 			return -errno;
 	}
+}
+
+ssize_t io_splice_in(struct io *io, int sock, int pipe, size_t n)
+{
+	ssize_t moved = splice_once(sock, pipe, n);
+
+	if (moved == -EAGAIN)
+		io->ops->spent(io, sock, POLLIN);
+	return moved;
+}
+
+ssize_t io_splice_out(struct io *io, int pipe, int sock, size_t n)
+{
+	ssize_t moved = splice_once(pipe, sock, n);
+
+	if (moved == -EAGAIN)
+		io->ops->spent(io, sock, POLLOUT);
+	return moved;
+}
+
+void io_reset(struct io *io, int fd)
+{
+	sock_linger_none(fd);
+	io_close(io, fd);
 }

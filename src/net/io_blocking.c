@@ -62,6 +62,15 @@ static ssize_t blocking_recv(struct io *io, int fd, void *to, size_t room, int64
 	}
 }
 
+static ssize_t blocking_recv_buf(struct io *io, int fd, struct buf **b, int64_t deadline)
+{
+	ssize_t n = blocking_recv(io, fd, buf_tail(*b), buf_room(*b), deadline);
+
+	if (n > 0)
+		(*b)->end += (size_t)n;
+	return n;
+}
+
 static ssize_t send_parts(int fd, const struct iovec *parts, int count)
 {
 	if (count == 1)
@@ -116,12 +125,56 @@ static int blocking_connect(struct io *io, const struct addr *to, int64_t deadli
 	return error;
 }
 
+/* A thread remembers nothing about a descriptor. */
+static void blocking_spent(struct io *io, int fd, short events)
+{
+	(void)io, (void)fd, (void)events;
+}
+
+static bool blocking_rest(struct io *io, int fd)
+{
+	(void)io, (void)fd;
+	return true;
+}
+
+static bool blocking_quiet(struct io *io, int fd)
+{
+	(void)io;
+	return sock_is_quiet(fd);
+}
+
+static void blocking_forget(struct io *io, int fd)
+{
+	(void)io, (void)fd;
+}
+
+static void blocking_close(struct io *io, int fd)
+{
+	(void)io;
+	close(fd);
+}
+
+static void blocking_call(struct io *io, void (*function)(void *arg), void *arg)
+{
+	(void)io;
+	function(arg);
+}
+
 void io_blocking_init(struct io_blocking *b)
 {
-	static const struct io_ops ops = {.recv = blocking_recv,
+	static const struct io_ops ops = {
+	        .recv = blocking_recv,
+	        .recv_buf = blocking_recv_buf,
 	        .send = blocking_send,
 	        .connect = blocking_connect,
-	        .wait = blocking_wait};
+	        .wait = blocking_wait,
+	        .spent = blocking_spent,
+	        .rest = blocking_rest,
+	        .quiet = blocking_quiet,
+	        .forget = blocking_forget,
+	        .close = blocking_close,
+	        .call = blocking_call,
+	};
 
 	b->io.ops = &ops;
 	b->sleeping = NULL;

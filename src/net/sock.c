@@ -125,12 +125,17 @@ bool sock_is_quiet(int fd)
 	return recv(fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT) < 0 && (errno == EAGAIN || errno == EWOULDBLOCK);
 }
 
-void sock_reset(int fd)
+void sock_linger_none(int fd)
 {
 	struct linger at_once = {.l_onoff = 1, .l_linger = 0};
 
 	(void)setsockopt(
 	        fd, SOL_SOCKET, SO_LINGER, &at_once, sizeof(at_once)); /* on failure: an ordinary close */
+}
+
+void sock_reset(int fd)
+{
+	sock_linger_none(fd);
 	close(fd);
 }
 

@@ -10,6 +10,9 @@
 #if defined(__has_include)
 #if __has_include(<linux/openat2.h>) && defined(SYS_openat2)
 #include <linux/openat2.h>
+#ifndef RESOLVE_CACHED
+#define RESOLVE_CACHED 0x20
+#endif
 #define HAVE_OPENAT2 1
 #endif
 #endif
@@ -33,21 +36,24 @@ enum {
 #define OPEN_FLAGS (O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY)
 
 #ifdef HAVE_OPENAT2
-static int open_beneath(int root, const char *name, int flags)
+static int open_beneath(int root, const char *name, int flags, uint64_t resolve)
 {
-	struct open_how how = {.flags = (unsigned)flags, .resolve = RESOLVE_BENEATH | RESOLVE_NO_MAGICLINKS};
+	struct open_how how = {
+	        .flags = (unsigned)flags, .resolve = RESOLVE_BENEATH | RESOLVE_NO_MAGICLINKS | resolve};
 	long fd;
-	int tries = 0;
+	int tries = resolve & RESOLVE_CACHED ? OPEN_TRIES : 0;
 
-	/* EAGAIN: somewhere something was renamed while the kernel looked at a "..". */
+	/* EAGAIN: somewhere something was renamed while the kernel looked at a "..". Or, for RESOLVE_CACHED, a disk would have to be asked. */
 	do
 		fd = syscall(SYS_openat2, root, name, &how, sizeof(how));
 	while (fd < 0 && (errno == EAGAIN || errno == EINTR) && ++tries < OPEN_TRIES);
 	return fd < 0 ? -errno : (int)fd;
 }
 #else
-static int open_beneath(int root, const char *name, int flags)
+#define RESOLVE_CACHED 0
+static int open_beneath(int root, const char *name, int flags, uint64_t resolve)
 {
+	(void)resolve;
 	(void)root;
 	(void)name;
 	(void)flags;
@@ -57,7 +63,7 @@ static int open_beneath(int root, const char *name, int flags)
 
 bool files_have_openat2(int root)
 {
-	int fd = open_beneath(root, ".", O_PATH | O_CLOEXEC);
+	int fd = open_beneath(root, ".", O_PATH | O_CLOEXEC, 0);
 
 	if (fd < 0)
 		return false; /* ENOSYS from an old kernel, EPERM from an old sandbox */
@@ -102,7 +108,60 @@ static int open_walking(int root, const char *name)
 
 int files_open(int root, const char *name, bool openat2)
 {
-	return openat2 ? open_beneath(root, name, OPEN_FLAGS) : open_walking(root, name);
+	return openat2 ? open_beneath(root, name, OPEN_FLAGS, 0) : open_walking(root, name);
+}
+
+/* Opening and reading may have to wait for a disk. A loop does itself only what the kernel has in memory; the rest is a helper's. */
+struct open_job {
+	int root;
+	bool openat2;
+	const char *name;
+	int result;
+};
+
+static void run_open(void *arg)
+{
+	struct open_job *job = arg;
+
+	job->result = files_open(job->root, job->name, job->openat2);
+}
+
+static int open_anywhere(struct request *r, const char *name)
+{
+	struct open_job job = {r->origin->root, r->origin->openat2, name, -EAGAIN};
+
+	if (r->worker->is_loop && job.openat2 && RESOLVE_CACHED != 0)
+		job.result = open_beneath(job.root, name, OPEN_FLAGS, RESOLVE_CACHED);
+	if (job.result == -EAGAIN || job.result == -EINVAL) /* EINVAL: a kernel before 5.12 */
+		io_call(r->worker->io, run_open, &job);
+	return job.result;
+}
+
+struct read_job {
+	int fd;
+	char *to;
+	size_t count;
+	off_t offset;
+	ssize_t result;
+};
+
+static void run_read(void *arg)
+{
+	struct read_job *job = arg;
+
+	job->result = pread(job->fd, job->to, job->count, job->offset);
+}
+
+static ssize_t read_anywhere(struct request *r, int fd, char *to, size_t count, off_t offset)
+{
+	struct read_job job = {fd, to, count, offset, -1};
+	struct iovec part = {to, count};
+
+	if (r->worker->is_loop)
+		job.result = preadv2(fd, &part, 1, offset, RWF_NOWAIT);
+	if (job.result != (ssize_t)count)
+		io_call(r->worker->io, run_read, &job);
+	return job.result;
 }
 
 /* A file that is open, and what is said of it. */
@@ -176,7 +235,7 @@ static void send_file(struct request *r, struct file *f, int status, off_t offse
 		send_contents(r, f, offset, count);
 		return;
 	}
-	ssize_t n = pread(f->fd, small, count, offset);
+	ssize_t n = read_anywhere(r, f->fd, small, count, offset);
 	if (n != (ssize_t)count) /* it shrank since fstat, or cannot be read */
 		answer_text(r, 500, STR("the file changed while it was read"), STR(""));
 	else
@@ -262,8 +321,6 @@ static void answer_directory(struct request *r, const char *name)
 static int open_file(struct request *r, struct file *f, char name[PATH_ROOM], bool directory)
 {
 	static const char index[] = "/index.html";
-	const struct origin *o = r->origin;
-
 	if (directory) {
 		size_t len = strlen(name);
 
@@ -271,7 +328,7 @@ static int open_file(struct request *r, struct file *f, char name[PATH_ROOM], bo
 			return -ENAMETOOLONG;
 		memcpy(name + len, index, sizeof(index));
 	}
-	f->fd = files_open(o->root, name, o->openat2);
+	f->fd = open_anywhere(r, name);
 	if (f->fd < 0)
 		return f->fd;
 	int error = fstat(f->fd, &f->st) != 0 ? -errno : 0;

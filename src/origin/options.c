@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "base/str.h"
+#include "engine/engine.h"
 #include "net/addr.h"
 
 enum { DEFAULT_WORKERS = 16, DEFAULT_QUEUE = 1024 };
@@ -13,16 +14,21 @@ enum { DEFAULT_WORKERS = 16, DEFAULT_QUEUE = 1024 };
 static const char default_listen[] = "127.0.0.1:8000";
 
 static const char help[] =
-        "Usage: tplb-origin [-l ADDR:PORT]... [-e pool] [-w N] [-q N] [-r DOCROOT] [-k on|off]\n"
+        "Usage: tplb-origin [-l ADDR:PORT]... [-e pool|async] [-w N] [-q N] [-r DOCROOT] [-k on|off] [-d "
+        "DRIVER]\n"
         "The matching HTTP origin server of tplb, in the foreground.\n"
         "\n"
         "  -l, --listen ADDR:PORT   where to listen, also [::]:PORT and unix:/PATH; may be\n"
         "                           given several times; port 0: any (default 127.0.0.1:8000)\n"
-        "  -e, --engine ENGINE      pool: a fixed pool of threads (default pool)\n"
-        "  -w, --workers N          threads of the pool, 1 to 1024 (default 16)\n"
-        "  -q, --queue N            connections that may wait for a thread, 1 to 1048576\n"
+        "  -e, --engine ENGINE      pool: a fixed pool of threads (default); async: fibers on\n"
+        "                           event loops, over io_uring or else epoll\n"
+        "  -w, --workers N          threads of the pool, 1 to 1024 (default 16), or loops,\n"
+        "                           1 to 64 (default: one a core)\n"
+        "  -q, --queue N            connections that may wait for a worker, 1 to 1048576\n"
         "                           (default 1024); further ones get 503\n"
         "  -r, --root DOCROOT       serve the files of this directory (default: none)\n"
+        "  -d, --driver DRIVER      of the async engine: io_uring, epoll, or auto: io_uring\n"
+        "                           where the system allows it (default auto)\n"
         "  -k, --keepalive on|off   off: close the connection after each answer (default on)\n"
         "  -h, --help               this text\n"
         "  -v, --version            the version\n"
@@ -44,6 +50,7 @@ static const struct option long_options[] = {
         {"queue", required_argument, NULL, 'q'},
         {"root", required_argument, NULL, 'r'},
         {"keepalive", required_argument, NULL, 'k'},
+        {"driver", required_argument, NULL, 'd'},
         {"help", no_argument, NULL, 'h'},
         {"version", no_argument, NULL, 'v'},
         {NULL, 0, NULL, 0},
@@ -85,13 +92,36 @@ static bool read_number(
 }
 
 /* The one place that knows which engines there are. */
-static bool read_engine(const char *value, char why[OPTIONS_WHY_MAX])
+static bool read_engine(struct origin_options *out, const char *value, char why[OPTIONS_WHY_MAX])
 {
-	if (strcmp(value, "pool") == 0)
+	out->engine = strcmp(value, "async") == 0 ? ORIGIN_ASYNC : ORIGIN_POOL;
+	return out->engine == ORIGIN_ASYNC || strcmp(value, "pool") == 0 ||
+	       wrong(why, "--engine", value, "no such engine; give pool or async");
+}
+
+static bool read_driver(struct origin_options *out, const char *value, char why[OPTIONS_WHY_MAX])
+{
+	static const enum loop_driver_kind kinds[] = {LOOP_AUTO, LOOP_URING, LOOP_EPOLL};
+
+	for (size_t i = 0; i < sizeof(kinds) / sizeof(kinds[0]); i++) {
+		out->driver = kinds[i];
+		if (strcmp(value, loop_driver_name(kinds[i])) == 0)
+			return true;
+	}
+	return wrong(why, "--driver", value, "no such driver; give auto, io_uring or epoll");
+}
+
+/* Once the engine is known. */
+static bool check_workers(struct origin_options *out, char why[OPTIONS_WHY_MAX])
+{
+	char value[16];
+
+	if (out->workers == 0 && out->engine == ORIGIN_POOL)
+		out->workers = DEFAULT_WORKERS;
+	if (out->engine == ORIGIN_POOL || out->workers <= ENGINE_LOOPS_MAX)
 		return true;
-	if (strcmp(value, "async") == 0)
-		return wrong(why, "--engine", value, "there is no async engine yet; give pool");
-	return wrong(why, "--engine", value, "no such engine; give pool");
+	snprintf(value, sizeof(value), "%u", out->workers);
+	return wrong(why, "--workers", value, "the async engine has at most 64 loops");
 }
 
 static bool read_switch(struct origin_options *out, const char *value, char why[OPTIONS_WHY_MAX])
@@ -108,7 +138,9 @@ static bool read_option(int option, const char *value, struct origin_options *ou
 	case 'l':
 		return read_listen(out, value, why);
 	case 'e':
-		return read_engine(value, why);
+		return read_engine(out, value, why);
+	case 'd':
+		return read_driver(out, value, why);
 	case 'w':
 		return read_number("--workers", value, OPTIONS_WORKERS_MAX, &out->workers, why);
 	case 'q':
@@ -140,10 +172,10 @@ enum options_verdict options_parse(
 {
 	int option;
 
-	*out = (struct origin_options){.workers = DEFAULT_WORKERS, .queue = DEFAULT_QUEUE, .keepalive = true};
+	*out = (struct origin_options){.queue = DEFAULT_QUEUE, .keepalive = true};
 	optind = 0; /* glibc: begin anew */
 	opterr = 0;
-	while ((option = getopt_long(argc, argv, "+:l:e:w:q:r:k:hv", long_options, NULL)) != -1) {
+	while ((option = getopt_long(argc, argv, "+:l:e:w:q:r:k:d:hv", long_options, NULL)) != -1) {
 		if (option == 'h')
 			return OPTIONS_HELP;
 		if (option == 'v')
@@ -159,6 +191,8 @@ enum options_verdict options_parse(
 		wrong(why, "argument", argv[optind], "none is expected; addresses are given with --listen");
 		return OPTIONS_WRONG;
 	}
+	if (!check_workers(out, why))
+		return OPTIONS_WRONG;
 	if (out->listen_count == 0)
 		out->listen[out->listen_count++] = default_listen;
 	return OPTIONS_RUN;

@@ -135,12 +135,11 @@ static enum head_state receive(struct worker *w, struct conn *c)
 		buf_compact(c->in);
 	if (buf_room(c->in) == 0)
 		return HEAD_FULL;
-	ssize_t n = io_recv(w->io, c->fd, buf_tail(c->in), buf_room(c->in), IO_NOW);
+	ssize_t n = io_recv_buf(w->io, c->fd, &c->in, IO_NOW);
 	if (n == -EAGAIN)
 		return HEAD_MORE;
 	if (n <= 0)
 		return n == 0 ? HEAD_EOF : HEAD_LOST;
-	c->in->end += (size_t)n;
 	counter_add(w->counters, COUNTER_bytes_in, (uint64_t)n);
 	return HEAD_WHOLE;
 }

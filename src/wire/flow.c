@@ -39,10 +39,10 @@ static bool sink_failed(struct flow *f, ssize_t error)
 	return false;
 }
 
-static bool send_piped(struct flow *f)
+static bool send_piped(struct flow *f, struct io *io)
 {
 	while (f->piped > 0) {
-		ssize_t n = io_splice(f->pipe[0], f->to, f->piped);
+		ssize_t n = io_splice_out(io, f->pipe[0], f->to, f->piped);
 
 		if (n < 0)
 			return sink_failed(f, n);
@@ -72,7 +72,7 @@ static bool send_pending(struct flow *f, struct io *io)
 		for (int i = 0; i < PARTS; i++)
 			advance(all[i], &left);
 	}
-	return send_piped(f);
+	return send_piped(f, io);
 }
 
 /* Frames what `data` holds for the sink, and the end once the body is complete. */
@@ -154,13 +154,13 @@ static bool source_stopped(struct flow *f, ssize_t n)
 	return true;
 }
 
-static bool receive_piped(struct flow *f)
+static bool receive_piped(struct flow *f, struct io *io)
 {
 	size_t room = PIPE_BYTES;
 
 	if (f->reader.kind == BODY_LENGTH && room > f->reader.left)
 		room = (size_t)f->reader.left;
-	ssize_t n = io_splice(f->from, f->pipe[1], room);
+	ssize_t n = io_splice_in(io, f->from, f->pipe[1], room);
 	if (n <= 0)
 		return source_stopped(f, n);
 	f->piped = (size_t)n;
@@ -172,9 +172,11 @@ static bool receive_piped(struct flow *f)
 /* A receive filled its buffer: there is more where that came from, and a pipe spares it two copies. */
 static void turn_to_pipe(struct flow *f)
 {
-	f->may_splice = false; /* asked once */
-	if (pipe2(f->pipe, O_CLOEXEC | O_NONBLOCK) != 0) {
+	if (atomic_fetch_sub_explicit(f->pipes, 1, memory_order_relaxed) <= 0 ||
+	        pipe2(f->pipe, O_CLOEXEC | O_NONBLOCK) != 0) {
 		f->pipe[0] = f->pipe[1] = -1; /* no descriptors to spare: copying does as well */
+		atomic_fetch_add_explicit(f->pipes, 1, memory_order_relaxed);
+		f->pipes = NULL; /* asked once */
 		return;
 	}
 	(void)fcntl(f->pipe[1], F_SETPIPE_SZ, PIPE_BYTES); /* not allowed so much: the default does */
@@ -184,7 +186,7 @@ static void turn_to_pipe(struct flow *f)
 static bool receive(struct flow *f, struct io *io)
 {
 	if (f->pipe[0] >= 0)
-		return receive_piped(f);
+		return receive_piped(f, io);
 	if (f->more) {
 		f->buf = f->more;
 		f->more = NULL;
@@ -197,7 +199,7 @@ static bool receive(struct flow *f, struct io *io)
 	f->buf->end = (size_t)n;
 	f->received += (size_t)n;
 	f->drained = (size_t)n < room;
-	if (f->may_splice && (size_t)n == f->buf->cap)
+	if (f->pipes && (size_t)n == f->buf->cap)
 		turn_to_pipe(f);
 	return decode(f);
 }
@@ -252,6 +254,7 @@ void flow_close(struct flow *f)
 	close(f->pipe[0]);
 	close(f->pipe[1]);
 	f->pipe[0] = f->pipe[1] = -1;
+	atomic_fetch_add_explicit(f->pipes, 1, memory_order_relaxed);
 }
 
 int64_t flow_deadline(const struct flow *f, const struct pollfd *wait)

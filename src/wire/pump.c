@@ -53,7 +53,7 @@ static void expire(struct flow *const flows[2], const struct pollfd waits[SLOTS]
 			flow_expire(flows[i], &waits[i]);
 }
 
-enum pump_end pump_run(struct io *io, struct flow *first, struct flow *second, int alert)
+enum pump_end pump_run(struct io *io, struct flow *first, struct flow *second, int alert, int64_t patience)
 {
 	struct flow *flows[2] = {first, second};
 	bool was_open[2] = {is_open(first), is_open(second)};
@@ -68,9 +68,13 @@ enum pump_end pump_run(struct io *io, struct flow *first, struct flow *second, i
 		if (was_open[1] && !is_open(second))
 			return PUMP_SECOND;
 		waits[2] = (struct pollfd){.fd = alert, .events = POLLIN};
-		int ready = io_wait(io, waits, SLOTS, again ? IO_NOW : earliest(flows, waits));
+		int64_t until = again ? IO_NOW : earliest(flows, waits);
+		int64_t leave = again || patience <= 0 ? CLOCK_NEVER : clock_now() + patience;
+		int ready = io_wait(io, waits, SLOTS, leave < until ? leave : until);
 		if (ready > 0 && alert >= 0 && waits[2].revents)
 			return PUMP_ALERT;
+		if (ready < 0 && leave < until)
+			return PUMP_STALLED;
 		if (ready < 0 && !again)
 			expire(flows, waits);
 	}

@@ -8,6 +8,7 @@ import signal
 import subprocess
 import tempfile
 import threading
+import unittest
 
 from support.raw import BOUND, Late
 
@@ -17,6 +18,9 @@ ORIGIN = os.path.abspath(os.environ.get("TPLB_ORIGIN", "./tplb-origin"))
 LISTENING = re.compile(r"listening on (\S+) \((.*)\)\s*$")
 # What a sanitizer or a failed assertion leaves on standard error.
 REPORT = re.compile(r"Sanitizer|runtime error:|[Aa]ssert(ion)? |MUST\(|stack smashing|double free|corrupted", re.M)
+
+# Which engine the tests are about: "pool", "epoll" or "io_uring", the last two with engine = "async" on that driver.
+ENGINE = os.environ.get("TPLB_TEST_ENGINE", "pool")
 
 running = {}  # pid -> Process, for the watchdog of support.case
 
@@ -72,6 +76,21 @@ def environment(more=None):
     env = dict(os.environ, **(more or {}))
     env["TSAN_OPTIONS"] = "atexit_sleep_ms=50 " + env.get("TSAN_OPTIONS", "")
     return env
+
+
+def with_engine(config):
+    """The same configuration for the engine under test. As many fibers serve as there were to be workers."""
+    if ENGINE == "pool" or "engine" in config:
+        return config
+    config = dict(config)
+    pool = dict(config.pop("pool", {}))
+    if pool.get("hold") == "connection":
+        raise unittest.SkipTest("only the pool engine holds a worker for a connection")
+    async_ = {"driver": ENGINE}
+    if "workers" in pool:
+        async_.update(loops=1, fibers=pool["workers"])
+    config.update({"engine": "async", "async": dict(async_, **config.get("async", {}))})
+    return config
 
 
 class Process:
@@ -184,6 +203,8 @@ class Tplb(Process):
     """
 
     def __init__(self, config, args=(), env=None, wait=True):
+        if not isinstance(config, str):
+            config = with_engine(config)
         directory = tempfile.mkdtemp(prefix="tplb-test-")
         text = config if isinstance(config, str) else config_text(config)
         text = text.replace('"unix:web.sock"', '"unix:%s/web.sock"' % directory).replace("@DIR@", directory)
@@ -216,6 +237,8 @@ class Tplb(Process):
 
 class Origin(Process):
     def __init__(self, *args):
+        if ENGINE != "pool" and "-e" not in args and "--engine" not in args:
+            args = ("-e", "async", "-d", ENGINE, *args)
         super().__init__([ORIGIN, "-l", "127.0.0.1:0", *args])
         try:
             self.address = self.wait_line(r"listening on (\S+)").group(1)

@@ -18,18 +18,24 @@
 enum { PATIENCE_MS = 20000, TURNS = 5000 };
 
 static struct lot lot;
+static struct lingerer *lingerer;
+static _Atomic unsigned total;
 static int64_t began;
 
 static void setup(void)
 {
 	const char *why;
+	int error;
 
-	ck_assert(lot_init(&lot, "test", 2 * LOT_NOTICES, &why));
+	lingerer = lingerer_start("test", lot_done_lingering, &error);
+	ck_assert(lingerer != NULL);
+	ck_assert(lot_init(&lot, NULL, lingerer, 2 * LOT_NOTICES, &total, &why));
 	began = clock_now();
 }
 
 static void teardown(void)
 {
+	lingerer_stop(lingerer);
 	lot_free(&lot);
 }
 

@@ -117,17 +117,23 @@ static const struct {
 } wrong[] = {
         {"", "x:1: listeners: missing, there must be at least one listener\n"
              "x:1: upstreams: missing, there must be at least one upstream\n"},
-        {BASE "engine = \"async\";",
-                "x:2: engine: must be \"pool\", not \"async\": this version has the pool engine only\n"},
+        {BASE "engine = \"asinc\";",
+                "x:2: engine: must be \"pool\" or \"async\", not \"asinc\": did you mean \"async\"?\n"},
+        {BASE "async: { driver = \"uring\"; };",
+                "x:2: async.driver: must be \"auto\", \"io_uring\" or \"epoll\", not \"uring\"\n"},
+        {BASE "async: { loops = 65; };", "x:2: async.loops: must be a whole number from 0 to 64, not 65\n"},
+        {BASE "async: { fibers = 0; };",
+                "x:2: async.fibers: must be a whole number from 1 to 30000, not 0\n"},
+        {BASE "pool: { patience = 50; };", "x:2: pool.patience: must be a duration such as \"250ms\" or "
+                                           "\"5s\", from 0s to 24h, not a number: "
+                                           "write \"50s\"\n"},
         {BASE "user = \"no-such-user-x\";",
                 "x:2: user: there is no user \"no-such-user-x\" on this system: create it (useradd --system "
                 "no-such-user-x) or leave the key out\n"},
         /* keys that later versions will have */
-        {BASE "async: { loops = 0; };",
-                "x:2: async: unknown key, the known ones are engine, user, pool, queue, "
+        {BASE "admin: { bind = \"\"; };",
+                "x:2: admin: unknown key, the known ones are engine, user, pool, async, queue, "
                 "listeners, upstreams, timeouts, limits, forward, log\n"},
-        {BASE "pool: { patience = \"50ms\"; };",
-                "x:2: pool.patience: unknown key, the known ones are workers, burst, hold\n"},
         {BASE "pool: { workers = \"16\"; };",
                 "x:2: pool.workers: must be a whole number from 1 to 4096, not a string\n"},
         {BASE "pool: { workers = 0; };", "x:2: pool.workers: must be a whole number from 1 to 4096, not 0\n"},

@@ -33,7 +33,7 @@ static void setup_with(const char *forward, const char *server, const char *clie
 	conf_print_faults(config->conf, stderr);
 	ck_assert_uint_eq(conf_fault_count(config->conf), 0);
 	lb_config_resolve(config);
-	lb = lb_new(config, 1);
+	lb = lb_new(config, 1, 0);
 	ck_assert_ptr_nonnull(lb);
 	worker = (struct worker){
 	        .heads = {.keep = 4, .cap = HEADER_SIZE}, .bodies = {.keep = 4, .cap = HEADER_SIZE}};

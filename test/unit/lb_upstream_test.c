@@ -10,6 +10,7 @@
 #include "base/assert.h"
 #include "base/clock.h"
 #include "lb/upstream.h"
+#include "net/io_blocking.h"
 
 #define HOLDS(condition) ((condition) ? (void)0 : ck_abort_msg("%s", #condition))
 
@@ -18,14 +19,15 @@
 
 enum { PAIRS = 6, KEEP = 4, THREADS = 4, ROUNDS = 5000 };
 
-static struct server server;
+static struct idle_set set;
+static struct io_blocking driver;
+static struct io *io = &driver.io;
 static int ours[PAIRS], theirs[PAIRS];
 
 static void setup(void)
 {
-	server = (struct server){.keepalive = KEEP};
-	lock_init(&server.lock);
-	server.idle = calloc(KEEP, sizeof(*server.idle));
+	io_blocking_init(&driver);
+	idle_init(&set, true, KEEP);
 	for (int i = 0; i < PAIRS; i++) {
 		int fds[2];
 
@@ -37,9 +39,8 @@ static void setup(void)
 
 static void teardown(void)
 {
-	server_close_idle(&server);
-	free(server.idle);
-	lock_destroy(&server.lock);
+	idle_clear(&set, io);
+	idle_free(&set);
 }
 
 /* Whether our side of a pair was closed, as the other side sees it. */
@@ -54,16 +55,16 @@ START_TEST(last_first)
 {
 	unsigned stale = 9;
 
-	ck_assert_int_eq(server_take_idle(&server, NOW, CLOCK_NEVER, &stale), -1);
+	ck_assert_int_eq(idle_take(&set, io, NOW, CLOCK_NEVER, &stale), -1);
 	ck_assert_uint_eq(stale, 0);
 	for (int i = 0; i < 3; i++)
-		server_keep(&server, ours[i], NOW + i);
-	ck_assert_int_eq(server_take_idle(&server, NOW + 3, CLOCK_NEVER, &stale), ours[2]);
-	server_keep(&server, ours[3], NOW + 4);
-	ck_assert_int_eq(server_take_idle(&server, NOW + 5, CLOCK_NEVER, &stale), ours[3]);
-	ck_assert_int_eq(server_take_idle(&server, NOW + 5, CLOCK_NEVER, &stale), ours[1]);
-	ck_assert_int_eq(server_take_idle(&server, NOW + 5, CLOCK_NEVER, &stale), ours[0]);
-	ck_assert_int_eq(server_take_idle(&server, NOW + 5, CLOCK_NEVER, &stale), -1);
+		idle_keep(&set, io, ours[i], NOW + i);
+	ck_assert_int_eq(idle_take(&set, io, NOW + 3, CLOCK_NEVER, &stale), ours[2]);
+	idle_keep(&set, io, ours[3], NOW + 4);
+	ck_assert_int_eq(idle_take(&set, io, NOW + 5, CLOCK_NEVER, &stale), ours[3]);
+	ck_assert_int_eq(idle_take(&set, io, NOW + 5, CLOCK_NEVER, &stale), ours[1]);
+	ck_assert_int_eq(idle_take(&set, io, NOW + 5, CLOCK_NEVER, &stale), ours[0]);
+	ck_assert_int_eq(idle_take(&set, io, NOW + 5, CLOCK_NEVER, &stale), -1);
 	ck_assert_uint_eq(stale, 0);
 	for (int i = 0; i < 4; i++)
 		ck_assert(!is_closed(i));
@@ -76,18 +77,18 @@ START_TEST(stale_ones)
 	unsigned stale = 0;
 
 	for (int i = 0; i < 4; i++)
-		server_keep(&server, ours[i], NOW);
+		idle_keep(&set, io, ours[i], NOW);
 	ck_assert_int_eq(send(theirs[1], "x", 1, 0), 1);
 	ck_assert_int_eq(shutdown(theirs[2], SHUT_WR), 0);
 	close(theirs[3]);
-	ck_assert_int_eq(server_take_idle(&server, NOW, CLOCK_NEVER, &stale), ours[0]);
+	ck_assert_int_eq(idle_take(&set, io, NOW, CLOCK_NEVER, &stale), ours[0]);
 	ck_assert_uint_eq(stale, 3);
-	ck_assert_uint_eq(server.idle_count, 0);
+	ck_assert_uint_eq(set.count, 0);
 	for (int i = 1; i < 4; i++)
 		ck_assert_int_eq(fcntl(ours[i], F_GETFD), -1);
-	server_keep(&server, ours[4], NOW);
+	idle_keep(&set, io, ours[4], NOW);
 	close(theirs[4]);
-	ck_assert_int_eq(server_take_idle(&server, NOW, CLOCK_NEVER, &stale), -1);
+	ck_assert_int_eq(idle_take(&set, io, NOW, CLOCK_NEVER, &stale), -1);
 	ck_assert_uint_eq(stale, 1);
 }
 END_TEST
@@ -97,17 +98,17 @@ START_TEST(bound)
 	unsigned stale;
 
 	for (int i = 0; i < PAIRS; i++)
-		server_keep(&server, ours[i], NOW);
-	ck_assert_uint_eq(server.idle_count, KEEP);
+		idle_keep(&set, io, ours[i], NOW);
+	ck_assert_uint_eq(set.count, KEEP);
 	for (int i = 0; i < PAIRS; i++)
 		ck_assert_int_eq(is_closed(i), i >= KEEP);
-	ck_assert_int_eq(server_take_idle(&server, NOW, CLOCK_NEVER, &stale), ours[KEEP - 1]);
-	server.keepalive = 0;
-	server_close_idle(&server);
-	server_keep(&server, ours[KEEP - 1], NOW);
+	ck_assert_int_eq(idle_take(&set, io, NOW, CLOCK_NEVER, &stale), ours[KEEP - 1]);
+	set.keep = 0;
+	idle_clear(&set, io);
+	idle_keep(&set, io, ours[KEEP - 1], NOW);
 	for (int i = 0; i < PAIRS; i++)
 		ck_assert(is_closed(i));
-	ck_assert_int_eq(server_take_idle(&server, NOW, CLOCK_NEVER, &stale), -1);
+	ck_assert_int_eq(idle_take(&set, io, NOW, CLOCK_NEVER, &stale), -1);
 }
 END_TEST
 
@@ -115,13 +116,13 @@ START_TEST(too_old)
 {
 	unsigned stale;
 
-	server_keep(&server, ours[0], NOW);
-	server_keep(&server, ours[1], NOW + 3 * S);
-	ck_assert_int_eq(server_take_idle(&server, NOW + 4 * S + 1, S, &stale), -1);
-	ck_assert_int_eq(server_take_idle(&server, NOW + 4 * S, S, &stale), ours[1]);
-	ck_assert_int_eq(server_take_idle(&server, NOW + 4 * S, S, &stale), -1);
+	idle_keep(&set, io, ours[0], NOW);
+	idle_keep(&set, io, ours[1], NOW + 3 * S);
+	ck_assert_int_eq(idle_take(&set, io, NOW + 4 * S + 1, S, &stale), -1);
+	ck_assert_int_eq(idle_take(&set, io, NOW + 4 * S, S, &stale), ours[1]);
+	ck_assert_int_eq(idle_take(&set, io, NOW + 4 * S, S, &stale), -1);
 	ck_assert(!is_closed(0)); /* good enough for another request */
-	ck_assert_int_eq(server_take_idle(&server, NOW + 4 * S, CLOCK_NEVER, &stale), ours[0]);
+	ck_assert_int_eq(idle_take(&set, io, NOW + 4 * S, CLOCK_NEVER, &stale), ours[0]);
 	ck_assert_uint_eq(stale, 0);
 }
 END_TEST
@@ -130,15 +131,15 @@ END_TEST
 START_TEST(not_needed)
 {
 	for (int i = 0; i < 3; i++)
-		server_keep(&server, ours[i], NOW + i * S);
-	server_keep(&server, ours[3], NOW + 60 * S);
-	ck_assert_uint_eq(server.idle_count, 4);
-	server_keep(&server, ours[4], NOW + 60 * S + 1);
-	ck_assert_uint_eq(server.idle_count, 4);
+		idle_keep(&set, io, ours[i], NOW + i * S);
+	idle_keep(&set, io, ours[3], NOW + 60 * S);
+	ck_assert_uint_eq(set.count, 4);
+	idle_keep(&set, io, ours[4], NOW + 60 * S + 1);
+	ck_assert_uint_eq(set.count, 4);
 	ck_assert(is_closed(0));
 	for (int i = 1; i < 5; i++) {
 		ck_assert(!is_closed(i));
-		ck_assert_int_eq(server.idle[i - 1].fd, ours[i]);
+		ck_assert_int_eq(set.at[i - 1].fd, ours[i]);
 	}
 }
 END_TEST
@@ -148,12 +149,34 @@ START_TEST(close_idle)
 	unsigned stale;
 
 	for (int i = 0; i < 3; i++)
-		server_keep(&server, ours[i], NOW);
-	server_close_idle(&server);
+		idle_keep(&set, io, ours[i], NOW);
+	idle_clear(&set, io);
 	for (int i = 0; i < 3; i++)
 		ck_assert(is_closed(i));
-	ck_assert_int_eq(server_take_idle(&server, NOW, CLOCK_NEVER, &stale), -1);
-	server_close_idle(&server);
+	ck_assert_int_eq(idle_take(&set, io, NOW, CLOCK_NEVER, &stale), -1);
+	idle_clear(&set, io);
+}
+END_TEST
+
+/* A loop's own may hold more than are to be kept, for a moment. */
+START_TEST(loop_surplus)
+{
+	set.shared = false;
+	for (int i = 0; i < PAIRS; i++)
+		idle_keep(&set, io, ours[i], NOW + i);
+	ck_assert_uint_eq(set.count, PAIRS);
+	idle_trim(&set, io, NOW + S / 2);
+	ck_assert_uint_eq(set.count, PAIRS);
+	close(theirs[PAIRS - 1]); /* not good any more */
+	idle_trim(&set, io, NOW + S + PAIRS);
+	ck_assert_uint_eq(set.count, KEEP - 1);
+	ck_assert(is_closed(0));
+	ck_assert(is_closed(1));
+	ck_assert(!is_closed(2));
+	idle_trim(&set, io, NOW + 60 * S);
+	ck_assert_uint_eq(set.count, KEEP - 1);
+	idle_trim(&set, io, NOW + 60 * S + PAIRS);
+	ck_assert_uint_eq(set.count, 0);
 }
 END_TEST
 
@@ -164,14 +187,14 @@ static void *lease_often(void *arg)
 	(void)arg;
 	for (int i = 0; i < ROUNDS; i++) {
 		unsigned stale;
-		int fd = server_take_idle(&server, NOW, CLOCK_NEVER, &stale);
+		int fd = idle_take(&set, io, NOW, CLOCK_NEVER, &stale);
 
 		HOLDS(stale == 0);
 		if (fd < 0)
 			continue;
 		HOLDS(atomic_fetch_add(&leased[fd], 1) == 0); /* one at a time */
 		atomic_fetch_sub(&leased[fd], 1);
-		server_keep(&server, fd, NOW);
+		idle_keep(&set, io, fd, NOW);
 	}
 	return NULL;
 }
@@ -181,12 +204,12 @@ START_TEST(one_owner)
 	pthread_t all[THREADS];
 
 	for (int i = 0; i < 3; i++)
-		server_keep(&server, ours[i], NOW);
+		idle_keep(&set, io, ours[i], NOW);
 	for (int i = 0; i < THREADS; i++)
 		PTHREAD_OK(pthread_create(&all[i], NULL, lease_often, NULL));
 	for (int i = 0; i < THREADS; i++)
 		PTHREAD_OK(pthread_join(all[i], NULL));
-	ck_assert_uint_eq(server.idle_count, 3);
+	ck_assert_uint_eq(set.count, 3);
 	for (int i = 0; i < 3; i++)
 		ck_assert(!is_closed(i));
 }
@@ -206,6 +229,7 @@ int main(void)
 	tcase_add_test(tc, too_old);
 	tcase_add_test(tc, not_needed);
 	tcase_add_test(tc, close_idle);
+	tcase_add_test(tc, loop_surplus);
 	tcase_add_test(tc, one_owner);
 	SRunner *runner = srunner_create(suite);
 	srunner_run_all(runner, CK_ENV);

@@ -90,8 +90,8 @@ class CommandLine(FileCase):
         self.assertRegex(out, r"workers *= *7")
 
     def test_workers_override(self):
-        tplb = self.tplb(self.server(), pool={"workers": 2}, args=["-w", "5"])
-        tplb.wait_line(r"5 workers")
+        tplb = self.tplb(self.server(), pool={"workers": 2}, args=["-w", "5"], **{"async": {"fibers": 64}})
+        tplb.wait_line(r"5 (workers|loops)")
         self.assertEqual(self.client().get().status, 200)
 
     def test_check_starts_nothing(self):

@@ -702,7 +702,7 @@ class CommandLine(OriginCase):
 
     def test_wrong_usage(self):
         for args, said in (
-            (["-e", "async"], "tplb-origin: --engine: async: there is no async engine yet; give pool\n"),
+            (["-e", "fast"], "tplb-origin: --engine: fast: no such engine; give pool or async\n"),
             (["-w", "0"], "tplb-origin: --workers: 0: give a number from 1 to 1024\n"),
             (["--lisen", "x"], "tplb-origin: --lisen: no such option; see tplb-origin --help\n"),
             (["x"], "tplb-origin: argument: x: none is expected; addresses are given with --listen\n"),
@@ -735,7 +735,7 @@ class CommandLine(OriginCase):
         self.assertFalse(os.path.exists(path))
 
     def test_a_full_queue_is_told(self):
-        origin = self.start("-w", "1", "-q", "1")
+        origin = self.start("--engine", "pool", "-w", "1", "-q", "1")
         clients = [self.client(origin.address) for _ in range(8)]
         for client in clients:
             client.send(b"GET /delay/300 HTTP/1.1\r\n" + HOST + b"\r\n")

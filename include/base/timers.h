@@ -2,8 +2,8 @@
  * A wheel of timers: setting, clearing and expiring cost the same however many there are (Varghese and Lauck, "Hashed
  * and Hierarchical Timing Wheels", 1987). A time beyond the horizon is looked at again when the horizon comes. Not locked: one owner.
  */
-#ifndef TPLB_ENGINE_TIMERS_H
-#define TPLB_ENGINE_TIMERS_H
+#ifndef TPLB_BASE_TIMERS_H
+#define TPLB_BASE_TIMERS_H
 
 #include <stdint.h>
 

@@ -4,7 +4,7 @@
 #include <stdlib.h>
 
 #include "base/clock.h"
-#include "engine/timers.h"
+#include "base/timers.h"
 
 #define HOLDS(condition) ((condition) ? (void)0 : ck_abort_msg("%s", #condition))
 
@@ -190,7 +190,7 @@ END_TEST
 
 int main(void)
 {
-	Suite *suite = suite_create("engine/timers");
+	Suite *suite = suite_create("base/timers");
 	TCase *tc = tcase_create("timers");
 
 	suite_add_tcase(suite, tc);

@@ -1,0 +1,42 @@
+/*
+ * Loops with fibers. In the async engine they are all there is: each accepts, parks, and serves a request on a fiber, with a
+ * lot, a queue, a store of fibers and counters of its own. In the pool engine they run what would hold a thread for too long.
+ */
+#ifndef TPLB_ENGINE_ASYNC_H
+#define TPLB_ENGINE_ASYNC_H
+
+#include "engine/acceptor.h"
+
+struct async;
+
+/* What the loops share with the rest of the engine. Constant. */
+struct async_options {
+	const struct engine_options *engine;
+	struct counters *counters;       /* one set a loop */
+	unsigned first_id;               /* worker id of the first loop */
+	struct lingerer *lingerer;       /* for lots of their own */
+	_Atomic unsigned *total;         /* see conn_table.h */
+	_Atomic unsigned *listening_now; /* see acceptor.h */
+	struct acceptor *
+	        pool; /* the pool's acceptor, whose connections are served; NULL: the loops accept themselves */
+};
+
+/* Starts the threads. NULL on failure, *why then tells. */
+struct async *async_start(const struct async_options *options, const char **why);
+
+/* Any thread that owns the connection: end() is called on a fiber with its `exchange`. Never waits. */
+void async_give(struct async *a, struct conn *c);
+
+/* Where the loops accept themselves. */
+void async_drain(struct async *a);
+bool async_is_draining(const struct async *a);
+/* Waits until a drained engine has no connection left or the drain's time has passed. How many were cut. */
+unsigned async_wait(struct async *a);
+unsigned async_connections(const struct async *a);
+
+/* Lets the fibers finish (none is left where the loops accept) and joins. */
+void async_stop(struct async *a);
+/* When also the lingerer has ended. */
+void async_free(struct async *a);
+
+#endif

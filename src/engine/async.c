@@ -1,0 +1,578 @@
+/*
+ * The same service calls as a worker of the pool makes, in the same order; only that they run on a fiber, and so nothing has to be passed
+ * on before a wait:
+ *
+ *	serve    begin ─> (end) ─> settle, again and again until the connection is parked or closed
+ *	finish   end ─> settle, for an exchange that a worker of the pool has begun
+ *
+ * All fibers of a loop busy: requests wait in the loop's part of the bounded queue, with the same limits and refusals.
+ */
+#include "engine/async.h"
+
+#include <errno.h>
+#include <pthread.h>
+#include <semaphore.h>
+#include <stddef.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/assert.h"
+#include "base/clock.h"
+#include "engine/settle.h"
+
+enum {
+	HELPERS = 4,
+	KEEP_BUFFERS = 256, /* of a loop's free ones */
+	PASS_SLACK = 8      /* a loop has so many connections more than another before it passes one on */
+};
+
+#define TICK_NS CLOCK_NS_PER_S
+
+struct async_loop {
+	/* constant once started */
+	struct async *async;
+	unsigned index;
+	pthread_t thread;
+	bool has_lot; /* it accepts, and parks in a lot of its own */
+	/* its thread's, but for what these say themselves */
+	struct loop loop;
+	struct worker worker;
+	struct lot lot;
+	struct queue *queue;
+	struct acceptor acceptor;
+	struct acceptor *home;            /* its own, or the pool's */
+	struct conn *given, **given_last; /* by the pool, and no fiber was free yet */
+	int64_t tick_at;
+	bool stamped;      /* acceptor.now is of this turn */
+	bool is_open;      /* `loop` is */
+	_Atomic bool stop; /* set by async_stop, seq_cst */
+	int error;         /* of the start: an errno; read after `started` was posted */
+};
+
+struct async {
+	struct async_options options;
+	struct helpers *helpers;
+	sem_t started; /* posted by each loop's thread once it could run, or cannot */
+	sem_t go;      /* posted for each when all have said so; `failed` is constant from then on */
+	bool failed;
+	bool joined;
+	_Atomic unsigned next; /* relaxed: whom the pool gives to next */
+	unsigned count;
+	struct async_loop *loops[ENGINE_LOOPS_MAX];
+};
+
+/* A connection on its way from the loop that accepted it to another. */
+struct passed {
+	struct loop_message message;
+	unsigned listener, hops;
+	int fd;
+	bool has_peer;
+	struct addr peer;
+};
+
+/* On a fiber ---------------------------------------------------------------------------------------------------*/
+
+static struct async_loop *loop_of_io(struct io *io)
+{
+	return (struct async_loop *)((char *)io - offsetof(struct async_loop, loop));
+}
+
+/* A connection of the pool's leaves the loop with the verdict. */
+static bool settle_at_home(struct async_loop *l, struct conn *c, struct verdict v, unsigned turns)
+{
+	if (!l->has_lot)
+		io_forget(&l->loop.io, c->fd);
+	if (settle(l->home, &l->worker, c, v, turns))
+		/* On with it where it belongs; or here, where there is no room. */
+		return l->has_lot || !acceptor_requeue(l->home, c);
+	return false;
+}
+
+static void serve_on(struct async_loop *l, struct conn *c, struct verdict v, void *exchange)
+{
+	const struct service *s = &l->async->options.engine->service;
+	unsigned turns = 0;
+
+	for (;;) {
+		turns++;
+		if (v.kind == VERDICT_WAIT)
+			v = s->end(s->app, &l->worker, exchange);
+		if (!settle_at_home(l, c, v, turns))
+			return;
+		exchange = NULL;
+		v = s->begin(s->app, &l->worker, c, &exchange);
+	}
+}
+
+/* What a fiber is started with. */
+struct task {
+	struct async_loop *loop;
+	struct conn *conn;
+};
+
+/* The task lives until the fiber first waits. */
+static void serve(void *arg)
+{
+	struct task t = *(struct task *)arg;
+	const struct service *s = &t.loop->async->options.engine->service;
+	void *exchange = t.conn->exchange;
+	struct verdict v;
+
+	CHECK_MAGIC(t.conn, CONN_MAGIC);
+	t.conn->exchange = NULL;
+	if (exchange)
+		v = s->end(s->app, &t.loop->worker, exchange);
+	else
+		v = s->begin(s->app, &t.loop->worker, t.conn, &exchange);
+	serve_on(t.loop, t.conn, v, exchange);
+}
+
+/* In the loop --------------------------------------------------------------------------------------------------*/
+
+static bool start_fiber(struct async_loop *l, struct conn *c)
+{
+	struct task task = {l, c};
+
+	return loop_start(&l->loop, serve, &task);
+}
+
+static size_t dispatch(void *arg, const struct queue_item *items, size_t n)
+{
+	struct async_loop *l = arg;
+
+	for (size_t i = 0; i < n; i++) {
+		if (queue_depth(l->queue) == 0 && start_fiber(l, items[i].what))
+			continue;
+		COUNT(l->worker.counters, fibers_short);
+		if (queue_put(l->queue, &items[i], 1) == 0)
+			return i;
+	}
+	return n;
+}
+
+static void start_queued(struct async_loop *l)
+{
+	while (l->has_lot && queue_depth(l->queue) > 0 && fiber_is_free(&l->loop.fibers)) {
+		struct queue_item item;
+
+		(void)queue_take(l->queue, &item, 1);
+		if (!start_fiber(l, item.what)) { /* no memory: it has waited, it waits on */
+			(void)queue_put_back(l->queue, item);
+			return;
+		}
+	}
+	while (l->given && fiber_is_free(&l->loop.fibers)) {
+		struct conn *c = l->given;
+
+		if (!start_fiber(l, c))
+			return;
+		l->given = c->next;
+		if (!l->given)
+			l->given_last = &l->given;
+	}
+}
+
+static bool listen_on(void *arg, bool on)
+{
+	struct async_loop *l = arg;
+	const struct engine_options *o = l->async->options.engine;
+
+	for (unsigned i = 0; i < o->listener_count; i++) {
+		if (!on)
+			loop_unlisten(&l->loop, i, o->listeners[i].fd);
+		else if (!loop_listen(&l->loop, i, o->listeners[i].fd))
+			return false;
+	}
+	return true;
+}
+
+/* A receive in io_uring's ring finds what is there; with epoll a fiber's own try is cheaper than an edge. */
+static bool is_eager(void *arg, int fd)
+{
+	struct async_loop *l = arg;
+
+	(void)fd;
+	return l->loop.options.driver == LOOP_EPOLL;
+}
+
+static unsigned open_of(const struct async_loop *l)
+{
+	return atomic_load_explicit(&l->lot.table.open, memory_order_relaxed);
+}
+
+/* What happens in a turn is stamped with the end of its wait. */
+static struct acceptor *stamped(struct async_loop *l)
+{
+	if (!l->stamped)
+		acceptor_begin_turn(&l->acceptor);
+	l->stamped = true;
+	return &l->acceptor;
+}
+
+static void deliver_passed(struct loop *loop, struct loop_message *m)
+{
+	struct async_loop *l = loop_of_io(&loop->io);
+	struct passed *p = (struct passed *)((char *)m - offsetof(struct passed, message));
+
+	acceptor_take_passed(stamped(l), p->listener, p->fd, p->has_peer ? &p->peer : NULL, p->hops);
+	free(p);
+}
+
+/* The loop with the fewest connections, if it has considerably fewer; NULL otherwise. */
+static struct async_loop *lightest(struct async_loop *l)
+{
+	struct async *a = l->async;
+	struct async_loop *best = l;
+
+	for (unsigned i = 0; i < a->count; i++)
+		if (open_of(a->loops[i]) < open_of(best))
+			best = a->loops[i];
+	unsigned least = open_of(best);
+	return open_of(l) > least + PASS_SLACK + least / 4 ? best : NULL;
+}
+
+/* hops 0: to a loop with fewer connections; later: this one had none to close at limits.connections, the next one may. */
+static bool pass(void *arg, unsigned listener, int fd, const struct addr *peer, unsigned hops)
+{
+	struct async_loop *l = arg;
+	struct async *a = l->async;
+	struct async_loop *to = NULL;
+
+	if (hops == 0)
+		to = lightest(l);
+	else if (hops < a->count)
+		to = a->loops[(l->index + 1) % a->count];
+	if (!to || acceptor_is_draining(&l->acceptor))
+		return false;
+	struct passed *p = malloc(sizeof(*p));
+	if (!p)
+		return false;
+	*p = (struct passed){.message.deliver = deliver_passed,
+	        .listener = listener,
+	        .hops = hops + 1,
+	        .fd = fd,
+	        .has_peer = peer != NULL};
+	if (peer)
+		p->peer = *peer;
+	COUNT(l->worker.counters, passed_on);
+	loop_post(&to->loop, &p->message);
+	return true;
+}
+
+static void on_ready(void *arg, void *thing)
+{
+	struct async_loop *l = arg;
+
+	lot_claim_ready(thing);
+	acceptor_add(stamped(l), thing);
+}
+
+static bool on_accepted(void *arg, unsigned listener, int fd, const struct addr *peer)
+{
+	struct async_loop *l = arg;
+
+	return acceptor_take(stamped(l), listener, fd, peer);
+}
+
+/* What the loop went short of, as counters; and the service's housekeeping. */
+static void tick(struct async_loop *l, int64_t now)
+{
+	const struct service *s = &l->async->options.engine->service;
+	struct loop_stats *stats = &l->loop.stats;
+
+	counter_add(l->worker.counters, COUNTER_ring_full, stats->ring_full);
+	counter_add(l->worker.counters, COUNTER_ring_buffers_short, stats->buffers_short);
+	*stats = (struct loop_stats){0};
+	if (s->tick)
+		s->tick(s->app, &l->worker);
+	l->tick_at = now + TICK_NS;
+}
+
+static bool is_over(struct async_loop *l)
+{
+	if (l->has_lot)
+		return acceptor_is_finished(&l->acceptor);
+	return atomic_load(&l->stop) && l->loop.fibers.busy == 0 && !l->given;
+}
+
+static void run(struct async_loop *l)
+{
+	while (!is_over(l)) {
+		int64_t until = l->has_lot ? acceptor_next_look(&l->acceptor) : CLOCK_NEVER;
+
+		if (l->tick_at < until)
+			until = l->tick_at;
+		if (l->has_lot && queue_depth(l->queue) > 0 && fiber_is_free(&l->loop.fibers))
+			until = 0; /* requeued this turn */
+		loop_turn(&l->loop, until);
+		if (l->has_lot)
+			acceptor_end_turn(stamped(l));
+		l->stamped = false;
+		start_queued(l);
+		int64_t now = l->has_lot ? l->acceptor.now : clock_now();
+		if (now >= l->tick_at)
+			tick(l, now);
+	}
+}
+
+/* The thread's life ------------------------------------------------------------------------------------------*/
+
+static unsigned part(unsigned whole, unsigned count, unsigned index)
+{
+	unsigned mine = whole / count + (index < whole % count);
+
+	return mine > 0 ? mine : 1;
+}
+
+static int open_parts(struct async_loop *l)
+{
+	struct async *a = l->async;
+	const struct async_options *o = &a->options;
+	const struct engine_options *e = o->engine;
+	unsigned id = o->first_id + l->index;
+	static const struct acceptor_ops ops = {
+	        .dispatch = dispatch, .listen = listen_on, .is_eager = is_eager, .pass = pass};
+
+	worker_init(&l->worker, id, &l->loop.io, &o->counters[l->index], e->log ? log_ring(e->log, id) : NULL,
+	        e->header_size, KEEP_BUFFERS);
+	l->worker.is_loop = true;
+	struct loop_options options = {.driver = e->driver,
+	        .fibers = part(e->fibers, e->loops, l->index),
+	        .client_buffer = l->worker.heads.cap,
+	        .server_buffer = l->worker.bodies.cap,
+	        .helpers = a->helpers,
+	        .events = {.arg = l, .ready = on_ready, .accepted = on_accepted}};
+	int error = loop_open(&l->loop, &options);
+	if (error != 0)
+		return error;
+	l->is_open = true;
+	if (!l->has_lot)
+		return 0;
+	l->queue = queue_new(part(e->queue_size, e->loops, l->index), 1, 1);
+	if (!l->queue)
+		return ENOMEM;
+	const char *why;
+	if (!lot_init(
+	            &l->lot, &l->loop, o->lingerer, e->connections + ENGINE_REFUSAL_RECORDS, o->total, &why))
+		return ENOMEM;
+	l->acceptor = (struct acceptor){.options = e,
+	        .ops = &ops,
+	        .arg = l,
+	        .lot = &l->lot,
+	        .queue = l->queue,
+	        .counters = l->worker.counters,
+	        .log = l->worker.log,
+	        .listening_now = o->listening_now};
+	return 0;
+}
+
+static void close_parts(struct async_loop *l)
+{
+	if (l->is_open)
+		loop_close(&l->loop);
+	worker_free(&l->worker);
+}
+
+/* Waits until all loops are there: they look at each other. False: one could not start, and none is to. */
+static bool wait_for_all(struct async *a)
+{
+	sem_post(&a->started);
+	while (sem_wait(&a->go) != 0)
+		MUST(errno == EINTR);
+	return !a->failed;
+}
+
+static void *loop_thread(void *arg)
+{
+	struct async_loop *l = arg;
+	const struct service *s = &l->async->options.engine->service;
+
+	l->error = open_parts(l);
+	if (l->error == 0 && s->worker_start && !s->worker_start(s->app, &l->worker))
+		l->error = ENOMEM;
+	if (!wait_for_all(l->async)) {
+		if (l->error == 0 && s->worker_stop)
+			s->worker_stop(s->app, &l->worker);
+		close_parts(l);
+		return NULL;
+	}
+	l->tick_at = clock_now() + TICK_NS;
+	if (l->has_lot)
+		MUST(acceptor_open(&l->acceptor)); /* fails for want of memory at the very start only */
+	run(l);
+	tick(l, clock_now());
+	if (l->has_lot && atomic_load(&l->acceptor.cut) > 0)
+		return NULL; /* fibers still run: the process is about to end */
+	if (s->worker_stop)
+		s->worker_stop(s->app, &l->worker);
+	close_parts(l);
+	return NULL;
+}
+
+static int start_thread(struct async *a, unsigned index)
+{
+	struct async_loop *l = calloc(1, sizeof(*l));
+	char name[16]; /* the kernel's limit */
+
+	if (!l)
+		return ENOMEM;
+	l->async = a;
+	l->index = index;
+	l->has_lot = a->options.pool == NULL;
+	l->home = l->has_lot ? &l->acceptor : a->options.pool;
+	l->given_last = &l->given;
+	a->loops[index] = l;
+	int error = pthread_create(&l->thread, NULL, loop_thread, l);
+	if (error != 0) {
+		free(l);
+		a->loops[index] = NULL;
+		return error;
+	}
+	snprintf(name, sizeof(name), "%.8s-loop%u", a->options.engine->name, index % ENGINE_LOOPS_MAX);
+	(void)pthread_setname_np(l->thread, name); /* a name is a convenience */
+	return 0;
+}
+
+static int start_threads(struct async *a)
+{
+	unsigned count = a->options.engine->loops;
+	int error = 0;
+
+	MUST(count > 0 && count <= ENGINE_LOOPS_MAX);
+	for (unsigned i = 0; i < count && error == 0; i++) {
+		error = start_thread(a, i);
+		if (error == 0)
+			a->count++;
+	}
+	for (unsigned i = 0; i < a->count; i++)
+		while (sem_wait(&a->started) != 0)
+			MUST(errno == EINTR);
+	for (unsigned i = 0; i < a->count && error == 0; i++)
+		error = a->loops[i]->error;
+	a->failed = error != 0;
+	for (unsigned i = 0; i < a->count; i++)
+		sem_post(&a->go);
+	return error;
+}
+
+struct async *async_start(const struct async_options *options, const char **why)
+{
+	const struct engine_options *e = options->engine;
+	struct async *a = calloc(1, sizeof(*a));
+	int error = 0;
+
+	*why = "out of memory";
+	if (!a)
+		return NULL;
+	a->options = *options;
+	MUST(sem_init(&a->started, 0, 0) == 0 &&
+	        sem_init(&a->go, 0, 0) == 0); /* right arguments: cannot fail */
+	if (e->reads_files)
+		a->helpers = helpers_start(e->name, HELPERS, &error);
+	if (error == 0)
+		error = start_threads(a);
+	if (error == 0)
+		return a;
+	*why = strerror(error);
+	async_stop(a);
+	async_free(a);
+	return NULL;
+}
+
+static void deliver_given(struct loop *loop, struct loop_message *m)
+{
+	struct async_loop *l = loop_of_io(&loop->io);
+	struct conn *c = (struct conn *)((char *)m - offsetof(struct conn, message));
+
+	c->next = NULL;
+	*l->given_last = c;
+	l->given_last = &c->next;
+}
+
+void async_give(struct async *a, struct conn *c)
+{
+	unsigned next = atomic_fetch_add_explicit(&a->next, 1, memory_order_relaxed);
+
+	c->message.deliver = deliver_given;
+	loop_post(&a->loops[next % a->count]->loop, &c->message);
+}
+
+void async_drain(struct async *a)
+{
+	for (unsigned i = 0; i < a->count; i++)
+		acceptor_drain(&a->loops[i]->acceptor);
+}
+
+bool async_is_draining(const struct async *a)
+{
+	return acceptor_is_draining(&a->loops[0]->acceptor);
+}
+
+unsigned async_connections(const struct async *a)
+{
+	unsigned sum = 0;
+
+	for (unsigned i = 0; i < a->count; i++)
+		sum += open_of(a->loops[i]);
+	return sum;
+}
+
+static void join(struct async *a)
+{
+	for (unsigned i = 0; i < a->count && !a->joined; i++)
+		PTHREAD_OK(pthread_join(a->loops[i]->thread, NULL));
+	a->joined = true;
+}
+
+unsigned async_wait(struct async *a)
+{
+	unsigned cut = 0;
+
+	join(a);
+	for (unsigned i = 0; i < a->count; i++)
+		cut += atomic_load(&a->loops[i]->acceptor.cut);
+	return cut;
+}
+
+void async_stop(struct async *a)
+{
+	for (unsigned i = 0; i < a->count && !a->joined; i++) {
+		atomic_store(&a->loops[i]->stop, true);
+		if (a->loops[i]->is_open)
+			loop_wake(&a->loops[i]->loop);
+	}
+	join(a);
+}
+
+/* What was passed on to a loop that had ended already: the drain came in between. */
+static void drop_passed(struct loop_message *m)
+{
+	while (m) {
+		struct passed *p = (struct passed *)((char *)m - offsetof(struct passed, message));
+
+		m = m->next;
+		close(p->fd);
+		free(p);
+	}
+}
+
+void async_free(struct async *a)
+{
+	for (unsigned i = 0; i < a->count; i++) {
+		struct async_loop *l = a->loops[i];
+
+		if (l->is_open)
+			drop_passed(loop_free(&l->loop));
+		if (l->queue)
+			lot_free(&l->lot);
+		queue_free(l->queue);
+		free(l);
+	}
+	if (a->helpers)
+		helpers_stop(a->helpers);
+	sem_destroy(&a->started);
+	sem_destroy(&a->go);
+	free(a);
+}
