@@ -14,6 +14,7 @@
 struct buf_store {
 	struct buf *free;
 	unsigned count;
+	unsigned low;  /* of count, the least since buf_store_trim was called last: so many were not needed */
 	unsigned keep; /* at most so many are kept */
 	size_t cap;    /* of each */
 };
@@ -35,6 +36,8 @@ struct worker {
 struct buf *buf_store_get(struct buf_store *s);
 /* Gives it back. NULL is allowed. */
 void buf_store_put(struct buf_store *s, struct buf *b);
+/* Frees those that were not needed since the last call. Once in a while. */
+void buf_store_trim(struct buf_store *s);
 void buf_store_free(struct buf_store *s);
 
 /* Sets the stores up: heads of header_size, bodies with room for a 64 KiB answer and its head; so many of each are kept. */

@@ -24,11 +24,12 @@
 
 enum {
 	HELPERS = 4,
-	KEEP_BUFFERS = 256, /* of a loop's free ones */
-	PASS_SLACK = 8      /* a loop has so many connections more than another before it passes one on */
+	BEGUN_A_TURN = 32,
+	PASS_SLACK = 8 /* a loop has so many connections more than another before it passes one on */
 };
 
 #define TICK_NS CLOCK_NS_PER_S
+#define TRIM_NS (10 * CLOCK_NS_PER_S)
 
 struct async_loop {
 	/* constant once started */
@@ -45,6 +46,8 @@ struct async_loop {
 	struct acceptor *home;            /* its own, or the pool's */
 	struct conn *given, **given_last; /* by the pool, and no fiber was free yet */
 	int64_t tick_at;
+	int64_t trim_at;   /* when buffers that were not needed are freed next */
+	unsigned begun;    /* this turn */
 	bool stamped;      /* acceptor.now is of this turn */
 	bool is_open;      /* `loop` is */
 	_Atomic bool stop; /* set by async_stop, seq_cst */
@@ -117,10 +120,10 @@ static void serve(void *arg)
 {
 	struct task t = *(struct task *)arg;
 	const struct service *s = &t.loop->async->options.engine->service;
-	void *exchange = t.conn->exchange;
 	struct verdict v;
 
 	CHECK_MAGIC(t.conn, CONN_MAGIC);
+	void *exchange = t.conn->exchange;
 	t.conn->exchange = NULL;
 	if (exchange)
 		v = s->end(s->app, &t.loop->worker, exchange);
@@ -138,15 +141,37 @@ static bool start_fiber(struct async_loop *l, struct conn *c)
 	return loop_start(&l->loop, serve, &task);
 }
 
+/* The oldest in the queue. False: no fiber is free, or no memory for one; then it waits on. */
+static bool start_oldest(struct async_loop *l)
+{
+	struct queue_item item;
+
+	if (!fiber_is_free(&l->loop.fibers))
+		return false;
+	(void)queue_take(l->queue, &item, 1);
+	if (start_fiber(l, item.what))
+		return true;
+	(void)queue_put_back(l->queue, item); /* there is room: it came from there */
+	return false;
+}
+
+/*
+ * A few are begun in a turn, the others wait in the queue for the next: the answers that came meanwhile go first, and what is in
+ * hand stays small enough for the caches (doc/performance.md). Where the queue is full, more are begun.
+ */
 static size_t dispatch(void *arg, const struct queue_item *items, size_t n)
 {
 	struct async_loop *l = arg;
 
 	for (size_t i = 0; i < n; i++) {
-		if (queue_depth(l->queue) == 0 && start_fiber(l, items[i].what))
+		if (l->begun < BEGUN_A_TURN && queue_depth(l->queue) == 0 && start_fiber(l, items[i].what)) {
+			l->begun++;
 			continue;
-		COUNT(l->worker.counters, fibers_short);
-		if (queue_put(l->queue, &items[i], 1) == 0)
+		}
+		if (!fiber_is_free(&l->loop.fibers))
+			COUNT(l->worker.counters, fibers_short);
+		if (queue_put(l->queue, &items[i], 1) == 0 &&
+		        !(start_oldest(l) && queue_put(l->queue, &items[i], 1) == 1))
 			return i;
 	}
 	return n;
@@ -154,15 +179,10 @@ static size_t dispatch(void *arg, const struct queue_item *items, size_t n)
 
 static void start_queued(struct async_loop *l)
 {
-	while (l->has_lot && queue_depth(l->queue) > 0 && fiber_is_free(&l->loop.fibers)) {
-		struct queue_item item;
-
-		(void)queue_take(l->queue, &item, 1);
-		if (!start_fiber(l, item.what)) { /* no memory: it has waited, it waits on */
-			(void)queue_put_back(l->queue, item);
-			return;
-		}
-	}
+	for (; l->has_lot && l->begun < BEGUN_A_TURN && queue_depth(l->queue) > 0; l->begun++)
+		if (!start_oldest(l))
+			break;
+	l->begun = 0;
 	while (l->given && fiber_is_free(&l->loop.fibers)) {
 		struct conn *c = l->given;
 
@@ -188,13 +208,18 @@ static bool listen_on(void *arg, bool on)
 	return true;
 }
 
-/* A receive in io_uring's ring finds what is there; with epoll a fiber's own try is cheaper than an edge. */
+/*
+ * A receive in io_uring's ring finds what is there; with epoll a fiber's own try is cheaper than an edge. But only a fiber that can
+ * begin at once: a connection without a request must not wait in the queue as if it had one.
+ */
 static bool is_eager(void *arg, int fd)
 {
 	struct async_loop *l = arg;
+	size_t before = l->acceptor.batch_count;
 
 	(void)fd;
-	return l->loop.options.driver == LOOP_EPOLL;
+	return l->loop.options.driver == LOOP_EPOLL && queue_depth(l->queue) == 0 && before < BEGUN_A_TURN &&
+	       before < l->loop.fibers.limit - l->loop.fibers.busy;
 }
 
 static unsigned open_of(const struct async_loop *l)
@@ -287,6 +312,11 @@ static void tick(struct async_loop *l, int64_t now)
 	*stats = (struct loop_stats){0};
 	if (s->tick)
 		s->tick(s->app, &l->worker);
+	if (now >= l->trim_at) {
+		buf_store_trim(&l->worker.heads);
+		buf_store_trim(&l->worker.bodies);
+		l->trim_at = now + TRIM_NS;
+	}
 	l->tick_at = now + TICK_NS;
 }
 
@@ -305,7 +335,7 @@ static void run(struct async_loop *l)
 		if (l->tick_at < until)
 			until = l->tick_at;
 		if (l->has_lot && queue_depth(l->queue) > 0 && fiber_is_free(&l->loop.fibers))
-			until = 0; /* requeued this turn */
+			until = 0;
 		loop_turn(&l->loop, until);
 		if (l->has_lot)
 			acceptor_end_turn(stamped(l));
@@ -336,7 +366,8 @@ static int open_parts(struct async_loop *l)
 	        .dispatch = dispatch, .listen = listen_on, .is_eager = is_eager, .pass = pass};
 
 	worker_init(&l->worker, id, &l->loop.io, &o->counters[l->index], e->log ? log_ring(e->log, id) : NULL,
-	        e->header_size, KEEP_BUFFERS);
+	        e->header_size,
+	        part(e->fibers, e->loops, l->index)); /* as many as there can be at once; trimmed */
 	l->worker.is_loop = true;
 	struct loop_options options = {.driver = e->driver,
 	        .fibers = part(e->fibers, e->loops, l->index),

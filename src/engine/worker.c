@@ -11,7 +11,8 @@ struct buf *buf_store_get(struct buf_store *s)
 	if (!b)
 		return buf_new(s->cap);
 	s->free = b->next;
-	s->count--;
+	if (--s->count < s->low)
+		s->low = s->count;
 	b->next = NULL;
 	buf_clear(b);
 	return b;
@@ -28,6 +29,18 @@ void buf_store_put(struct buf_store *s, struct buf *b)
 	b->next = s->free;
 	s->free = b;
 	s->count++;
+}
+
+void buf_store_trim(struct buf_store *s)
+{
+	for (; s->low > 0; s->low--) {
+		struct buf *b = s->free;
+
+		s->free = b->next;
+		s->count--;
+		free(b);
+	}
+	s->low = s->count;
 }
 
 void buf_store_free(struct buf_store *s)

@@ -206,6 +206,7 @@ void loop_yield(struct loop *l)
 	struct loop_wait w = {.next = NULL};
 
 	*l->yielded_last = &w;
+	// cppcheck-suppress autoVariables ; taken out of the list before this fiber goes on
 	l->yielded_last = &w.next;
 	(void)loop_suspend(l, &w, CLOCK_NEVER);
 }
@@ -285,6 +286,7 @@ void *loop_table_new(const struct loop *l, size_t entry)
 	void *table = mmap(NULL, l->descriptors * entry, PROT_READ | PROT_WRITE,
 	        MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
 
+	// cppcheck-suppress memleak ; it is the caller's
 	return table == MAP_FAILED ? NULL : table;
 }
 
