@@ -237,6 +237,8 @@ int loop_connect(struct io *io, const struct addr *to, int64_t deadline)
 	for (;;) {
 		int fd = connect_once(io, to, deadline);
 
+		if (deadline == IO_NOW)
+			return fd == -ETIMEDOUT ? -EAGAIN : fd;
 		if (fd != -EAGAIN || to->u.any.sa_family != AF_UNIX)
 			return fd;
 		int64_t now = clock_now();
