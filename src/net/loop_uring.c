@@ -423,13 +423,13 @@ static ssize_t uring_recv(struct io *io, int fd, void *to, size_t room, int64_t 
 	}
 }
 
-/* Into *b by swapping, where it is empty and ours is as good. */
+/* Into *b by swapping, where it is empty and of our size: either side must get as much as it gave. */
 static bool swap_held(struct io *io, struct watch *w, struct buf **b)
 {
 	struct group *g = &own(io)->groups[w->group];
 	struct buf *given = *b;
 
-	if (!w->held || buf_len(given) > 0 || given->cap < g->capacity)
+	if (!w->held || buf_len(given) > 0 || given->cap != g->capacity)
 		return false;
 	*b = w->held;
 	g->bufs[w->id] = given;
