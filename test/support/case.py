@@ -64,9 +64,9 @@ class WireCase(unittest.TestCase):
         self._processes.append(process)
         return process
 
-    def tplb(self, *servers, args=(), env=None, config=None, wait=True, **options):
+    def tplb(self, *servers, args=(), env=None, config=None, wait=True, preexec=None, **options):
         """Starts tplb in front of these servers (see one_listener); it is then also self.balancer."""
-        self.balancer = self.started(Tplb(config or one_listener(servers, **options), args, env, wait))
+        self.balancer = self.started(Tplb(config or one_listener(servers, **options), args, env, wait, preexec))
         return self.balancer
 
     def directory(self):

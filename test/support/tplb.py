@@ -96,7 +96,7 @@ def with_engine(config):
 class Process:
     """A program under test. Its standard error is kept line by line; its standard output goes to the file `stdout_path`."""
 
-    def __init__(self, argv, env=None, directory=None):
+    def __init__(self, argv, env=None, directory=None, preexec=None):
         self.directory = directory or tempfile.mkdtemp(prefix="tplb-test-")
         self._own_directory = directory is None
         self.lines = []
@@ -113,6 +113,7 @@ class Process:
                 stderr=subprocess.PIPE,
                 env=environment(env),
                 cwd=self.directory,
+                preexec_fn=preexec,
             )
         self.pid = self.process.pid
         running[self.pid] = self
@@ -199,10 +200,10 @@ class Process:
 class Tplb(Process):
     """
     config: a dict (see one_listener) or text. addresses: what its listeners are bound to, by name. In a bind, "unix:web.sock" without
-    a directory is put into the test's own.
+    a directory is put into the test's own. preexec: called in the child before it becomes the program.
     """
 
-    def __init__(self, config, args=(), env=None, wait=True):
+    def __init__(self, config, args=(), env=None, wait=True, preexec=None, program=TPLB):
         if not isinstance(config, str):
             config = with_engine(config)
         directory = tempfile.mkdtemp(prefix="tplb-test-")
@@ -211,7 +212,7 @@ class Tplb(Process):
         self.path = os.path.join(directory, "tplb.conf")
         with open(self.path, "w") as f:
             f.write(text)
-        super().__init__([TPLB, "-f", self.path, *args], env, directory)
+        super().__init__([program, "-f", self.path, *args], env, directory, preexec)
         self._own_directory = True
         self.addresses = {}
         if wait:
