@@ -81,7 +81,8 @@ struct loop {
 };
 
 /*
- * "io_uring" or "epoll". For LOOP_AUTO: whether io_uring works here; where it does not, *why tells (static or strerror's), else NULL.
+ * LOOP_URING or LOOP_EPOLL. *why: why io_uring, asked for, is not to be had here (static or strerror's), else NULL. Then it is LOOP_EPOLL
+ * for LOOP_AUTO; LOOP_URING stays, and no loop can be opened.
  */
 enum loop_driver_kind loop_choose(enum loop_driver_kind wanted, const char **why);
 const char *loop_driver_name(enum loop_driver_kind kind);

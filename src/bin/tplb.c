@@ -284,8 +284,8 @@ static unsigned cores(void)
 	return n < 1 ? 1 : n > ENGINE_LOOPS_MAX ? ENGINE_LOOPS_MAX : (unsigned)n;
 }
 
-/* How many loops there will be, on which driver. Each has a fiber at least. */
-static void choose_loops(struct program *p)
+/* How many loops there will be, on which driver. Each has a fiber at least. False: the driver asked for is not to be had. */
+static bool choose_loops(struct program *p)
 {
 	const struct lb_config *c = p->config;
 	const char *why;
@@ -297,10 +297,17 @@ static void choose_loops(struct program *p)
 		p->loops = 0; /* nothing ever leaves its worker */
 	p->driver = LOOP_EPOLL;
 	if (p->loops == 0)
-		return;
+		return true;
 	p->driver = loop_choose((enum loop_driver_kind)c->async.driver, &why);
+	if (why && p->driver == LOOP_URING) {
+		fprintf(stderr,
+		        "tplb: async.driver: io_uring is not to be had: %s; \"auto\" takes epoll then\n",
+		        why);
+		return false;
+	}
 	if (why)
 		diag_info("async.driver: epoll, since io_uring is not to be had: %s", why);
+	return true;
 }
 
 static struct engine_options engine_options(struct program *p);
@@ -419,8 +426,8 @@ static void log_summary(const struct program *p)
 
 static bool prepare_and_start(struct program *p)
 {
-	choose_loops(p);
-	return open_listeners(p) && start_log(p) && drop_privileges(p->config->user) && start(p);
+	return choose_loops(p) && open_listeners(p) && start_log(p) && drop_privileges(p->config->user) &&
+	       start(p);
 }
 
 static int run(struct program *p)

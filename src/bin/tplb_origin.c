@@ -104,6 +104,10 @@ static struct engine *start(
 	        .listeners = listeners,
 	        .listener_count = options->listen_count,
 	        .service = origin_service(o)};
+	if (no_uring && e.kind == ENGINE_ASYNC && e.driver == LOOP_URING) {
+		diag_error("driver: io_uring is not to be had: %s; with auto it is epoll then", no_uring);
+		return NULL;
+	}
 	if (no_uring && e.kind == ENGINE_ASYNC)
 		diag_info("epoll, since io_uring is not to be had: %s", no_uring);
 	struct engine *engine = engine_start(&e, &why);

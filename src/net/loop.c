@@ -17,24 +17,29 @@
 #define UNIX_RETRY_NS (2 * CLOCK_NS_PER_MS)
 enum { DESCRIPTORS_MAX = 4 * 1024 * 1024 };
 
-enum loop_driver_kind loop_choose(enum loop_driver_kind wanted, const char **why)
+/* NULL: io_uring works here. */
+static const char *why_no_uring(void)
 {
-	*why = NULL;
-	if (wanted != LOOP_AUTO)
-		return wanted;
 #if HAVE_LIBURING
 	int error = loop_uring_probe();
 
 	if (error == 0)
-		return LOOP_URING;
-	*why = error == EPERM || error == EACCES
+		return NULL;
+	return error == EPERM || error == EACCES
 	               ? "not permitted (a container or kernel.io_uring_disabled forbids it)"
 	       : error == ENOSYS || error == EINVAL ? "this kernel is too old for it (6.1 is needed)"
 	                                            : strerror(error);
 #else
-	*why = "built without liburing";
+	return "built without liburing";
 #endif
-	return LOOP_EPOLL;
+}
+
+enum loop_driver_kind loop_choose(enum loop_driver_kind wanted, const char **why)
+{
+	*why = wanted == LOOP_EPOLL ? NULL : why_no_uring();
+	if (wanted != LOOP_AUTO)
+		return wanted;
+	return *why ? LOOP_EPOLL : LOOP_URING;
 }
 
 const char *loop_driver_name(enum loop_driver_kind kind)
