@@ -284,21 +284,27 @@ static unsigned cores(void)
 	return n < 1 ? 1 : n > ENGINE_LOOPS_MAX ? ENGINE_LOOPS_MAX : (unsigned)n;
 }
 
-/* How many loops there will be, on which driver. Each has a fiber at least. False: the driver asked for is not to be had. */
-static bool choose_loops(struct program *p)
+/* How many loops there will be. Each has a fiber at least. */
+static void choose_loops(struct program *p)
 {
 	const struct lb_config *c = p->config;
-	const char *why;
 
 	p->loops = c->async.loops > 0 ? (unsigned)c->async.loops : cores();
 	if (p->loops > (unsigned long long)c->async.fibers)
 		p->loops = (unsigned)c->async.fibers;
 	if (c->engine == LB_ENGINE_POOL && (c->pool.hold == LB_HOLD_CONNECTION || c->pool.patience <= 0))
 		p->loops = 0; /* nothing ever leaves its worker */
+}
+
+/* Their driver: as the user who will run them, for whom it may be forbidden. False: the one asked for is not to be had. */
+static bool choose_driver(struct program *p)
+{
+	const char *why;
+
 	p->driver = LOOP_EPOLL;
 	if (p->loops == 0)
 		return true;
-	p->driver = loop_choose((enum loop_driver_kind)c->async.driver, &why);
+	p->driver = loop_choose((enum loop_driver_kind)p->config->async.driver, &why);
 	if (why && p->driver == LOOP_URING) {
 		fprintf(stderr,
 		        "tplb: async.driver: io_uring is not to be had: %s; \"auto\" takes epoll then\n",
@@ -426,7 +432,8 @@ static void log_summary(const struct program *p)
 
 static bool prepare_and_start(struct program *p)
 {
-	return choose_loops(p) && open_listeners(p) && start_log(p) && drop_privileges(p->config->user) &&
+	choose_loops(p);
+	return open_listeners(p) && start_log(p) && drop_privileges(p->config->user) && choose_driver(p) &&
 	       start(p);
 }
 
