@@ -186,11 +186,17 @@ static void start_queued(struct async_loop *l)
 	while (l->given && fiber_is_free(&l->loop.fibers)) {
 		struct conn *c = l->given;
 
-		if (!start_fiber(l, c))
-			return;
+		/* Off the list first: once the fiber runs, it may soon be somebody else's. */
 		l->given = c->next;
 		if (!l->given)
 			l->given_last = &l->given;
+		if (start_fiber(l, c))
+			continue;
+		c->next = l->given;
+		if (!l->given)
+			l->given_last = &c->next;
+		l->given = c;
+		return;
 	}
 }
 

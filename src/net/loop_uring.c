@@ -109,9 +109,10 @@ struct uring_own {
 	struct io_uring ring;
 	struct watch *watches;
 	unsigned outstanding; /* operations that will still be heard of */
-	bool closing;
+	bool event_armed;
 	uint64_t event; /* what was read from the loop's eventfd */
 	struct group groups[GROUPS];
+	unsigned listeners; /* of `accepting`, so many were ever used */
 	struct accepting accepting[LISTENERS_MAX];
 };
 
@@ -521,6 +522,7 @@ static void uring_close(struct io *io, int fd)
 	uring_forget(io, fd);
 	struct io_uring_sqe *sqe = entry(io);
 	if (!sqe) {
+		(void)shutdown(fd, SHUT_RDWR); /* a receive that could not be cancelled would keep it open */
 		close(fd);
 		return;
 	}
@@ -539,6 +541,7 @@ static bool arm_event(struct loop *l)
 		return false;
 	io_uring_prep_read(sqe, l->event, &o->event, sizeof(o->event), 0);
 	hand_in(&l->io, sqe, data_of(TAG_EVENT, 0, 0));
+	o->event_armed = true;
 	return true;
 }
 
@@ -691,8 +694,6 @@ static void take_accept(struct loop *l, unsigned listener, int result, unsigned 
 	}
 	if (result != -ECANCELED)
 		(void)l->options.events.accepted(l->options.events.arg, listener, result, NULL);
-	if (a->wanted && !a->armed)
-		(void)arm_accept(l, listener); /* no room in the ring: uring_turn tries again */
 }
 
 static void take_transfer(struct loop *l, uint64_t data, int result)
@@ -731,8 +732,7 @@ static void take(struct loop *l, const struct io_uring_cqe *cqe)
 		take_accept(l, (unsigned)fd, cqe->res, cqe->flags);
 		break;
 	case TAG_EVENT:
-		if (!o->closing)
-			MUST(arm_event(l)); /* right after a turn the ring has room */
+		o->event_armed = false; /* the next turn sees to it */
 		break;
 	case TAG_NOTHING:
 		break;
@@ -752,7 +752,20 @@ static void take_all(struct loop *l)
 	}
 }
 
-static void uring_turn(struct loop *l, int64_t deadline)
+/* What has ended and is wanted still. Where the ring has no room for it the next turn tries again. */
+static void arm_again(struct loop *l)
+{
+	struct uring_own *o = l->own;
+
+	if (!o->event_armed)
+		(void)arm_event(l);
+	for (unsigned i = 0; i < o->listeners; i++)
+		if (o->accepting[i].wanted && !o->accepting[i].armed)
+			(void)arm_accept(l, i);
+}
+
+/* Hands in, sleeps, tells whom it concerns. */
+static void turn(struct loop *l, int64_t deadline)
 {
 	struct uring_own *o = l->own;
 	struct io_uring_cqe *cqe;
@@ -767,9 +780,12 @@ static void uring_turn(struct loop *l, int64_t deadline)
 	MUST(error >= 0 || error == -ETIME || error == -EINTR || error == -EAGAIN || error == -EBUSY ||
 	        error == -ENOMEM);
 	take_all(l);
-	for (unsigned i = 0; i < LISTENERS_MAX && o->accepting[i].fd > 0; i++)
-		if (o->accepting[i].wanted && !o->accepting[i].armed)
-			(void)arm_accept(l, i);
+}
+
+static void uring_turn(struct loop *l, int64_t deadline)
+{
+	arm_again(l);
+	turn(l, deadline);
 }
 
 static bool uring_listen(struct loop *l, unsigned listener, int fd)
@@ -779,6 +795,8 @@ static bool uring_listen(struct loop *l, unsigned listener, int fd)
 	if (listener >= LISTENERS_MAX)
 		return false;
 	a = &own(&l->io)->accepting[listener];
+	if (listener >= own(&l->io)->listeners)
+		own(&l->io)->listeners = listener + 1;
 	a->fd = fd;
 	a->wanted = true;
 	return a->armed || arm_accept(l, listener);
@@ -811,10 +829,9 @@ static void uring_driver_close(struct loop *l)
 {
 	struct uring_own *o = l->own;
 
-	o->closing = true;
 	cancel(&l->io, data_of(TAG_EVENT, 0, 0));
 	while (o->outstanding > 0)
-		uring_turn(l, CLOCK_NEVER);
+		turn(l, CLOCK_NEVER);
 	uring_free(l, true);
 }
 
