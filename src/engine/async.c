@@ -597,6 +597,8 @@ static void drop_passed(struct loop_message *m)
 
 void async_free(struct async *a)
 {
+	if (a->helpers)
+		helpers_stop(a->helpers); /* first: they post to loops */
 	for (unsigned i = 0; i < a->count; i++) {
 		struct async_loop *l = a->loops[i];
 
@@ -607,8 +609,6 @@ void async_free(struct async *a)
 		queue_free(l->queue);
 		free(l);
 	}
-	if (a->helpers)
-		helpers_stop(a->helpers);
 	sem_destroy(&a->started);
 	sem_destroy(&a->go);
 	free(a);

@@ -77,7 +77,7 @@ void conn_table_give_back(struct conn_table *t, struct conn *c)
 	c->in = NULL;
 	c->fd = -1;
 	atomic_fetch_add_explicit(&c->generation, 1, memory_order_relaxed);
-	atomic_store_explicit(&c->state, CONN_FREE, memory_order_release);
+	MUST(atomic_exchange_explicit(&c->state, CONN_FREE, memory_order_acq_rel) != CONN_FREE);
 	struct conn *top = atomic_load_explicit(&t->given_back, memory_order_relaxed);
 	do {
 		c->next = top;

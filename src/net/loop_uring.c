@@ -502,9 +502,11 @@ static void cancel(struct io *io, uint64_t data)
 	hand_in(io, sqe, data_of(TAG_NOTHING, 0, 0));
 }
 
-static void uring_forget(struct io *io, int fd)
+/* Takes out of the ring what is in it of this descriptor. Returns whether there was anything. */
+static bool clear(struct io *io, int fd)
 {
 	struct watch *w = watch_of(io, fd);
+	bool any = w->recv == RECV_ARMED || w->in_armed || w->out_armed;
 
 	MUST(w->waiter == NULL && w->reader == NULL);
 	if (w->recv == RECV_ARMED)
@@ -515,11 +517,19 @@ static void uring_forget(struct io *io, int fd)
 		cancel(io, data_of(TAG_POLL_OUT, w->generation, fd));
 	release_held(io, w);
 	*w = (struct watch){.generation = w->generation + 1};
+	return any;
+}
+
+/* At once: while an operation holds the socket, its next owner's close(2) would neither end the connection nor take it out of an epoll. */
+static void uring_forget(struct io *io, int fd)
+{
+	if (clear(io, fd))
+		(void)io_uring_submit(&own(io)->ring); /* on failure the next turn hands it in */
 }
 
 static void uring_close(struct io *io, int fd)
 {
-	uring_forget(io, fd);
+	(void)clear(io, fd);
 	struct io_uring_sqe *sqe = entry(io);
 	if (!sqe) {
 		(void)shutdown(fd, SHUT_RDWR); /* a receive that could not be cancelled would keep it open */
