@@ -524,7 +524,7 @@ static bool clear(struct io *io, int fd)
 static void uring_forget(struct io *io, int fd)
 {
 	if (clear(io, fd))
-		(void)io_uring_submit(&own(io)->ring); /* on failure the next turn hands it in */
+		(void)io_uring_submit_and_get_events(&own(io)->ring); /* on failure the next turn does it */
 }
 
 static void uring_close(struct io *io, int fd)
