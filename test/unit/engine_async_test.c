@@ -80,6 +80,37 @@ START_TEST(frees_its_worker)
 }
 END_TEST
 
+/* All fibers are busy and some wait for one; of these every other is over before its fiber has ever waited. */
+START_TEST(waits_for_fibers)
+{
+	enum { COUNT = 12 };
+	int sleepers[2], fds[COUNT];
+
+	use_pool(_i, 2, 1); /* at least one a loop */
+	start();
+	for (unsigned i = 0; i < options.loops; i++)
+		sleepers[i] = ask("bs\n");
+	wait_until(&app.asleep, options.loops);
+	for (int i = 0; i < COUNT; i++)
+		fds[i] = ask(i % 4 < 2 ? "bc\n" : "be\n"); /* so for each of two loops */
+	wait_counted(COUNTER_handed_off, options.loops + COUNT);
+	open_gate(0);
+	for (int i = 0; i < COUNT; i++) {
+		if (i % 4 < 2) {
+			expect_end(fds[i]);
+			continue;
+		}
+		expect(fds[i], "e\n");
+		close(fds[i]);
+	}
+	for (unsigned i = 0; i < options.loops; i++) {
+		expect(sleepers[i], "s\n");
+		close(sleepers[i]);
+	}
+	stop();
+}
+END_TEST
+
 START_TEST(ends_there)
 {
 	use_pool(_i, 2, 8);
@@ -341,6 +372,7 @@ int main(void)
 	tcase_add_checked_fixture(tc, setup, NULL);
 	tcase_add_loop_test(tc, goes_and_comes, 0, count);
 	tcase_add_loop_test(tc, frees_its_worker, 0, count);
+	tcase_add_loop_test(tc, waits_for_fibers, 0, count);
 	tcase_add_loop_test(tc, ends_there, 0, count);
 	tcase_add_loop_test(tc, drains_there, 0, count);
 	tcase_add_loop_test(tc, many_come_and_go, 0, count);
