@@ -54,6 +54,7 @@ def introduction(options, facts, left_out):
         "Medians of %d rounds of %d s, the parties taking turns. x: the ratio to the better of nginx and HAProxy in the column "
         "before it (requests/s: above 1 is better; p99, CPU: below 1 is better); range: that ratio in the single rounds; "
         "of direct: the share of direct's requests/s. "
+        "requests/s: what wrk counts over the time it ran, its own start included. "
         "CPU: microseconds of user and system time a request. Errors: the sum over all rounds. "
         "direct: one origin without a balancer; its CPU and memory are the origin's." % (options.rounds, options.seconds), ""]
         + [line for text in left_out for line in (text, "")])
