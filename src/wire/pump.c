@@ -11,12 +11,15 @@ static bool is_open(const struct flow *f)
 	return f && f->state == FLOW_OPEN;
 }
 
-/* One step of both; true when either can go on at once. */
-static bool step_both(struct io *io, struct flow *const flows[2], struct pollfd waits[SLOTS])
+/* One step of those that are due; true when either can go on at once. The other waits on for what it waited for. */
+static bool step_due(
+        struct io *io, struct flow *const flows[2], struct pollfd waits[SLOTS], const bool due[2])
 {
 	bool again = false;
 
 	for (int i = 0; i < 2; i++) {
+		if (!due[i])
+			continue;
 		waits[i] = (struct pollfd){.fd = -1};
 		if (is_open(flows[i]))
 			again |= flow_step(flows[i], io, &waits[i]);
@@ -53,15 +56,27 @@ static void expire(struct flow *const flows[2], const struct pollfd waits[SLOTS]
 			flow_expire(flows[i], &waits[i]);
 }
 
+/* Waiting failed: for want of memory, as a rule. */
+static void lose(struct flow *const flows[2], const struct pollfd waits[SLOTS], int error)
+{
+	for (int i = 0; i < 2; i++) {
+		if (waits[i].fd < 0)
+			continue;
+		flows[i]->state = waits[i].events & POLLOUT ? FLOW_SINK_LOST : FLOW_SOURCE_LOST;
+		flows[i]->error = error;
+	}
+}
+
 enum pump_end pump_run(struct io *io, struct flow *first, struct flow *second, int alert, int64_t patience)
 {
 	struct flow *flows[2] = {first, second};
 	bool was_open[2] = {is_open(first), is_open(second)};
 	struct pollfd waits[SLOTS];
+	bool due[2] = {true, true};
 
 	MUST(was_open[0] || was_open[1] || alert >= 0);
 	for (;;) {
-		bool again = step_both(io, flows, waits);
+		bool again = step_due(io, flows, waits, due);
 
 		if (was_open[0] && !is_open(first))
 			return PUMP_FIRST;
@@ -73,9 +88,17 @@ enum pump_end pump_run(struct io *io, struct flow *first, struct flow *second, i
 		int ready = io_wait(io, waits, SLOTS, leave < until ? leave : until);
 		if (ready > 0 && alert >= 0 && waits[2].revents)
 			return PUMP_ALERT;
+		if (ready < 0 && ready != -ETIMEDOUT) {
+			lose(flows, waits, -ready);
+			if (!was_open[0] && !was_open[1])
+				return PUMP_ALERT; /* the receive that follows tells */
+			continue;
+		}
 		if (ready < 0 && leave < until)
 			return PUMP_STALLED;
 		if (ready < 0 && !again)
 			expire(flows, waits);
+		for (int i = 0; i < 2; i++)
+			due[i] = waits[i].fd < 0 || (ready > 0 && waits[i].revents != 0);
 	}
 }
