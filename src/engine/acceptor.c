@@ -302,8 +302,7 @@ void acceptor_end_turn(struct acceptor *a)
 	expire_parked(a);
 	expire_queued(a);
 	if (a->resume_at <= a->now && a->listening) {
-		a->resume_at = CLOCK_NEVER;
-		a->ops->listen(a->arg, true);
+		a->resume_at = a->ops->listen(a->arg, true) ? CLOCK_NEVER : a->now + ACCEPT_PAUSE_NS;
 	}
 	if (atomic_load(&a->draining) && a->sweep_at <= a->now)
 		sweep(a);

@@ -29,6 +29,7 @@ enum {
 };
 
 #define TICK_NS CLOCK_NS_PER_S
+#define RETRY_NS (10 * CLOCK_NS_PER_MS) /* when there was no memory for a fiber */
 #define TRIM_NS (10 * CLOCK_NS_PER_S)
 
 struct async_loop {
@@ -47,6 +48,7 @@ struct async_loop {
 	struct conn *given, **given_last; /* by the pool, and no fiber was free yet */
 	int64_t tick_at;
 	int64_t trim_at;   /* when buffers that were not needed are freed next */
+	int64_t retry_at;  /* not before then is a queued one begun: past, as a rule */
 	unsigned begun;    /* this turn */
 	bool stamped;      /* acceptor.now is of this turn */
 	bool is_open;      /* `loop` is */
@@ -152,6 +154,7 @@ static bool start_oldest(struct async_loop *l)
 	if (start_fiber(l, item.what))
 		return true;
 	(void)queue_put_back(l->queue, item); /* there is room: it came from there */
+	l->retry_at = clock_now() + RETRY_NS;
 	return false;
 }
 
@@ -341,7 +344,7 @@ static void run(struct async_loop *l)
 		if (l->tick_at < until)
 			until = l->tick_at;
 		if (l->has_lot && queue_depth(l->queue) > 0 && fiber_is_free(&l->loop.fibers))
-			until = 0;
+			until = l->retry_at;
 		loop_turn(&l->loop, until);
 		if (l->has_lot)
 			acceptor_end_turn(stamped(l));

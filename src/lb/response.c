@@ -4,6 +4,7 @@
 #include "lb/exchange.h"
 #include "lb/dial.h"
 #include "lb/forward.h"
+#include "net/sock.h"
 #include "wire/pump.h"
 
 enum { INTERIM_MAX = 32 };
@@ -62,12 +63,17 @@ static bool receive_answer(struct exchange *x)
 			x->leaves = end == PUMP_STALLED;
 			if (x->leaves || (end == PUMP_FIRST && !take_up_end(x)))
 				return false;
+			x->answer_by = 0; /* while the body moves, its own timeouts count */
 			if (end == PUMP_FIRST)
 				continue;
 		}
+		bool sending = x->has_body && x->up.state == FLOW_OPEN;
 		if (x->answer_by == 0) /* the body went out just now */
 			x->answer_by = clock_after(clock_coarse(), exchange_timeouts(x)->server);
-		n = io_recv_buf(io, x->fd, &x->from_server, x->answer_by);
+		/* An alert may have been for nothing: then the body goes on. */
+		n = io_recv_buf(io, x->fd, &x->from_server, sending ? IO_NOW : x->answer_by);
+		if (n == -EAGAIN && sending)
+			continue;
 		if (n > 0) {
 			x->answer_begun = true;
 			x->answer_by = clock_after(clock_coarse(), exchange_timeouts(x)->server);
@@ -237,8 +243,11 @@ static void exchange_body(struct exchange *x)
 		return;
 	}
 	relay_body(x);
-	x->server_reusable = x->server_keeps && x->end == END_OK && x->down.reader.kind != BODY_CLOSE &&
-	                     buf_len(x->from_server) == 0 && (!x->has_body || x->up.state == FLOW_DONE);
+	/* A body's last receive takes what is left of it and no more: bytes that nobody asked for may be behind it. */
+	bool quiet = x->down.received == 0 || x->end != END_OK || sock_is_quiet(x->fd);
+	x->server_reusable = quiet && x->server_keeps && x->end == END_OK &&
+	                     x->down.reader.kind != BODY_CLOSE && buf_len(x->from_server) == 0 &&
+	                     (!x->has_body || x->up.state == FLOW_DONE);
 }
 
 struct verdict exchange_end(struct exchange *x)

@@ -80,6 +80,8 @@ int io_send_file(struct io *io, int fd, int file, off_t *offset, size_t count, i
 	struct file_part part = {.fd = fd, .file = file, .offset = offset, .count = count};
 
 	while (part.count > 0) {
+		io->ops->spent(
+		        io, fd, POLLOUT); /* before: room that comes after a full send must still be told */
 		io_call(io, send_file_part, &part);
 		if (part.result > 0) {
 			part.count -= (size_t)part.result;
@@ -90,7 +92,6 @@ int io_send_file(struct io *io, int fd, int file, off_t *offset, size_t count, i
 		if (part.result != -EAGAIN)
 			return (int)part.result;
 		struct pollfd room = {.fd = fd, .events = POLLOUT};
-		io->ops->spent(io, fd, POLLOUT);
 		int ready = io_wait(io, &room, 1, clock_after(clock_now(), timeout));
 		if (ready < 0)
 			return ready;

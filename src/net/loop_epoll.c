@@ -206,7 +206,15 @@ static bool epoll_rest(struct io *io, int fd)
 
 static bool epoll_quiet(struct io *io, int fd)
 {
-	return (watch_of(io, fd)->ready & POLLIN) == 0;
+	struct watch *w = watch_of(io, fd);
+
+	if (!(w->ready & POLLIN))
+		return true;
+	/* The last receive took just what it had room for: whether that was all, only a look can tell. */
+	if (!sock_is_quiet(fd))
+		return false;
+	spent(w, POLLIN);
+	return true;
 }
 
 static void clear(struct watch *w)

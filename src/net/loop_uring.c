@@ -484,6 +484,7 @@ static bool uring_rest(struct io *io, int fd)
 {
 	struct watch *w = watch_of(io, fd);
 
+	w->in_ready = false; /* told of what was received since */
 	return w->recv == RECV_NONE && arm_recv(io, fd, w, GROUP_SERVER);
 }
 
