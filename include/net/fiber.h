@@ -13,9 +13,9 @@
 
 struct fiber;
 
-/* ThreadSanitizer knows some 8,000 fibers in all and needs a megabyte for each. */
+/* ThreadSanitizer knows some 8,000 fibers in all and needs a megabyte for each: few in a store. */
 #ifdef __SANITIZE_THREAD__
-enum { FIBER_STORE_MAX = 64 };
+enum { FIBER_STORE_MAX = 1024 };
 #else
 enum { FIBER_STORE_MAX = 30000 }; /* two mappings each, of the kernel's 65,530 a process (vm.max_map_count) */
 #endif

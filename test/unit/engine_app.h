@@ -5,6 +5,7 @@
  *	e         echo at once
  *	i         answer with the worker's number
  *	c, l, r   close; linger after an answer; reset
+ *	x         block the thread in app.block
  *	s, s0, s1 sleep until that gate opens, then echo
  *	w0 to w7  answer what comes from that server
  *	b, f      leave the worker for a loop, from begin or (when server 0 has answered) from end; what follows is
@@ -46,6 +47,8 @@ struct app {
 	_Atomic unsigned late;    /* ended at their deadline */
 	_Atomic unsigned on_loop; /* ended on a loop after they left their worker */
 	_Atomic unsigned started, stopped;
+	void (*block)(void);                      /* NULL: never */
+	void (*on_refusal)(const struct conn *c); /* likewise */
 };
 
 static struct app app;
@@ -132,6 +135,9 @@ static inline struct verdict serve(struct worker *w, struct conn *c, const char 
 		return next(c);
 	case 's':
 		sleep_at_gate(w, line[1] == '1');
+		break;
+	case 'x':
+		app.block();
 		break;
 	case 'c':
 		return (struct verdict){.kind = VERDICT_CLOSE};
@@ -256,6 +262,8 @@ static inline size_t app_refuse(
 {
 	(void)log;
 	HOLDS(arg == &app && c->listener == &listener);
+	if (app.on_refusal)
+		app.on_refusal(c);
 	return (size_t)snprintf(out, cap, "refused %d\n", (int)why);
 }
 

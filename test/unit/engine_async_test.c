@@ -268,6 +268,60 @@ START_TEST(balances)
 }
 END_TEST
 
+/* ---- ends ---- */
+
+static _Atomic int64_t both_expired; /* at the latest */
+static _Atomic unsigned in_block;
+static int first_refused; /* -1: none yet */
+
+static void block_until_expired(void)
+{
+	atomic_fetch_add(&in_block, 1);
+	while (atomic_load(&both_expired) == 0 || clock_now() < atomic_load(&both_expired))
+		usleep(500);
+}
+
+/* The first one's client is gone and its descriptor closed before the turn goes on. */
+static void wait_for_first(const struct conn *c)
+{
+	if (first_refused < 0) {
+		first_refused = c->fd;
+		return;
+	}
+	while (fcntl(first_refused, F_GETFD) >= 0)
+		usleep(500);
+	usleep(20000); /* for what must not come; on a slow machine it may come unseen */
+}
+
+/*
+ * Two are refused in one turn of the loop. It has not let go of the first one's socket (in a ring, a receive waits to be
+ * cancelled) when that one's client leaves, the lingerer is through with it and gives its record back: once.
+ */
+START_TEST(lingers_once)
+{
+	int fds[2], other;
+
+	use_engine(_i ? 3 : 1, 8);
+	app.head_timeout = 100 * MS;
+	app.block = block_until_expired;
+	app.on_refusal = wait_for_first;
+	first_refused = -1;
+	start();
+	for (int i = 0; i < 2; i++)
+		fds[i] = ask("half a he");
+	other = ask("i\n");
+	expect(other, "0\n");
+	say(other, "x\n");
+	wait_until(&in_block, 1);
+	atomic_store(&both_expired, clock_now() + app.head_timeout + 20 * MS);
+	for (int i = 0; i < 2; i++)
+		expect_refused(fds[i], REFUSAL_HEADER_TIMEOUT);
+	expect(other, "x\n");
+	close(other);
+	stop();
+}
+END_TEST
+
 /* ---- the death of a loop ---- */
 
 static void read_link(const char *file, char *out, size_t cap)
@@ -378,6 +432,7 @@ int main(void)
 	tcase_add_loop_test(tc, many_come_and_go, 0, count);
 	tcase_add_loop_test(tc, limit_of_all, 0, count / 2);
 	tcase_add_loop_test(tc, balances, 0, count / 2);
+	tcase_add_loop_test(tc, lingers_once, 0, count / 2);
 	tcase_add_loop_test(tc, dies_aloud, 0, count);
 	return run_suite(suite);
 }

@@ -78,8 +78,10 @@ START_TEST(queue_full)
 	wait_until(&app.asleep, 1);
 	memset(junk, 'e', sizeof(junk) - 1);
 	junk[sizeof(junk) - 2] = '\n';
-	int queued = ask("e queued\n");
-	int refused = ask(junk);
+	int queued = dial(), refused = dial();
+	wait_counted(COUNTER_connections_accepted, 3); /* what is said from here on is heard in order */
+	say(queued, "e queued\n");
+	say(refused, junk);
 	expect_refused(refused, REFUSAL_QUEUE_FULL);
 	ck_assert_uint_eq(counted(COUNTER_refused_queue_full), 1);
 	open_gate(0);

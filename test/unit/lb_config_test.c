@@ -365,8 +365,7 @@ START_TEST(test_unreadable)
 }
 END_TEST
 
-static const char *const samples[] = {
-        "etc/tplb.conf", "etc/samples/async.conf", "etc/samples/pool.conf", "etc/samples/tcp.conf"};
+static const char *const samples[] = {"etc/tplb.conf", "etc/samples/pool.conf", "etc/samples/tcp.conf"};
 
 START_TEST(test_samples)
 {

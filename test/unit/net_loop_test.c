@@ -1558,8 +1558,8 @@ START_TEST(calls)
 	finish();
 	for (int i = 0; i < 20; i++)
 		ck_assert_int_eq(values[i], 1 + (i == 0));
-	close_loop();
 	helpers_stop(options.helpers);
+	close_loop();
 }
 END_TEST
 
@@ -1621,8 +1621,8 @@ START_TEST(sends_file)
 	pair(ends);
 	run_on_fiber(send_file_badly_in, &file);
 	close_ends();
-	close_loop();
 	helpers_stop(options.helpers);
+	close_loop();
 	close(file);
 }
 END_TEST

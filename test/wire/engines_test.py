@@ -136,7 +136,7 @@ def still_open(client, last):
 def told(response, exact):
     """A response as it is compared."""
     if exact:
-        return message.mask_date(response.raw), response.complete
+        return shorten(message.mask_date(response.raw)), response.complete
     return message.mask_date(response.raw_head), shorten(response.body), response.trailers, response.complete
 
 
