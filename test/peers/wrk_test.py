@@ -10,12 +10,14 @@ import unittest
 
 from support import tools
 from support.case import WireCase, main
-from support.tplb import Origin, raise_descriptor_limit
+from support.tplb import Origin, raise_descriptor_limit, thread_sanitized
 
 
 @unittest.skipUnless(*tools.missing("wrk"))
 class Wrk(WireCase):
     def load(self, connections, seconds, **options):
+        if thread_sanitized():
+            connections = min(connections, 100)
         if raise_descriptor_limit() < 3 * connections:
             self.skipTest("the limit of descriptors is too low for %d connections (ulimit -Hn)" % connections)
         origins = [self.started(Origin("-q", "4096")) for _ in range(4)]

@@ -22,6 +22,12 @@ REPORT = re.compile(r"Sanitizer|runtime error:|[Aa]ssert(ion)? |MUST\(|stack sma
 # Which engine the tests are about: "pool", "epoll" or "io_uring", the last two with engine = "async" on that driver.
 ENGINE = os.environ.get("TPLB_TEST_ENGINE", "pool")
 
+def thread_sanitized():
+    """Whether tplb was built with ThreadSanitizer, which makes a fiber cost a megabyte and the creation of hundreds some seconds."""
+    with open(TPLB, "rb") as f:
+        return b"libtsan" in f.read()
+
+
 running = {}  # pid -> Process, for the watchdog of support.case
 
 

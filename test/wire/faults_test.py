@@ -11,7 +11,7 @@ from support import expect
 from support.case import WireCase, main
 from support.raw import BOUND, Client, wait_until
 from support.server import DATE, OK, by_target, each
-from support.tplb import raise_descriptor_limit
+from support.tplb import raise_descriptor_limit, thread_sanitized
 
 
 class Clients(WireCase):
@@ -178,7 +178,7 @@ class Servers(WireCase):
 
 
 class Many(WireCase):
-    COUNT = 1000
+    COUNT = 100 if thread_sanitized() else 1000
 
     def test_thousand_connections_and_no_leak(self):
         """1000 clients at once are served; when they are gone, so are their descriptors."""
