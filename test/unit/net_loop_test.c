@@ -2060,10 +2060,14 @@ int main(void)
 	Suite *suite = suite_create("net/loop");
 	TCase *tc = tcase_create("loop");
 	const char *why;
+	const char *only = getenv(
+	        "TPLB_TEST_ENGINE"); /* "epoll": Valgrind does not see what io_uring writes */
 	int count = loop_choose(LOOP_AUTO, &why) == LOOP_URING ? 2 : 1;
 
 	if (why)
 		printf("io_uring is not tested: %s\n", why);
+	if (only && strcmp(only, "epoll") == 0)
+		count = 1;
 	suite_add_tcase(suite, tc);
 	tcase_set_timeout(tc, 60);
 	tcase_add_checked_fixture(tc, setup, NULL);
@@ -2091,9 +2095,6 @@ int main(void)
 	tcase_add_loop_test(tc, parks, 0, count);
 	tcase_add_loop_test(tc, parks_readable, 0, count);
 	tcase_add_loop_test(tc, parks_late, 0, count);
-	tcase_add_loop_test(tc, posts, 0, count);
-	tcase_add_loop_test(tc, wakes, 0, count);
-	tcase_add_loop_test(tc, posts_after_end, 0, count);
 	tcase_add_loop_test(tc, calls, 0, count);
 	tcase_add_loop_test(tc, sends_file, 0, count);
 	tcase_add_loop_test(tc, sends_file_racing, 0, count);
@@ -2105,6 +2106,13 @@ int main(void)
 	tcase_add_loop_test(tc, fibers_short, 0, count);
 	tcase_add_loop_test(tc, turns, 0, count);
 	tcase_add_test(tc, chooses);
+	tc = tcase_create("messages"); /* planted-race.sh runs these alone */
+	suite_add_tcase(suite, tc);
+	tcase_set_timeout(tc, 60);
+	tcase_add_checked_fixture(tc, setup, NULL);
+	tcase_add_loop_test(tc, posts, 0, count);
+	tcase_add_loop_test(tc, wakes, 0, count);
+	tcase_add_loop_test(tc, posts_after_end, 0, count);
 	SRunner *runner = srunner_create(suite);
 	srunner_run_all(runner, CK_ENV);
 	int failed = srunner_ntests_failed(runner);
