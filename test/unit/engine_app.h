@@ -65,8 +65,12 @@ static const struct {
 
 static inline int engine_count(void)
 {
+	const char *only = getenv(
+	        "TPLB_TEST_ENGINE"); /* "epoll": Valgrind does not see what io_uring writes */
 	const char *why;
 
+	if (only && strcmp(only, "epoll") == 0)
+		return 3;
 	if (loop_choose(LOOP_AUTO, &why) == LOOP_URING)
 		return 5;
 	printf("io_uring is not tested: %s\n", why);
