@@ -879,6 +879,18 @@ START_TEST(wait_now)
 }
 END_TEST
 
+/* Who yields does not sleep, though there is nothing else to wait for. */
+START_TEST(yields)
+{
+	open_loop(_i);
+	spawn(count_turns, NULL);
+	while (running > 0)
+		loop_turn(&loop, CLOCK_NEVER);
+	ck_assert_uint_eq(turns_had, 5);
+	close_loop();
+}
+END_TEST
+
 /* ---- connect ---- */
 
 static char folder[] = "/tmp/tplb-loop-XXXXXX";
@@ -1227,19 +1239,30 @@ END_TEST
 struct trade {
 	int first, second; /* the loop's */
 	int peer;          /* of the new one */
-	bool parked;
+	bool was_parked, is_parked;
 };
 
 static void trade_in(void *arg)
 {
 	struct trade *t = arg;
 
-	if (!t->parked)
+	if (!t->was_parked)
 		ck_assert(io_rest(io, t->second));
 	expect_in_buf(t->first, "go");
 	io_forget(io, t->second);
 	t->peer = renew(t->second);
-	expect_new_life(t->second, t->peer);
+	if (!t->is_parked) {
+		expect_new_life(t->second, t->peer);
+		return;
+	}
+	ck_assert_int_eq(loop_park(&loop, t->second, t), LOOP_PARKED);
+	yield();
+	ck_assert_uint_eq(told.ready_count, 0);
+	say(t->peer, "new");
+	yield();
+	ck_assert_uint_eq(told.ready_count, 1);
+	told.ready_count = 0;
+	expect(t->second, "new");
 }
 
 START_TEST(late_event)
@@ -1247,11 +1270,14 @@ START_TEST(late_event)
 	int first[2], second[2];
 
 	open_loop(_i);
-	for (int i = 0; i < 2; i++) {
+	for (int i = 0; i < 4; i++) {
 		pair(first);
 		pair(second);
-		struct trade t = {.first = first[0], .second = second[0], .parked = i == 1};
-		if (t.parked)
+		struct trade t = {.first = first[0],
+		        .second = second[0],
+		        .was_parked = i % 2 == 1,
+		        .is_parked = i / 2 == 1};
+		if (t.was_parked)
 			ck_assert_int_eq(loop_park(&loop, t.second, &t), LOOP_PARKED);
 		spawn(trade_in, &t);
 		look();
@@ -1988,6 +2014,46 @@ START_TEST(buffers_short)
 }
 END_TEST
 
+static void take_many_in(void *arg)
+{
+	(void)arg;
+	for (int i = 0; i < 500; i++) {
+		ck_assert(io_rest(io, ends[0]));
+		say(ends[1], "answer");
+		yield();
+		if (i % 2)
+			expect(ends[0], "answer");
+		else
+			expect_in_buf(ends[0], "answer");
+	}
+}
+
+/* One at a time: each buffer of the ring's is back before the next is asked for, whichever way the bytes were taken. */
+START_TEST(buffers_come_back)
+{
+	int thing;
+
+	open_loop(_i);
+	pair(ends);
+	run_on_fiber(take_many_in, NULL);
+	for (int i = 0; i < 500; i++) {
+		ck_assert_int_eq(try_recv(), -EAGAIN); /* that was all */
+		ck_assert_int_eq(loop_park(&loop, ends[0], &thing), LOOP_PARKED);
+		say(ends[1], "request");
+		expect_ready(&thing);
+		if (i % 2) {
+			run_on_fiber(expect_fiber, (void *)(uintptr_t) "request");
+			continue;
+		}
+		close_ends(); /* unread */
+		pair(ends);
+	}
+	ck_assert_uint_eq(loop.stats.buffers_short, 0);
+	close_ends();
+	close_loop();
+}
+END_TEST
+
 static void await(void *arg)
 {
 	expect(*(int *)arg, "go");
@@ -2084,6 +2150,7 @@ int main(void)
 	tcase_add_loop_test(tc, waits, 0, count);
 	tcase_add_loop_test(tc, both_ways, 0, count);
 	tcase_add_loop_test(tc, wait_now, 0, count);
+	tcase_add_loop_test(tc, yields, 0, count);
 	tcase_add_loop_test(tc, connects, 0, count);
 	tcase_add_loop_test(tc, connect_late, 0, count);
 	tcase_add_loop_test(tc, connect_unix, 0, count);
@@ -2103,6 +2170,7 @@ int main(void)
 	tcase_add_loop_test(tc, listens_again, 0, count);
 	tcase_add_loop_test(tc, tiny_ring, 0, count);
 	tcase_add_loop_test(tc, buffers_short, 0, count);
+	tcase_add_loop_test(tc, buffers_come_back, 0, count);
 	tcase_add_loop_test(tc, fibers_short, 0, count);
 	tcase_add_loop_test(tc, turns, 0, count);
 	tcase_add_test(tc, chooses);
