@@ -1728,8 +1728,8 @@ START_TEST(sends_file_racing)
 	ck_assert_uint_eq(race.sum, BIG);
 	race.on = false;
 	close_ends();
+	helpers_stop(options.helpers); /* first: they post to the loop */
 	close_loop();
-	helpers_stop(options.helpers);
 	close(file);
 }
 END_TEST
@@ -2126,8 +2126,8 @@ int main(void)
 	Suite *suite = suite_create("net/loop");
 	TCase *tc = tcase_create("loop");
 	const char *why;
-	const char *only = getenv(
-	        "TPLB_TEST_ENGINE"); /* "epoll": Valgrind does not see what io_uring writes */
+	/* "epoll": Valgrind does not see what io_uring writes. */
+	const char *only = getenv("TPLB_TEST_ENGINE");
 	int count = loop_choose(LOOP_AUTO, &why) == LOOP_URING ? 2 : 1;
 
 	if (why)
