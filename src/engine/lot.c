@@ -287,7 +287,7 @@ void lot_close(struct lot *lot, struct conn *c)
 	if (lot->loop)
 		io_close(&lot->loop->io, c->fd);
 	else
-		close(c->fd); /* leaves epoll by itself: nobody else holds this socket */
+		close(c->fd); /* leaves epoll by itself, or its generation tells a late event from a new one */
 	give_back(lot, c);
 }
 
