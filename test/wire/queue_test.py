@@ -111,14 +111,14 @@ class QueueFull(WireCase):
 
 class QueueFullTcp(WireCase):
     def test_closed(self):
-        """In tcp mode there is no word for it."""
+        """In tcp mode there is no word for it. With `pool.patience` a tunnel leaves its worker, and none waits."""
 
         def hello(connection):
             connection.send(b"hello\n")
             connection.wait_gone()
 
         server = self.server(hello)
-        self.tplb(server, mode="tcp", pool={"workers": 1}, queue={"size": 1, "timeout": "0s"})
+        self.tplb(server, mode="tcp", pool={"workers": 1, "patience": "0s"}, queue={"size": 1, "timeout": "0s"})
         first = self.client()
         first.read_exactly(6)
         clients = [self.client() for _ in range(20)]
