@@ -19,10 +19,13 @@ struct buf_store {
 	size_t cap;    /* of each */
 };
 
+struct queue;
+
 struct worker {
 	unsigned id;      /* 0 to workers - 1; loops come behind the pool's threads */
 	bool is_loop;     /* its fibers take turns: no request holds it up */
-	int64_t patience; /* ns that a body may stall before it leaves (VERDICT_LEAVE); 0: it never does */
+	int64_t patience; /* ns that a body may stall before it leaves (VERDICT_LEAVE) when nobody waits for the worker; 0: it never does */
+	const struct queue *queue; /* where those who wait for the worker are; NULL: nowhere that matters */
 	struct io *io;
 	struct counters *counters;
 	struct log_ring *log; /* NULL: no log thread */
@@ -31,6 +34,9 @@ struct worker {
 	struct buf_store bodies; /* larger ones, for what goes to clients */
 	void *local;             /* the service's own, from service.worker_start */
 };
+
+/* How long a body may stall now, in ns, or 0: a sixteenth of patience while others wait in the queue. */
+int64_t worker_patience(const struct worker *w);
 
 /* A buffer, empty; NULL when memory is out. */
 struct buf *buf_store_get(struct buf_store *s);

@@ -221,6 +221,7 @@ static bool make_worker(struct pool_engine *p, unsigned id, struct counters *cou
 	worker_init(w, id, &pw->io.io, counters, o->log ? log_ring(o->log, id) : NULL, o->header_size,
 	        KEEP_BUFFERS);
 	w->patience = p->async && !o->hold_connection ? o->patience : 0;
+	w->queue = p->queue;
 	pw->started = !o->service.worker_start || o->service.worker_start(o->service.app, w);
 	return pw->started;
 }

@@ -2,7 +2,12 @@
 
 #include <stdlib.h>
 
-enum { BODY_BUFFER_BYTES = 96 * 1024 /* a 64 KiB answer with its head in one receive and one send */ };
+#include "work/queue.h"
+
+enum {
+	BODY_BUFFER_BYTES = 96 * 1024, /* a 64 KiB answer with its head in one receive and one send */
+	PATIENCE_SHARE = 16
+};
 
 struct buf *buf_store_get(struct buf_store *s)
 {
@@ -52,6 +57,14 @@ void buf_store_free(struct buf_store *s)
 		free(b);
 	}
 	s->count = 0;
+}
+
+int64_t worker_patience(const struct worker *w)
+{
+	/* Else a burst of slow readers would take the whole of it from each worker for each of them, one after the other. */
+	if (w->patience >= PATIENCE_SHARE && w->queue && queue_depth(w->queue) > 0)
+		return w->patience / PATIENCE_SHARE;
+	return w->patience;
 }
 
 void worker_init(struct worker *w, unsigned id, struct io *io, struct counters *counters,

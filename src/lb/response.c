@@ -58,7 +58,7 @@ static bool receive_answer(struct exchange *x)
 
 	for (;;) {
 		if (x->has_body && x->up.state == FLOW_OPEN) {
-			enum pump_end end = pump_run(io, &x->up, NULL, x->fd, x->worker->patience);
+			enum pump_end end = pump_run(io, &x->up, NULL, x->fd, worker_patience(x->worker));
 
 			x->leaves = end == PUMP_STALLED;
 			if (x->leaves || (end == PUMP_FIRST && !take_up_end(x)))
@@ -187,7 +187,7 @@ static void relay_body(struct exchange *x)
 	while (x->down.state == FLOW_OPEN) {
 		struct flow *up = x->has_body && x->up.state == FLOW_OPEN ? &x->up : NULL;
 
-		enum pump_end end = pump_run(x->worker->io, up, &x->down, -1, x->worker->patience);
+		enum pump_end end = pump_run(x->worker->io, up, &x->down, -1, worker_patience(x->worker));
 
 		x->leaves = end == PUMP_STALLED;
 		if (x->leaves)

@@ -212,7 +212,8 @@ class SlowReaders(HandOff):
         self.assertTrue(got.body == BIG, "other bytes came than were sent")
 
     def test_500(self):
-        self.start(4)
+        """All at once, and none waits for longer than `queue.timeout` allows by default: a stalled body is left sooner then."""
+        self.start(4, queue=PATIENT["queue"] if thread_sanitized() else {})
         clients = self.slow_readers(self.COUNT)
         self.serves()
         used = self.resident()
