@@ -18,15 +18,13 @@ import signal
 import sys
 import tempfile
 
+sys.path.insert(1, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "..", "src", "bench"))
+
 import report
 from loads import ENGINES, LOADS, PARTIES
-from parties import Parties, nginx_stream_module
-from processes import note, output, program, reap, running
-from runs import measure
-
-
-def first_line(command):
-    return (output(command).splitlines() or ["?"])[0].strip()
+from parties import Parties, needed, nginx_stream_module
+from runs import measure, note
+from tplb_bench.processes import first_line, reap_all
 
 
 def machine(options):
@@ -34,9 +32,9 @@ def machine(options):
         model = re.search(r"model name\s*:\s*(.*)", f.read())
     facts = {"cpu": model[1] if model else platform.machine(), "cores": len(os.sched_getaffinity(0)),
              "kernel": platform.release(), "load average before": os.getloadavg()[0],
-             "wrk": first_line(["wrk", "-v"]).split(" [")[0], "nginx": first_line([program("nginx"), "-v"])}
+             "wrk": first_line(["wrk", "-v"]).split(" [")[0], "nginx": first_line([needed("nginx"), "-v"])}
     if "haproxy" in options.parties:
-        facts["haproxy"] = first_line([program("haproxy"), "-v"]).split(" 20")[0]  # without its date
+        facts["haproxy"] = first_line([needed("haproxy"), "-v"]).split(" 20")[0]  # without its date
     if options.needs_tplb:
         facts["tplb"] = first_line([options.tplb, "--version"])
     return facts
@@ -142,7 +140,7 @@ def stop(number, _):
 def main():
     options = arguments()
     for tool in ("wrk", "curl"):
-        program(tool)
+        needed(tool)
     signal.signal(signal.SIGTERM, stop)
     signal.signal(signal.SIGHUP, stop)
     directory = tempfile.mkdtemp(prefix="tplb-bench-")
@@ -153,8 +151,7 @@ def main():
         sys.exit(130)
     finally:
         signal.signal(signal.SIGINT, signal.SIG_IGN)
-        for process in reversed(running[:]):
-            reap(process)
+        reap_all()
         shutil.rmtree(directory, True)
 
 

@@ -8,7 +8,7 @@ import sys
 import time
 
 from loads import ENGINES
-from processes import output, program, raise_descriptor_limit, reap, spawn, tree
+from tplb_bench.processes import output, program, raise_descriptor_limit, reap, spawn, tree
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 GREETING = b"Ini Adalah web Server percobaan"
@@ -17,6 +17,13 @@ ORIGINS = [21001, 21002, 21003, 21004]
 FIRST_PORT = 21010
 TEMPLATES = {("nginx", "http"): "nginx.conf.in", ("nginx", "tcp"): "nginx-tcp.conf.in",
              ("haproxy", "http"): "haproxy.cfg.in", ("haproxy", "tcp"): "haproxy-tcp.cfg.in"}
+
+
+def needed(name):
+    found = program(name)
+    if not found:
+        sys.exit("bench: %s is missing; ./autogen.sh --deps installs it" % name)
+    return found
 
 
 class Party:
@@ -76,7 +83,7 @@ class Parties:
             return self.start_tplb(name, mode, *ENGINES[engine], arguments)
         port = self.port()
         config = self.write(TEMPLATES[name, mode], "%s-%s.conf" % (name, mode), port, STREAM_MODULE=self.stream)
-        command = nginx_command(config) if name == "nginx" else [program("haproxy"), "-db", "-q", "-f", config]
+        command = nginx_command(config) if name == "nginx" else [needed("haproxy"), "-db", "-q", "-f", config]
         return self.launch(name, port, command)
 
     def start_tplb(self, name, mode, engine, driver, arguments=()):
@@ -133,12 +140,12 @@ class Parties:
 
 
 def nginx_command(config):
-    return [program("nginx"), "-c", config, "-p", os.path.dirname(config), "-e", config + ".err"]
+    return [needed("nginx"), "-c", config, "-p", os.path.dirname(config), "-e", config + ".err"]
 
 
 def nginx_stream_module(path):
     """The line that gives nginx its stream module: empty where it is built in, None where there is none."""
-    flags = dict(word.lstrip("-").partition("=")[::2] for word in output([program("nginx"), "-V"]).split())
+    flags = dict(word.lstrip("-").partition("=")[::2] for word in output([needed("nginx"), "-V"]).split())
     if flags.get("with-stream") == "":
         return ""
     places = [flags.get("modules-path"), flags.get("prefix", "") + "/modules", "/usr/lib/nginx/modules",

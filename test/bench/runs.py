@@ -2,14 +2,18 @@
 
 import os
 import random
-import re
 import subprocess
 import sys
 import time
 
 from loads import PARKED
 from parties import HERE
-from processes import cpu_us, memory_kib, note, reap, spawn
+from tplb_bench import wrk
+from tplb_bench.processes import cpu_us, memory_kib, reap, spawn
+
+
+def note(text):
+    print(text, file=sys.stderr, flush=True)
 
 
 def measure(parties, names, load, rounds, seconds):
@@ -27,12 +31,10 @@ def measure(parties, names, load, rounds, seconds):
 
 
 def run_wrk(party, load, seconds):
-    command = ["wrk", "-c", str(load.clients), "-t", str(load.threads), "-d", "%ds" % seconds, "--latency"]
-    for header in load.headers:
-        command += ["-H", header]
+    command = wrk.command(party.url + load.path, load.clients, load.threads, seconds, load.headers)
     pids = party.pids()
     cpu = cpu_us(pids)
-    process = spawn(command + [party.url + load.path], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    process = spawn(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
     started = time.monotonic()
     time.sleep(max(seconds - 0.5, 0.3))  # so that memory is seen under load
     rss, pss = memory_kib(pids)
@@ -46,7 +48,16 @@ def run_wrk(party, load, seconds):
     cpu = cpu_us(pids) - cpu
     if party.process.poll() is not None:
         sys.exit("bench: %s died under the load %s\n%s" % (party.name, load.name, party.said()))
-    return dict(parse_wrk(output, lasted, cpu), rss_kib=rss, pss_kib=pss)
+    return dict(numbers(output, lasted, cpu), rss_kib=rss, pss_kib=pss)
+
+
+def numbers(output, lasted, cpu):
+    got = wrk.parse(output, lasted)
+    if not got:
+        sys.exit("bench: wrk says\n" + output)
+    latency = {key: float("nan") if got[key] is None else got[key] for key in ("p50_ms", "p99_ms")}
+    return dict(got, cpu_us=cpu / max(got["requests"], 1), **latency,
+                socket_errors=got["connect_errors"] + got["read_errors"] + got["write_errors"])
 
 
 def run_parked(party, load, seconds):
@@ -66,29 +77,4 @@ def run_parked(party, load, seconds):
     finally:
         reap(park)
     time.sleep(0.5)  # for the party to see 10,000 ends
-    return result
-
-
-def milliseconds(text):
-    number, unit = re.fullmatch(r"([\d.]+)(us|ms|s|m|h)", text).groups()
-    return float(number) * {"us": 0.001, "ms": 1, "s": 1000, "m": 60000, "h": 3600000}[unit]
-
-
-def parse_wrk(output, lasted, cpu):
-    """The rate is not wrk's own, whose clock starts when its last thread has been started, while what the others did until then
-    counts. With 200 threads on a busy machine that takes seconds, and the rate comes out several times too high."""
-    count = re.search(r"(\d+) requests in", output)
-    rate = re.search(r"Requests/sec:\s+([\d.]+)", output)
-    if not count or not rate:
-        sys.exit("bench: wrk says\n" + output)
-    sockets = re.search(r"Socket errors: connect (\d+), read (\d+), write (\d+), timeout (\d+)", output)
-    connect, read, write, late = map(int, sockets.groups()) if sockets else (0, 0, 0, 0)
-    status = re.search(r"Non-2xx or 3xx responses: (\d+)", output)
-    requests = int(count[1])
-    result = {"rps": requests / lasted, "wrk_rps": float(rate[1]), "lasted_s": lasted, "requests": requests,
-              "cpu_us": cpu / max(requests, 1),
-              "socket_errors": connect + read + write, "timeouts": late, "non_2xx": int(status[1]) if status else 0}
-    for percent in (50, 99):
-        found = re.search(r"^\s+%d%%\s+(\S+)" % percent, output, re.M)
-        result["p%d_ms" % percent] = milliseconds(found[1]) if found else float("nan")
     return result

@@ -212,8 +212,11 @@ class SlowReaders(HandOff):
         self.assertTrue(got.body == BIG, "other bytes came than were sent")
 
     def test_500(self):
-        """All at once, and none waits for longer than `queue.timeout` allows by default: a stalled body is left sooner then."""
-        self.start(4, queue=PATIENT["queue"] if thread_sanitized() else {})
+        """
+        All at once, and none waits for long: a stalled body leaves sooner while others wait. Four workers that stayed 50 ms with each
+        would take more than six seconds; 1 s, the default, is met on an idle machine.
+        """
+        self.start(4, queue=PATIENT["queue"] if thread_sanitized() else {"timeout": "3s"})
         clients = self.slow_readers(self.COUNT)
         self.serves()
         used = self.resident()

@@ -7,36 +7,39 @@ import resource
 import shutil
 import signal
 import subprocess
-import sys
 
 running = []  # all that was started and has not been awaited
 LIBC = ctypes.CDLL(None)
 PR_SET_PDEATHSIG = 1
 
 
-def note(text):
-    print(text, file=sys.stderr, flush=True)
+class Trouble(Exception):
+    """What ends the program or a run, in words for its user."""
 
 
 def program(name):
-    found = shutil.which(name, path=os.environ.get("PATH", "") + ":/usr/sbin:/usr/local/sbin")
-    if not found:
-        sys.exit("bench: %s is missing; ./autogen.sh --deps installs it" % name)
-    return found
+    """The path of an installed program, or None."""
+    return shutil.which(name, path=os.environ.get("PATH", "") + ":/usr/sbin:/usr/local/sbin")
 
 
 def output(command):
-    """What a command prints, on whichever of its outputs."""
+    """What a command prints, on whichever of its outputs; nothing when there is no such program."""
     try:
-        return subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True).stdout
+        done = subprocess.run(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+                              errors="replace")
+        return done.stdout
     except OSError:
         return ""
 
 
-def raise_descriptor_limit():
+def first_line(command):
+    return (output(command).splitlines() or ["?"])[0].strip()
+
+
+def raise_descriptor_limit(wanted=65536):
     """As high as we may, and what that is: what is started here inherits it."""
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    for limit in (65536, hard):
+    for limit in (wanted, hard):
         try:
             resource.setrlimit(resource.RLIMIT_NOFILE, (limit, max(limit, hard)))
             return limit
@@ -45,10 +48,14 @@ def raise_descriptor_limit():
     return resource.getrlimit(resource.RLIMIT_NOFILE)[0]
 
 
-def spawn(command, **options):
-    """A session of its own, so that Ctrl-C reaches only us; told to end should we be killed."""
-    process = subprocess.Popen(command, start_new_session=True, preexec_fn=lambda: LIBC.prctl(PR_SET_PDEATHSIG, signal.SIGTERM),
-                               **options)
+def spawn(command, cores=None, **options):
+    """A session of its own, so that Ctrl-C reaches only us; told to end should we be killed. cores: the only ones it may run on."""
+    def before():
+        LIBC.prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
+        if cores:
+            os.sched_setaffinity(0, cores)
+
+    process = subprocess.Popen(command, start_new_session=True, preexec_fn=before, **options)
     running.append(process)
     return process
 
@@ -72,7 +79,13 @@ def reap(process):
         running.remove(process)
 
 
+def reap_all():
+    while running:
+        reap(running[-1])
+
+
 def tree(pid):
+    """A process and all below it."""
     pids = [pid]
     try:
         for task in os.listdir("/proc/%d/task" % pid):
@@ -106,6 +119,6 @@ def memory_kib(pids):
                 text = f.read()
             rss += int(re.search(r"^Rss:\s+(\d+)", text, re.M)[1])
             pss += int(re.search(r"^Pss:\s+(\d+)", text, re.M)[1])
-        except OSError:
+        except (OSError, TypeError):
             pass
     return rss, pss
