@@ -9,9 +9,10 @@ import shutil
 import signal
 import subprocess
 import sys
+import textwrap
 import time
 
-from tplb_bench import advise, machine, parties, peers, plan, report_html, report_md, stats
+from tplb_bench import advise, charts, document, machine, parties, peers, plan, reading, report_html, report_md, stats
 from tplb_bench.ports import Reservation, must_be_free
 from tplb_bench.processes import Trouble, output, program, raise_descriptor_limit, reap, reap_all, spawn
 from tplb_bench.run import run_case
@@ -237,8 +238,13 @@ class Experiment:
 
 
 def report(results, folder):
-    report_md.write(results, folder)
-    report_html.write(results, folder)
+    for line in charts.missing():
+        say("tplb-bench: warning: " + line)
+    drawn = charts.draw_all(results, folder)
+    report_md.write(results, folder, drawn)
+    report_html.write(results, folder, drawn)
+    for lead, text in reading.answer(results):
+        print("\n".join(textwrap.wrap(document.only_text("%s %s" % (lead, text)), 110, subsequent_indent="  ")))
     say("written: %s, and report.md, results.csv, results.json, charts and raw output next to it" % os.path.join(folder, "report.html"))
 
 
