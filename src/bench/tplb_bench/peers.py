@@ -66,6 +66,8 @@ error_log stderr;
 
 events {
     worker_connections %(connections)d;
+    # else a busy worker accepts one connection between two rounds of requests, and of many clients the last wait for seconds
+    multi_accept on;
 }
 
 http {
