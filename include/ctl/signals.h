@@ -8,6 +8,11 @@ void signals_block(void);
 /* Waits for the next of them and returns its number. */
 int signals_next(void);
 
+/* For a loop, in place of signals_next: a descriptor that is readable when one of them has come; or -errno. */
+int signals_open(void);
+/* Takes the next of them off that descriptor; 0 when there is none. Never waits. */
+int signals_take(int fd);
+
 /* From now on a further INT or TERM ends the process at once with this status. Starts a thread for it. */
 void signals_exit_on_next(int status);
 

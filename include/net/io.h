@@ -89,6 +89,12 @@ static inline int io_wait(struct io *io, struct pollfd *set, unsigned n, int64_t
 }
 enum { IO_WAIT_MAX = 4 };
 
+/* A try by other means than these found nothing more: what was told of these events is over. */
+static inline void io_spent(struct io *io, int fd, short events)
+{
+	io->ops->spent(io, fd, events);
+}
+
 /* A connection to a server goes idle, to be used again by this same worker. False when it cannot be watched: close it. */
 static inline bool io_rest(struct io *io, int fd)
 {

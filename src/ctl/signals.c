@@ -1,8 +1,10 @@
 #include "ctl/signals.h"
 
+#include <errno.h>
 #include <pthread.h>
 #include <signal.h>
 #include <stdint.h>
+#include <sys/signalfd.h>
 #include <unistd.h>
 
 #include "base/assert.h"
@@ -45,6 +47,22 @@ int signals_next(void)
 
 	all_signals(&set);
 	return wait_for(&set);
+}
+
+int signals_open(void)
+{
+	sigset_t set;
+
+	all_signals(&set);
+	int fd = signalfd(-1, &set, SFD_NONBLOCK | SFD_CLOEXEC);
+	return fd < 0 ? -errno : fd;
+}
+
+int signals_take(int fd)
+{
+	struct signalfd_siginfo info;
+
+	return read(fd, &info, sizeof(info)) == sizeof(info) ? (int)info.ssi_signo : 0;
 }
 
 static void *exit_on_next(void *arg)

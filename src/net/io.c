@@ -80,8 +80,7 @@ int io_send_file(struct io *io, int fd, int file, off_t *offset, size_t count, i
 	struct file_part part = {.fd = fd, .file = file, .offset = offset, .count = count};
 
 	while (part.count > 0) {
-		io->ops->spent(
-		        io, fd, POLLOUT); /* before: room that comes after a full send must still be told */
+		io_spent(io, fd, POLLOUT); /* before: room that comes after a full send must still be told */
 		io_call(io, send_file_part, &part);
 		if (part.result > 0) {
 			part.count -= (size_t)part.result;
@@ -116,7 +115,7 @@ ssize_t io_splice_in(struct io *io, int sock, int pipe, size_t n)
 	ssize_t moved = splice_once(sock, pipe, n);
 
 	if (moved == -EAGAIN)
-		io->ops->spent(io, sock, POLLIN);
+		io_spent(io, sock, POLLIN);
 	return moved;
 }
 
@@ -125,7 +124,7 @@ ssize_t io_splice_out(struct io *io, int pipe, int sock, size_t n)
 	ssize_t moved = splice_once(pipe, sock, n);
 
 	if (moved == -EAGAIN)
-		io->ops->spent(io, sock, POLLOUT);
+		io_spent(io, sock, POLLOUT);
 	return moved;
 }
 
