@@ -107,8 +107,9 @@ struct lb_config {
 	struct conf *conf; /* owns everything above */
 };
 
-/* The tables of all keys (src/lb/config_keys.c). */
+/* The tables of all keys, and the names of some choices by value, NULL at the end (src/lb/config_keys.c). */
 extern const struct conf_section lb_config_section;
+extern const char *const lb_hold_names[], *const lb_mode_names[], *const lb_balance_names[];
 
 /*
  * Reads and checks FILE. Faults are in (*config)->conf: see conf_fault_count. NULL only when memory is out.

@@ -15,6 +15,7 @@
 
 #include "base/diag.h"
 #include "ctl/signals.h"
+#include "lb/graph.h"
 #include "lb/lb.h"
 #include "net/sock.h"
 
@@ -27,7 +28,7 @@ struct program {
 	int engine;     /* -e, enum lb_engine; -1: as configured */
 	unsigned loops; /* that will run */
 	enum loop_driver_kind driver;
-	bool check, print;
+	bool check, print, graph;
 	struct lb_config *config;
 	struct listener *listeners;
 	struct log *log;
@@ -38,12 +39,13 @@ struct program {
 static void print_usage(FILE *out)
 {
 	fprintf(out,
-	        "Usage: tplb [-f FILE] [-t] [-T] [-e ENGINE] [-w N] [-v] [-h]\n"
+	        "Usage: tplb [-f FILE] [-t] [-T] [-g] [-e ENGINE] [-w N] [-v] [-h]\n"
 	        "The thread-pool load balancer, in the foreground.\n"
 	        "\n"
 	        "  -f, --file=FILE      configuration (default " SYSCONFDIR "/tplb.conf)\n"
 	        "  -t, --test           check the configuration and exit\n"
 	        "  -T, --print          check the configuration, print the effective one and exit\n"
+	        "  -g, --graph          check the configuration, print it as a graph for dot and exit\n"
 	        "  -e, --engine=ENGINE  engine, in place of the configured one: pool or async\n"
 	        "  -w, --workers=N      number of workers (loops, in async), in place of the configured one\n"
 	        "  -v, --version        print the version and exit\n"
@@ -75,6 +77,7 @@ static int parse_arguments(struct program *p, int argc, char **argv)
 	        {"file", required_argument, NULL, 'f'},
 	        {"test", no_argument, NULL, 't'},
 	        {"print", no_argument, NULL, 'T'},
+	        {"graph", no_argument, NULL, 'g'},
 	        {"engine", required_argument, NULL, 'e'},
 	        {"workers", required_argument, NULL, 'w'},
 	        {"version", no_argument, NULL, 'v'},
@@ -84,7 +87,7 @@ static int parse_arguments(struct program *p, int argc, char **argv)
 	char *end;
 	int c;
 
-	while ((c = getopt_long(argc, argv, "f:tTe:w:vh", options, NULL)) != -1) {
+	while ((c = getopt_long(argc, argv, "f:tTge:w:vh", options, NULL)) != -1) {
 		switch (c) {
 		case 'f':
 			p->file = optarg;
@@ -94,6 +97,9 @@ static int parse_arguments(struct program *p, int argc, char **argv)
 			break;
 		case 'T':
 			p->print = true;
+			break;
+		case 'g':
+			p->graph = true;
 			break;
 		case 'e':
 			p->engine = strcmp(optarg, "async") == 0 ? LB_ENGINE_ASYNC : LB_ENGINE_POOL;
@@ -168,11 +174,13 @@ static int read_config(struct program *p)
 	int status = report_config(p);
 	if (status >= 0)
 		return status;
-	if (p->print)
+	if (p->graph)
+		lb_graph_print(p->config, stdout);
+	else if (p->print)
 		lb_config_print(p->config, stdout);
 	else if (p->check)
 		printf("%s: configuration is valid\n", p->file);
-	return p->print || p->check ? printed() : -1;
+	return p->graph || p->print || p->check ? printed() : -1;
 }
 
 static bool open_listener(struct listener *l, const struct lb_config_listener *from)

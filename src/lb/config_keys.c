@@ -17,9 +17,10 @@
 static const char *const engines[] = {[LB_ENGINE_POOL] = "pool", [LB_ENGINE_ASYNC] = "async", NULL};
 static const char *const drivers[] = {
         [LOOP_AUTO] = "auto", [LOOP_URING] = "io_uring", [LOOP_EPOLL] = "epoll", NULL};
-static const char *const holds[] = {[LB_HOLD_REQUEST] = "request", [LB_HOLD_CONNECTION] = "connection", NULL};
-static const char *const modes[] = {[LB_MODE_HTTP] = "http", [LB_MODE_TCP] = "tcp", NULL};
-static const char *const balances[] = {[LB_BALANCE_ROUNDROBIN] = "roundrobin", NULL};
+const char *const lb_hold_names[] = {
+        [LB_HOLD_REQUEST] = "request", [LB_HOLD_CONNECTION] = "connection", NULL};
+const char *const lb_mode_names[] = {[LB_MODE_HTTP] = "http", [LB_MODE_TCP] = "tcp", NULL};
+const char *const lb_balance_names[] = {[LB_BALANCE_ROUNDROBIN] = "roundrobin", NULL};
 static const char *const formats[] = {[LB_LOG_COMBINED] = "combined", NULL};
 static const char *const levels[] = {[DIAG_ERROR] = "error",
         [DIAG_WARNING] = "warning",
@@ -49,7 +50,7 @@ static const struct conf_key pool_keys[] = {
                 .type = CONF_CHOICE,
                 .offset = IN(pool, hold),
                 .fallback = "request",
-                .choices = holds,
+                .choices = lb_hold_names,
                 .help = "request: a worker a request; connection: a worker a connection"},
         {.name = "patience",
                 .type = CONF_DURATION,
@@ -122,7 +123,7 @@ static const struct conf_key listener_keys[] = {
                 .type = CONF_CHOICE,
                 .offset = offsetof(struct lb_config_listener, mode),
                 .fallback = "http",
-                .choices = modes,
+                .choices = lb_mode_names,
                 .help = "http, or tcp for bytes as they are"},
         {.name = "upstream",
                 .type = CONF_STRING,
@@ -163,7 +164,7 @@ static const struct conf_key upstream_keys[] = {
                 .type = CONF_CHOICE,
                 .offset = offsetof(struct lb_config_upstream, balance),
                 .fallback = "roundrobin",
-                .choices = balances,
+                .choices = lb_balance_names,
                 .help = "how a server is picked"},
         {.name = "servers",
                 .type = CONF_LIST,

@@ -9,8 +9,11 @@ import os
 import re
 import socket
 import subprocess
+import unittest
 
 from support.case import WireCase, main
+from support.tools import missing
+from support.tools import run as tool
 from support.tplb import TPLB, Tplb, config_text, one_listener, run
 
 GOOD = """listeners = ( { name = "web"; bind = "127.0.0.1:0"; upstream = "up"; } );
@@ -31,7 +34,7 @@ class CommandLine(FileCase):
         for option in ("-h", "--help"):
             status, out, err = run([option])
             self.assertEqual((status, err), (0, ""))
-            for word in ("-f", "-t", "-T", "-e", "-w", "-v", "-h", "--file", "--workers"):
+            for word in ("-f", "-t", "-T", "-g", "-e", "-w", "-v", "-h", "--file", "--graph", "--workers"):
                 self.assertIn(word, out)
 
     def test_version(self):
@@ -89,6 +92,27 @@ class CommandLine(FileCase):
         self.assertEqual(status, 0, err)
         self.assertRegex(out, r"workers *= *7")
 
+    def test_graph(self):
+        """-g, with or without -T, checks and prints a graph of what is in effect; nothing is started."""
+        path = self.file(GOOD.replace('"web"', r'"a \"web\""'))
+        status, out, err = run(["-g", "-w", "7", "-f", path])
+        self.assertEqual((status, err), (0, ""))
+        self.assertRegex(out, r'(?s)\Adigraph tplb \{\n.*\n\}\n\Z')
+        for what in (r'label="a \"web\"\n127.0.0.1:0\nhttp"', r'label="7 workers\n', r'label="up\nroundrobin"', r'label="127.0.0.1:1\nweight 1"'):
+            self.assertIn(what, out)
+        for args in (["--graph"], ["-T", "-g"], ["-tg"]):
+            self.assertEqual(run([*args, "-w", "7", "-f", path]), (0, out, ""), args)
+        status, out, err = run(["-g", "-e", "async", "-w", "2", "-f", path])
+        self.assertEqual((status, err), (0, ""))
+        self.assertIn(r'label="2 loops\n', out)
+
+    @unittest.skipUnless(*missing("dot"))
+    def test_graph_is_one_that_dot_draws(self):
+        status, out, err = run(["-g", "-f", self.file(GOOD.replace('"web"', r'"\"\\<&{|\\"'))])
+        self.assertEqual((status, err), (0, ""))
+        picture = tool("dot", "-Tsvg", data=out.encode()).decode()
+        self.assertIn(r"&quot;\&lt;&amp;{|\<", picture)
+
     def test_workers_override(self):
         tplb = self.tplb(self.server(), pool={"workers": 2}, args=["-w", "5"], **{"async": {"fibers": 64}})
         tplb.wait_line(r"5 (workers|loops)")
@@ -131,7 +155,7 @@ class Mistakes(FileCase):
     def mistakes(self, text, *expected):
         """Every one of (line, key, word) is reported in one run of -t, and of a start, which starts nothing; the exit status is 2."""
         path = self.file(text)
-        for args in (["-t", "-f", path], ["-f", path], ["-T", "-f", path]):
+        for args in (["-t", "-f", path], ["-f", path], ["-T", "-f", path], ["-g", "-f", path]):
             status, out, err = run(args)
             self.assertEqual(status, 2, err)
             self.assertEqual(out, "")
@@ -280,7 +304,7 @@ class Effects(FileCase):
 
     def test_standard_output_that_is_full(self):
         """What was asked for and could not be written is a failure, not silence."""
-        for args in (["-T", "-f", self.file(GOOD)], ["--help"], ["--version"]):
+        for args in (["-T", "-f", self.file(GOOD)], ["-g", "-f", self.file(GOOD)], ["--help"], ["--version"]):
             with self.subTest(args), open("/dev/full", "w") as full:
                 done = subprocess.run([TPLB, *args], stdout=full, stderr=subprocess.PIPE, timeout=60)
             self.assertEqual(done.returncode, 1, args)
