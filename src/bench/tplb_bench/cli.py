@@ -14,7 +14,7 @@ import time
 
 from tplb_bench import advise, charts, document, machine, parties, peers, plan, reading, report_html, report_md, stats
 from tplb_bench.ports import Reservation, must_be_free
-from tplb_bench.processes import Trouble, output, program, raise_descriptor_limit, reap, reap_all, spawn
+from tplb_bench.processes import Trouble, program, raise_descriptor_limit, reap, reap_all, spawn
 from tplb_bench.run import run_case
 from tplb_bench.store import Store
 
@@ -146,9 +146,10 @@ def pictures(tools, folder):
         with open(path, "w") as f:
             f.write(parties.tplb_config(engine.split()[0], parties.BALANCER[architecture],
                                         ["127.0.0.1:%d" % p for p in parties.ORIGINS[architecture]], True, {}))
-        dot = output([tools.tplb, "-f", path, "-T", "--graph"])
-        if "digraph" in dot:
-            drawn.append({"name": architecture, "title": title, "dot": dot[dot.index("digraph"):]})
+        done = subprocess.run([tools.tplb, "-f", path, "--graph"], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        if done.returncode != 0:
+            raise Trouble("%s --graph does not draw its configuration:\n%s" % (tools.tplb, done.stderr))
+        drawn.append({"name": architecture, "title": title, "dot": done.stdout})
     return drawn
 
 
