@@ -7,9 +7,9 @@
 
 #include <stdint.h>
 
-enum { TIMERS_SLOTS = 4096 };
+enum { TIMERS_SLOTS = 8192 };
 
-#define TIMERS_TICK_NS INT64_C(10000000)
+#define TIMERS_TICK_NS INT64_C(1000000)
 
 struct timer {
 	struct timer *next, *prev; /* in its slot; NULL: not set */
