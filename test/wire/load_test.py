@@ -66,44 +66,44 @@ class OpenLoop(LoadCase):
             self.assertEqual((report["scheduled"], report["answered"]), (3, 3))
 
     def test_latency_counts_from_the_schedule(self):
-        """One connection, 100 ms an answer, 50 requests/s for 1 s: 5 s of work. The waiting is in the latency and not in the service."""
-        for report in self.load(self.server(slow), "-r", "50", "-d", "1s", "-c", "1", "-t", "30s"):
+        """One connection, 100 ms an answer, 50 requests/s for 0.5 s: 2.5 s of work. The waiting is in the latency and not in the service."""
+        for report in self.load(self.server(slow), "-r", "50", "-d", "500ms", "-c", "1", "-t", "30s"):
             self.check_errors(report)
-            self.assertEqual((report["scheduled"], report["sent"], report["answered"]), (50, 50, 50))
-            self.assertGreater(report["late_sends"], 40)
+            self.assertEqual((report["scheduled"], report["sent"], report["answered"]), (25, 25, 25))
+            self.assertGreater(report["late_sends"], 20)
             self.assertTrue(90 <= report["service_ms"]["p50"] < 200, report)
-            self.assertGreater(report["latency_ms"]["p50"], 1000)  # 25 * (100 - 20) ms
-            self.assertGreater(report["latency_ms"]["max"], 2000)
+            self.assertGreater(report["latency_ms"]["p50"], 500)  # of 100 + 12 * (100 - 20) ms
+            self.assertGreater(report["latency_ms"]["max"], 1000)
             self.assertGreaterEqual(report["latency_ms"]["max"], report["latency_ms"]["p999"])
-            self.assertGreater(report["lasted_s"], 4.5)
+            self.assertGreater(report["lasted_s"], 2.4)
 
     def test_what_is_lost_does_not_flatter(self):
         """A server that answers nobody: what was due and could not even be sent is timed out, with its time so far."""
-        for report in self.load(self.server(lambda c: c.wait_gone()), "-r", "10", "-d", "1s", "-c", "2", "-t", "2s"):
-            self.assertEqual((report["scheduled"], report["answered"]), (10, 0))
-            self.check_errors(report, timeout=10)
-            self.assertGreater(report["latency_ms"]["p50"], 1000)
-            self.assertGreater(report["lasted_s"], 2)
+        for report in self.load(self.server(lambda c: c.wait_gone()), "-r", "10", "-d", "500ms", "-c", "2", "-t", "1s"):
+            self.assertEqual((report["scheduled"], report["answered"]), (5, 0))
+            self.check_errors(report, timeout=5)
+            self.assertGreater(report["latency_ms"]["p50"], 900)
+            self.assertGreaterEqual(report["lasted_s"], 1.5)
             self.assertEqual(report["clients"]["answered"], 0)
 
     def test_stalls_once(self):
-        """A server that sleeps for a second in the middle: the requests that were due then show it, though they were sent afterwards."""
+        """A server that sleeps for half a second in the middle: the requests that were due then show it, though they were sent afterwards."""
         started = []
 
         def script(connection):
             while connection.read_request():
                 started.append(time.monotonic())
-                if len(started) == 20:
-                    time.sleep(1)
+                if len(started) == 10:
+                    time.sleep(0.5)
                 connection.send(OK)
 
         server = self.server(script)
-        for report in self.load(server, "-r", "50", "-d", "2s", "-c", "1"):
+        for report in self.load(server, "-r", "50", "-d", "1s", "-c", "1"):
             started.clear()
-            self.assertEqual(report["answered"], 100)
-            self.assertGreater(report["latency_ms"]["p90"], 500)
-            self.assertLess(report["service_ms"]["p90"], 500)
-            self.assertGreater(report["service_ms"]["max"], 900)
+            self.assertEqual(report["answered"], 50)
+            self.assertGreater(report["latency_ms"]["p90"], 200)
+            self.assertLess(report["service_ms"]["p90"], 200)
+            self.assertGreaterEqual(report["service_ms"]["max"], 490)
 
 
 class ClosedLoop(LoadCase):
@@ -144,7 +144,7 @@ class ClosedLoop(LoadCase):
 class Messages(LoadCase):
     def test_request(self):
         server = self.server()
-        for report in self.load(server, "-r", "1", "-d", "1s", "-c", "1", target="/a?b#c"):
+        for report in self.load(server, "-r", "1", "-d", "100ms", "-c", "1", target="/a?b#c"):
             self.assertEqual(report["answered"], 1)
         host = server.address.encode()
         for connection in server.connections:
@@ -167,9 +167,9 @@ class Messages(LoadCase):
 
     def test_server_that_closes(self):
         """Without a word beforehand: the connection is opened again, and nothing is lost."""
-        for report in self.load(self.server(once(OK)), "-r", "2", "-d", "2s", "-c", "1"):
+        for report in self.load(self.server(once(OK)), "-r", "2", "-d", "600ms", "-c", "1"):
             self.check_errors(report)
-            self.assertEqual((report["answered"], report["opened"]), (4, 4))
+            self.assertEqual((report["answered"], report["opened"]), (2, 2))
 
     def test_framings(self):
         """Chunked in pieces with extension and trailer, to the end of the stream, no body, a large one, after a 100 and a 103."""
@@ -204,7 +204,7 @@ class Messages(LoadCase):
         }
         server = self.server(by_target({target: what for target, (what, _) in answers.items()}))
         for target, (what, opened) in answers.items():
-            for report in self.load(server, "-r", "10", "-d", "400ms", "-c", "1", target=target.decode()):
+            for report in self.load(server, "-r", "20", "-d", "200ms", "-c", "1", target=target.decode()):
                 self.check_errors(report)
                 self.assertEqual((target, report["answered"], report["opened"]), (target, 4, opened))
                 if isinstance(what, bytes):
@@ -235,7 +235,7 @@ class Messages(LoadCase):
             once(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nx\r\n"),
             reset,
         ):
-            for report in self.load(self.server(script), "-r", "10", "-d", "300ms", "-c", "1"):
+            for report in self.load(self.server(script), "-r", "20", "-d", "150ms", "-c", "1"):
                 self.assertEqual((report["answered"], report["scheduled"], report["latency_ms"]), (0, 3, None))
                 self.check_errors(report, read=3)
 
@@ -269,9 +269,9 @@ class Messages(LoadCase):
         self.assertEqual((status, json.loads(out)["answered"]), (0, 2), err)
 
     def test_many_connections(self):
-        """A thousand of them, each used."""
+        """Hundreds of them, each used."""
         origin = self.started(Origin("-e", "async"))
-        for report in self.load(origin, "-d", "2s", "-c", "500"):
+        for report in self.load(origin, "-d", "1s", "-c", "500"):
             self.check_errors(report)
             self.assertEqual((report["opened"], report["clients"]["answered"]), (500, 500))
 
