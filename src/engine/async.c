@@ -47,11 +47,13 @@ struct async_loop {
 	struct acceptor *home;            /* its own, or the pool's */
 	struct conn *given, **given_last; /* by the pool, and no fiber was free yet */
 	int64_t tick_at;
-	int64_t trim_at;   /* when buffers that were not needed are freed next */
-	int64_t retry_at;  /* not before then is a queued one begun: past, as a rule */
-	unsigned begun;    /* this turn */
-	bool stamped;      /* acceptor.now is of this turn */
-	bool is_open;      /* `loop` is */
+	int64_t trim_at;  /* when buffers that were not needed are freed next */
+	int64_t retry_at; /* not before then is a queued one begun: past, as a rule */
+	unsigned begun;   /* this turn */
+	bool stamped;     /* acceptor.now is of this turn */
+	bool is_open;     /* `loop` is */
+	_Atomic unsigned
+	        coming;    /* connections passed to it that it has not taken yet; relaxed: it only weighs */
 	_Atomic bool stop; /* set by async_stop, seq_cst */
 	int error;         /* of the start: an errno; read after `started` was posted */
 };
@@ -231,9 +233,11 @@ static bool is_eager(void *arg, int fd)
 	       before < l->loop.fibers.limit - l->loop.fibers.busy;
 }
 
+/* With those on their way to it, or the rest of a batch would go to a loop that does not run just now. */
 static unsigned open_of(const struct async_loop *l)
 {
-	return atomic_load_explicit(&l->lot.table.open, memory_order_relaxed);
+	return atomic_load_explicit(&l->lot.table.open, memory_order_relaxed) +
+	       atomic_load_explicit(&l->coming, memory_order_relaxed);
 }
 
 /* What happens in a turn is stamped with the end of its wait. */
@@ -250,6 +254,7 @@ static void deliver_passed(struct loop *loop, struct loop_message *m)
 	struct async_loop *l = loop_of_io(&loop->io);
 	struct passed *p = (struct passed *)((char *)m - offsetof(struct passed, message));
 
+	atomic_fetch_sub_explicit(&l->coming, 1, memory_order_relaxed);
 	acceptor_take_passed(stamped(l), p->listener, p->fd, p->has_peer ? &p->peer : NULL, p->hops);
 	free(p);
 }
@@ -291,6 +296,7 @@ static bool pass(void *arg, unsigned listener, int fd, const struct addr *peer, 
 	if (peer)
 		p->peer = *peer;
 	COUNT(l->worker.counters, passed_on);
+	atomic_fetch_add_explicit(&to->coming, 1, memory_order_relaxed);
 	loop_post(&to->loop, &p->message);
 	return true;
 }
