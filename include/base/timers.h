@@ -19,7 +19,8 @@ struct timer {
 struct timers {
 	int64_t tick;                     /* ticks before this one have been expired */
 	struct timer slots[TIMERS_SLOTS]; /* heads of circular lists */
-	uint64_t used[TIMERS_SLOTS / 64]; /* one bit a slot that may hold timers */
+	uint64_t used[TIMERS_SLOTS / 64]; /* one bit a slot that holds timers */
+	int64_t soonest;                  /* no slot of an earlier tick holds one */
 };
 
 void timers_init(struct timers *t, int64_t now);
@@ -32,6 +33,6 @@ void timers_clear(struct timers *t, struct timer *timer);
 struct timer *timers_expire(struct timers *t, int64_t now);
 
 /* When timers_expire should be called next; CLOCK_NEVER without timers. */
-int64_t timers_next(const struct timers *t);
+int64_t timers_next(struct timers *t);
 
 #endif

@@ -9,6 +9,7 @@
 #include "net/io.h"
 #include "obs/counters.h"
 #include "obs/log.h"
+#include "wire/pump.h"
 
 /* Free buffers of one size; a worker's own. */
 struct buf_store {
@@ -35,8 +36,11 @@ struct worker {
 	void *local;             /* the service's own, from service.worker_start */
 };
 
-/* How long a body may stall now, in ns, or 0: a sixteenth of patience while others wait in the queue. */
-int64_t worker_patience(const struct worker *w);
+/*
+ * How long a body may stall from now on: patience, or a sixteenth of it with a slow client while others wait in the queue. (Not with a
+ * server: leaving costs its connection, and on a busy machine such a gap is ordinary.)
+ */
+struct patience worker_patience(const struct worker *w);
 
 /* A buffer, empty; NULL when memory is out. */
 struct buf *buf_store_get(struct buf_store *s);

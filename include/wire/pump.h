@@ -11,13 +11,20 @@ enum pump_end {
 	PUMP_FIRST,  /* the first flow is no longer FLOW_OPEN */
 	PUMP_SECOND, /* the second is not */
 	PUMP_ALERT,  /* `alert` is readable */
-	PUMP_STALLED /* nothing moved for longer than `patience`; all may go on, here or elsewhere */
+	PUMP_STALLED /* nothing moved for longer than the patience; all may go on, here or elsewhere */
+};
+
+/* How long nothing may move, in ns; 0: endless. */
+struct patience {
+	int64_t with_client; /* that does not send its body, or does not take the answer */
+	int64_t with_server;
 };
 
 /*
- * first and second may each be NULL or already over (then they are left alone). alert: a descriptor to watch for reading, or
- * -1. patience: ns, 0: endless. Something must be left to wait for. Progress of one flow restarts the other's timeout too.
+ * first, from the client, and second, to it, may each be NULL or already over (then they are left alone). alert: a descriptor to
+ * watch for reading, or -1. Something must be left to wait for. Progress of one flow restarts the other's timeout too.
  */
-enum pump_end pump_run(struct io *io, struct flow *first, struct flow *second, int alert, int64_t patience);
+enum pump_end pump_run(
+        struct io *io, struct flow *first, struct flow *second, int alert, struct patience patience);
 
 #endif

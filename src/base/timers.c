@@ -17,13 +17,18 @@ void timers_init(struct timers *t, int64_t now)
 		t->slots[i].next = t->slots[i].prev = &t->slots[i];
 	for (unsigned i = 0; i < TIMERS_SLOTS / 64; i++)
 		t->used[i] = 0;
+	t->soonest = t->tick + TIMERS_SLOTS;
 }
 
 void timers_clear(struct timers *t, struct timer *timer)
 {
-	(void)t; /* its slot's bit stays set until the slot is looked at */
 	if (!timer->next)
 		return;
+	if (timer->next == timer->prev) { /* the last of its slot: both are the head */
+		unsigned i = (unsigned)(timer->next - t->slots);
+
+		t->used[i / 64] &= ~(UINT64_C(1) << (i % 64));
+	}
 	timer->prev->next = timer->next;
 	timer->next->prev = timer->prev;
 	timer->next = timer->prev = NULL;
@@ -47,6 +52,8 @@ void timers_set(struct timers *t, struct timer *timer, int64_t at)
 	head->prev->next = timer;
 	head->prev = timer;
 	t->used[i / 64] |= UINT64_C(1) << (i % 64);
+	if (tick < t->soonest)
+		t->soonest = tick;
 }
 
 struct timer *timers_expire(struct timers *t, int64_t now)
@@ -59,8 +66,6 @@ struct timer *timers_expire(struct timers *t, int64_t now)
 		unsigned i = slot_of(t->tick);
 		struct timer *head = &t->slots[i];
 
-		if (!(t->used[i / 64] & (UINT64_C(1) << (i % 64))))
-			continue;
 		while (head->next != head) {
 			struct timer *timer = head->next;
 
@@ -70,26 +75,25 @@ struct timer *timers_expire(struct timers *t, int64_t now)
 			timers_set(
 			        t, timer, timer->at); /* it was beyond the horizon; lands in another slot */
 		}
-		t->used[i / 64] &= ~(UINT64_C(1) << (i % 64));
 	}
 	return NULL;
 }
 
-int64_t timers_next(const struct timers *t)
+int64_t timers_next(struct timers *t)
 {
-	unsigned first = slot_of(t->tick);
+	int64_t end = t->tick + TIMERS_SLOTS;
+	int64_t tick = t->soonest > t->tick ? t->soonest : t->tick;
 
-	for (unsigned step = 0; step < TIMERS_SLOTS;) {
-		unsigned i = (first + step) % TIMERS_SLOTS;
+	while (tick < end) {
+		unsigned i = slot_of(tick);
 		uint64_t bits = t->used[i / 64] >> (i % 64);
 
-		if (bits) {
-			step += (unsigned)__builtin_ctzll(bits);
-			if (step >= TIMERS_SLOTS)
-				break;
-			return (t->tick + (int64_t)step) * TIMERS_TICK_NS;
+		if (bits && tick + __builtin_ctzll(bits) < end) {
+			t->soonest = tick + __builtin_ctzll(bits);
+			return t->soonest * TIMERS_TICK_NS;
 		}
-		step += 64 - i % 64;
+		tick += 64 - i % 64;
 	}
+	t->soonest = end;
 	return CLOCK_NEVER;
 }

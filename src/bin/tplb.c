@@ -64,7 +64,7 @@ static int usage_error(const char *what, const char *value)
 /* The exit status after something was printed: a full disk must not go unnoticed. */
 static int printed(void)
 {
-	if (fflush(stdout) == 0)
+	if (fflush(stdout) == 0 && !ferror(stdout))
 		return EXIT_SUCCESS;
 	fprintf(stderr, "tplb: cannot write to standard output: %m\n");
 	return EXIT_FAULT;

@@ -201,6 +201,7 @@ static void start_queued(struct async_loop *l)
 		if (!l->given)
 			l->given_last = &c->next;
 		l->given = c;
+		l->retry_at = clock_now() + RETRY_NS;
 		return;
 	}
 }
@@ -350,6 +351,8 @@ static void run(struct async_loop *l)
 		if (l->tick_at < until)
 			until = l->tick_at;
 		if (l->has_lot && queue_depth(l->queue) > 0 && fiber_is_free(&l->loop.fibers))
+			until = l->retry_at;
+		if (l->given && fiber_is_free(&l->loop.fibers) && l->retry_at < until)
 			until = l->retry_at;
 		loop_turn(&l->loop, until);
 		if (l->has_lot)

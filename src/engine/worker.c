@@ -59,12 +59,14 @@ void buf_store_free(struct buf_store *s)
 	s->count = 0;
 }
 
-int64_t worker_patience(const struct worker *w)
+struct patience worker_patience(const struct worker *w)
 {
+	struct patience p = {w->patience, w->patience};
+
 	/* Else a burst of slow readers would take the whole of it from each worker for each of them, one after the other. */
 	if (w->patience >= PATIENCE_SHARE && w->queue && queue_depth(w->queue) > 0)
-		return w->patience / PATIENCE_SHARE;
-	return w->patience;
+		p.with_client = w->patience / PATIENCE_SHARE;
+	return p;
 }
 
 void worker_init(struct worker *w, unsigned id, struct io *io, struct counters *counters,

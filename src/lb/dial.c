@@ -1,5 +1,6 @@
 #include "lb/dial.h"
 
+#include <errno.h>
 #include <string.h>
 
 #include "base/diag.h"
@@ -41,6 +42,22 @@ static bool take_idle(struct exchange *x, struct server *s)
 	return x->fd >= 0;
 }
 
+/* What this machine lacks is not the server's fault. */
+static bool is_ours(int error)
+{
+	return error == EMFILE || error == ENFILE || error == ENOMEM || error == ENOBUFS ||
+	       error == EADDRNOTAVAIL;
+}
+
+static const char *remedy(int error)
+{
+	if (error == EMFILE)
+		return ": raise the limit (ulimit -n), or lower limits.connections";
+	if (error == EADDRNOTAVAIL)
+		return ": no local port is free, see net.ipv4.ip_local_port_range";
+	return "";
+}
+
 /* Once a second for each server: a dead one fails as often as it is asked. All failures are counted. */
 static void warn(const struct exchange *x, struct server *s, int error)
 {
@@ -50,8 +67,8 @@ static void warn(const struct exchange *x, struct server *s, int error)
 	if (now < at || !atomic_compare_exchange_strong_explicit(&s->warn_at, &at, now + CLOCK_NS_PER_S,
 	                        memory_order_relaxed, memory_order_relaxed))
 		return;
-	diag_warning(
-	        "server %s of %s: cannot connect: %s", s->text, x->listener->upstream->name, strerror(error));
+	diag_warning("server %s of %s: cannot connect: %s%s", s->text, x->listener->upstream->name,
+	        strerror(error), remedy(error));
 }
 
 static bool connect_to(struct exchange *x, struct server *s)
@@ -65,7 +82,8 @@ static bool connect_to(struct exchange *x, struct server *s)
 		return true;
 	}
 	COUNT(x->worker->counters, server_connect_failed);
-	count(&counts(x, s)->failures);
+	if (!is_ours(-fd))
+		count(&counts(x, s)->failures);
 	warn(x, s, -fd);
 	return false;
 }

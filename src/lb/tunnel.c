@@ -52,7 +52,7 @@ void exchange_tunnel(struct exchange *x)
 	}
 	while (!is_lost(&x->up) && !is_lost(&x->down) &&
 	        (x->up.state == FLOW_OPEN || x->down.state == FLOW_OPEN))
-		pump_run(x->worker->io, &x->up, &x->down, -1, 0);
+		pump_run(x->worker->io, &x->up, &x->down, -1, (struct patience){0, 0});
 	x->end = end_of(x);
 	x->client_close = true;
 	x->server_reusable = false;

@@ -69,6 +69,8 @@ static void prepare(struct load_client *c)
 /* A count, 0 for the end of the stream, -errno. */
 static ssize_t receive(struct load_client *c)
 {
+	if (clock_now() >= c->give_up) /* what is there already would be taken without a look at the clock */
+		return -ETIMEDOUT;
 	if (buf_room(c->in) == 0)
 		buf_compact(c->in);
 	if (buf_room(c->in) == 0)

@@ -20,6 +20,7 @@ enum {
 
 /* How long connections that will be kept have to be opened, before the start. Beyond a second attempt of TCP's. */
 #define PREPARE_NS (3 * CLOCK_NS_PER_S)
+#define RETRY_NS (10 * CLOCK_NS_PER_MS)
 
 /* What load_run holds, beside what clients need to know. */
 struct holder {
@@ -59,7 +60,8 @@ static void watch(void *arg)
 		uint64_t rings;
 		int number;
 
-		(void)io_wait(io, set, 2, CLOCK_NEVER);
+		if (io_wait(io, set, 2, CLOCK_NEVER) < 0) /* no memory for it this moment */
+			io_sleep(io, clock_now() + RETRY_NS);
 		if (read(h->alarm, &rings, sizeof(rings)) == sizeof(rings))
 			h->alarm_at = 0;
 		while ((number = signals_take(h->signals)) != 0)
@@ -126,7 +128,7 @@ static void hand_out(struct holder *h)
 
 static bool is_hopeless(const struct load_run *run)
 {
-	return run->refused != 0 && run->result->opened == 0;
+	return run->preparing == 0 && run->refused != 0 && run->result->opened == 0;
 }
 
 static void turn_until_over(struct holder *h)
@@ -203,9 +205,11 @@ static const char *open_loop(struct holder *h, enum loop_driver_kind driver)
 	if (sock_raise_limit(least + o->connections) < least)
 		return "the system allows too few descriptors (ulimit -Hn)";
 	h->alarm = timerfd_create(CLOCK_MONOTONIC, TFD_NONBLOCK | TFD_CLOEXEC);
+	if (h->alarm < 0)
+		return strerror(errno);
 	h->signals = signals_open();
-	if (h->alarm < 0 || h->signals < 0)
-		return strerror(h->alarm < 0 ? errno : -h->signals);
+	if (h->signals < 0)
+		return strerror(-h->signals);
 	int error = loop_open(&h->run.loop, &options);
 	return error == 0 ? NULL : strerror(error);
 }

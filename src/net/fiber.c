@@ -27,7 +27,8 @@ enum { STACK_BYTES = 512 * 1024, SANITIZED = 1 };
 #else
 enum { STACK_BYTES = 64 * 1024, SANITIZED = 0 };
 #endif
-enum { GUARD_BYTES = 4096, KEEP_FIBERS = 16, SIGNAL_STACK_BYTES = 16 * 1024 };
+/* The guard is a page of the largest kind, of addresses only. */
+enum { GUARD_BYTES = 64 * 1024, KEEP_FIBERS = 16, SIGNAL_STACK_BYTES = 16 * 1024 };
 
 /* Lies at the top of its own mapping: guard page, stack, this. */
 struct fiber {

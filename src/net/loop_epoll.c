@@ -35,6 +35,7 @@ struct watch {
 	uint32_t
 	        generation; /* counts the descriptor's lives, so that an event that comes late is told from a new one */
 	bool registered;
+	bool urgent; /* there were urgent bytes: a receive may stop before them though there is more */
 	short ready; /* POLLIN, POLLOUT: an edge told so, and no try found otherwise since */
 	short ended; /* likewise, and it stays so */
 };
@@ -60,7 +61,7 @@ static struct watch *watch_of(struct io *io, int fd)
 /* 0 or -errno. */
 static int register_once(struct io *io, int fd, struct watch *w)
 {
-	struct epoll_event e = {.events = EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLET,
+	struct epoll_event e = {.events = EPOLLIN | EPOLLPRI | EPOLLOUT | EPOLLRDHUP | EPOLLET,
 	        .data.u64 = (uint64_t)(w->generation & GENERATION_MASK) << 32 | (unsigned)fd};
 
 	if (w->registered)
@@ -78,13 +79,15 @@ static void spent(struct watch *w, short events)
 
 static ssize_t try_recv(struct io *io, int fd, void *to, size_t room)
 {
+	struct watch *w = watch_of(io, fd);
+
 	for (;;) {
 		ssize_t n = recv(fd, to, room, 0);
 
 		if (n < 0 && errno == EINTR)
 			continue;
-		if (n < 0 ? errno == EAGAIN || errno == EWOULDBLOCK : (size_t)n < room)
-			spent(watch_of(io, fd), POLLIN);
+		if (n < 0 ? errno == EAGAIN || errno == EWOULDBLOCK : (size_t)n < room && !w->urgent)
+			spent(w, POLLIN);
 		return n < 0 ? -errno : n;
 	}
 }
@@ -294,6 +297,8 @@ static void take_event(struct loop *l, uint64_t data, unsigned events)
 	if ((w->generation & GENERATION_MASK) != data >> 32)
 		return;
 
+	if (events & EPOLLPRI)
+		w->urgent = true;
 	if (events & (EPOLLIN | EPOLLRDHUP | EPOLLHUP | EPOLLERR))
 		now = POLLIN;
 	if (events & (EPOLLOUT | EPOLLHUP | EPOLLERR))

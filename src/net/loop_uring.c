@@ -102,6 +102,7 @@ struct group {
 struct accepting {
 	int fd;
 	bool wanted, armed;
+	bool ending; /* armed, and its cancel is on the way */
 };
 enum { LISTENERS_MAX = 1024 };
 
@@ -493,47 +494,54 @@ static bool uring_quiet(struct io *io, int fd)
 	return watch_of(io, fd)->recv == RECV_ARMED;
 }
 
-static void cancel(struct io *io, uint64_t data)
+/* False when there is no entry for it. */
+static bool cancel(struct io *io, uint64_t data)
 {
 	struct io_uring_sqe *sqe = entry(io);
 
 	if (!sqe)
-		return; /* it ends with the ring, or when the peer is gone */
+		return false;
 	io_uring_prep_cancel64(sqe, data, 0);
 	hand_in(io, sqe, data_of(TAG_NOTHING, 0, 0));
+	return true;
 }
 
-/* Takes out of the ring what is in it of this descriptor. Returns whether there was anything. */
-static bool clear(struct io *io, int fd)
+enum cleared { CLEARED_NOTHING, CLEARED_ALL, CLEARED_PART /* no entries for the rest */ };
+
+/* Takes out of the ring what is in it of this descriptor. */
+static enum cleared clear(struct io *io, int fd)
 {
 	struct watch *w = watch_of(io, fd);
-	bool any = w->recv == RECV_ARMED || w->in_armed || w->out_armed;
+	bool any = w->recv == RECV_ARMED || w->in_armed || w->out_armed, all = true;
 
 	MUST(w->waiter == NULL && w->reader == NULL);
 	if (w->recv == RECV_ARMED)
-		cancel(io, data_of(recv_tag(w->group), w->generation, fd));
+		all = cancel(io, data_of(recv_tag(w->group), w->generation, fd)) && all;
 	if (w->in_armed)
-		cancel(io, data_of(TAG_POLL_IN, w->generation, fd));
+		all = cancel(io, data_of(TAG_POLL_IN, w->generation, fd)) && all;
 	if (w->out_armed)
-		cancel(io, data_of(TAG_POLL_OUT, w->generation, fd));
+		all = cancel(io, data_of(TAG_POLL_OUT, w->generation, fd)) && all;
 	release_held(io, w);
 	*w = (struct watch){.generation = w->generation + 1};
-	return any;
+	return !any ? CLEARED_NOTHING : all ? CLEARED_ALL : CLEARED_PART;
 }
 
 /* At once: while an operation holds the socket, its next owner's close(2) would neither end the connection nor take it out of an epoll. */
 static void uring_forget(struct io *io, int fd)
 {
-	if (clear(io, fd))
+	if (clear(io, fd) != CLEARED_NOTHING)
 		(void)io_uring_submit_and_get_events(&own(io)->ring); /* on failure the next turn does it */
 }
 
 static void uring_close(struct io *io, int fd)
 {
-	(void)clear(io, fd);
+	enum cleared cleared = clear(io, fd);
 	struct io_uring_sqe *sqe = entry(io);
+
+	if (!sqe || cleared == CLEARED_PART)
+		(void)shutdown(
+		        fd, SHUT_RDWR); /* ends the receive that could not be cancelled and keeps it open */
 	if (!sqe) {
-		(void)shutdown(fd, SHUT_RDWR); /* a receive that could not be cancelled would keep it open */
 		close(fd);
 		return;
 	}
@@ -698,7 +706,7 @@ static void take_accept(struct loop *l, unsigned listener, int result, unsigned 
 	struct accepting *a = &own(&l->io)->accepting[listener];
 
 	if (!(flags & IORING_CQE_F_MORE))
-		a->armed = false;
+		a->armed = a->ending = false;
 	if (result >= 0 && (unsigned)result >= l->descriptors) {
 		close(result);
 		result = -EMFILE;
@@ -763,6 +771,15 @@ static void take_all(struct loop *l)
 	}
 }
 
+/* What nobody wants any more. Where the ring has no room for it the next turn tries again. */
+static void end_accept(struct loop *l, unsigned listener)
+{
+	struct accepting *a = &own(&l->io)->accepting[listener];
+
+	if (a->armed && !a->ending)
+		a->ending = cancel(&l->io, data_of(TAG_ACCEPT, 0, (int)listener));
+}
+
 /* What has ended and is wanted still. Where the ring has no room for it the next turn tries again. */
 static void arm_again(struct loop *l)
 {
@@ -770,9 +787,12 @@ static void arm_again(struct loop *l)
 
 	if (!o->event_armed)
 		(void)arm_event(l);
-	for (unsigned i = 0; i < o->listeners; i++)
+	for (unsigned i = 0; i < o->listeners; i++) {
 		if (o->accepting[i].wanted && !o->accepting[i].armed)
 			(void)arm_accept(l, i);
+		else if (!o->accepting[i].wanted)
+			end_accept(l, i);
+	}
 }
 
 /* Hands in, sleeps, tells whom it concerns. */
@@ -819,8 +839,7 @@ static void uring_unlisten(struct loop *l, unsigned listener, int fd)
 
 	(void)fd;
 	a->wanted = false;
-	if (a->armed)
-		cancel(&l->io, data_of(TAG_ACCEPT, 0, (int)listener));
+	end_accept(l, listener);
 }
 
 static enum loop_parked uring_park(struct loop *l, int fd, void *thing)
@@ -840,7 +859,7 @@ static void uring_driver_close(struct loop *l)
 {
 	struct uring_own *o = l->own;
 
-	cancel(&l->io, data_of(TAG_EVENT, 0, 0));
+	loop_wake(l); /* ends the read of the eventfd, and needs no entry */
 	while (o->outstanding > 0)
 		turn(l, CLOCK_NEVER);
 	uring_free(l, true);

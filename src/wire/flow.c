@@ -154,6 +154,8 @@ static bool source_stopped(struct flow *f, ssize_t n)
 	return true;
 }
 
+static bool receive_copied(struct flow *f, struct io *io);
+
 static bool receive_piped(struct flow *f, struct io *io)
 {
 	size_t room = PIPE_BYTES;
@@ -161,6 +163,9 @@ static bool receive_piped(struct flow *f, struct io *io)
 	if (f->reader.kind == BODY_LENGTH && room > f->reader.left)
 		room = (size_t)f->reader.left;
 	ssize_t n = io_splice_in(io, f->from, f->pipe[1], room);
+	/* splice(2) stops before an urgent byte for good, recv(2) passes over it. */
+	if ((n == 0 || n == -EAGAIN) && sockatmark(f->from) == 1)
+		return receive_copied(f, io);
 	if (n <= 0)
 		return source_stopped(f, n);
 	f->piped = (size_t)n;
@@ -182,11 +187,8 @@ static void turn_to_pipe(struct flow *f)
 	(void)fcntl(f->pipe[1], F_SETPIPE_SZ, PIPE_BYTES); /* not allowed so much: the default does */
 }
 
-/* False when there is nothing for now, or the flow is over. */
-static bool receive(struct flow *f, struct io *io)
+static bool receive_copied(struct flow *f, struct io *io)
 {
-	if (f->pipe[0] >= 0)
-		return receive_piped(f, io);
 	if (f->more) {
 		f->buf = f->more;
 		f->more = NULL;
@@ -199,9 +201,15 @@ static bool receive(struct flow *f, struct io *io)
 	f->buf->end = (size_t)n;
 	f->received += (size_t)n;
 	f->drained = (size_t)n < room;
-	if (f->pipes && (size_t)n == f->buf->cap)
+	if (f->pipes && f->pipe[0] < 0 && (size_t)n == f->buf->cap)
 		turn_to_pipe(f);
 	return decode(f);
+}
+
+/* False when there is nothing for now, or the flow is over. */
+static bool receive(struct flow *f, struct io *io)
+{
+	return f->pipe[0] >= 0 ? receive_piped(f, io) : receive_copied(f, io);
 }
 
 static void finish(struct flow *f)

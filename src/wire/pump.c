@@ -67,7 +67,22 @@ static void lose(struct flow *const flows[2], const struct pollfd waits[SLOTS], 
 	}
 }
 
-enum pump_end pump_run(struct io *io, struct flow *first, struct flow *second, int alert, int64_t patience)
+/* Whether it is the client that does not send its body, or does not take the answer. */
+static bool client_is_slow(const struct pollfd waits[SLOTS])
+{
+	return (waits[0].fd >= 0 && (waits[0].events & POLLIN)) ||
+	       (waits[1].fd >= 0 && (waits[1].events & POLLOUT));
+}
+
+static int64_t leave_at(const struct pollfd waits[SLOTS], struct patience patience)
+{
+	int64_t ns = client_is_slow(waits) ? patience.with_client : patience.with_server;
+
+	return ns > 0 ? clock_now() + ns : CLOCK_NEVER;
+}
+
+enum pump_end pump_run(
+        struct io *io, struct flow *first, struct flow *second, int alert, struct patience patience)
 {
 	struct flow *flows[2] = {first, second};
 	bool was_open[2] = {is_open(first), is_open(second)};
@@ -78,13 +93,15 @@ enum pump_end pump_run(struct io *io, struct flow *first, struct flow *second, i
 	for (;;) {
 		bool again = step_due(io, flows, waits, due);
 
+		if (!again) /* a socket that is ready and gives nothing must not outlive its deadline */
+			expire(flows, waits);
 		if (was_open[0] && !is_open(first))
 			return PUMP_FIRST;
 		if (was_open[1] && !is_open(second))
 			return PUMP_SECOND;
 		waits[2] = (struct pollfd){.fd = alert, .events = POLLIN};
 		int64_t until = again ? IO_NOW : earliest(flows, waits);
-		int64_t leave = again || patience <= 0 ? CLOCK_NEVER : clock_now() + patience;
+		int64_t leave = again ? CLOCK_NEVER : leave_at(waits, patience);
 		int ready = io_wait(io, waits, SLOTS, leave < until ? leave : until);
 		if (ready > 0 && alert >= 0 && waits[2].revents)
 			return PUMP_ALERT;

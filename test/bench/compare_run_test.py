@@ -64,7 +64,7 @@ class Run(unittest.TestCase):
         cases = {case["id"]: case for e in results["experiments"] for case in e["cases"]}
         self.assertEqual(sorted(cases), sorted(["original/close/pool/behind/t10", "original/close/pool/behind/t10/again",
                                                 "original/keepalive/async-epoll/alone/t150", "hold/request", "sweep/greeting/burst1/w4",
-                                                "openloop/tplb-pool/closed", "openloop/tplb-pool/25%"]))
+                                                "sweep/greeting/service", "openloop/tplb-pool/closed", "openloop/tplb-pool/25%"]))
         for name, case in cases.items():
             with self.subTest(case=name):
                 run = case["runs"][0]
@@ -91,6 +91,8 @@ class Run(unittest.TestCase):
         resumed = self.bench("--resume", "--only", "hold/request,hold/connection")
         self.assertEqual(resumed.returncode, 0, resumed.stderr)
         self.assertIn("1 runs of 1 s", resumed.stderr)
+        names = [case["id"] for e in self.results()["experiments"] for case in e["cases"]]
+        self.assertEqual(sorted(names), sorted([*cases, "hold/connection"]))  # what was there is there still
 
     def test_stopped(self):
         """What it started is gone, what it has is kept, and it can go on."""
@@ -114,7 +116,7 @@ class Run(unittest.TestCase):
             self.nothing_is_left()
             self.assertFalse(self.results()["complete"])
             self.assertEqual(sum(len(case["runs"]) for e in self.results()["experiments"] for case in e["cases"]), 1)
-        done = self.bench("--resume", "--only", "hold")
+        done = self.bench("--resume")  # with what was asked for at first
         self.assertEqual(done.returncode, 0, done.stderr)
         self.assertIn("3 runs of 1 s", done.stderr)
         self.assertTrue(self.results()["complete"])

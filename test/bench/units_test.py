@@ -152,6 +152,8 @@ class Reading(unittest.TestCase):
                       text(1.5, 0.5))
         self.assertIn("**only half of that holds here**: the balancer cost async (0.70 times) and cost the pool", text(0.7, 0.5))
         self.assertIn("**that does not hold here**: the balancer made no difference to async", text(1, 1.5))
+        self.assertIn("**half of that holds here, the other half cannot be told**: the balancer helped async", text(1.5, 1))
+        self.assertIn("**that cannot be told here**", text(1, 1))
 
     def test_how_sure(self):
         self.assertIn("every round agrees", reading.sureness(self.results(lambda side, behind: 2 if side[0] == "async" else 1)))
@@ -169,7 +171,7 @@ class Reading(unittest.TestCase):
         self.assertEqual(reading.knee(results, "/delay/2", 8), 8)
         advice = reading.little_advice(results, "/delay/2")
         self.assertAlmostEqual(advice.workers, advice.rate * 0.00231)
-        self.assertIn("64 workers if each serves one request at a time, 8 workers if each begins up to 8 at once",
+        self.assertIn("64 workers if each serves one request at a time; 8 workers if each begins up to 8 at once",
                       reading.pool_size(results))
         for c in results["experiments"][0]["cases"]:
             del c["service_s"]

@@ -101,11 +101,11 @@ START_TEST(both_ways)
 	rig.up.shut = rig.down.shut = true;
 	for (int i = 0; i < 4; i++)
 		PTHREAD_OK(pthread_create(&threads[i], NULL, roles[i], fds[i]));
-	enum pump_end first = pump_run(&driver.io, &rig.up, &rig.down, -1, 0);
+	enum pump_end first = pump_run(&driver.io, &rig.up, &rig.down, -1, (struct patience){0, 0});
 	ck_assert_int_eq(first == PUMP_FIRST ? rig.up.state : rig.down.state, FLOW_DONE);
 	/* The other, with the one that is over beside it. */
 	if ((first == PUMP_FIRST ? rig.down.state : rig.up.state) == FLOW_OPEN)
-		ck_assert_int_eq(pump_run(&driver.io, &rig.up, &rig.down, -1, 0),
+		ck_assert_int_eq(pump_run(&driver.io, &rig.up, &rig.down, -1, (struct patience){0, 0}),
 		        first == PUMP_FIRST ? PUMP_SECOND : PUMP_FIRST);
 	for (int i = 0; i < 4; i++)
 		PTHREAD_OK(pthread_join(threads[i], NULL));
@@ -126,7 +126,7 @@ START_TEST(early_answer)
 		;
 	PTHREAD_OK(pthread_create(&answer, NULL, send_big, &rig.server[1]));
 	PTHREAD_OK(pthread_create(&reader, NULL, receive_big, &rig.client[0]));
-	ck_assert_int_eq(pump_run(&driver.io, &rig.up, &rig.down, -1, 0), PUMP_SECOND);
+	ck_assert_int_eq(pump_run(&driver.io, &rig.up, &rig.down, -1, (struct patience){0, 0}), PUMP_SECOND);
 	ck_assert_int_eq(rig.down.state, FLOW_DONE);
 	ck_assert_int_eq(rig.up.state, FLOW_OPEN);
 	PTHREAD_OK(pthread_join(answer, NULL));
@@ -141,9 +141,11 @@ START_TEST(one_flow)
 	HOLDS(send(rig.client[0], "abc", 3, 0) == 3);
 	shutdown(rig.client[0], SHUT_WR);
 	if (_i == 0)
-		ck_assert_int_eq(pump_run(&driver.io, &rig.up, NULL, -1, 0), PUMP_FIRST);
+		ck_assert_int_eq(
+		        pump_run(&driver.io, &rig.up, NULL, -1, (struct patience){0, 0}), PUMP_FIRST);
 	else
-		ck_assert_int_eq(pump_run(&driver.io, NULL, &rig.up, -1, 0), PUMP_SECOND);
+		ck_assert_int_eq(
+		        pump_run(&driver.io, NULL, &rig.up, -1, (struct patience){0, 0}), PUMP_SECOND);
 	ck_assert_int_eq(rig.up.state, FLOW_DONE);
 	ck_assert_int_eq(recv(rig.server[1], bytes, sizeof(bytes), 0), 3);
 }
@@ -157,22 +159,25 @@ START_TEST(alert)
 	HOLDS(socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0, fds) == 0);
 	HOLDS(send(fds[1], "!", 1, 0) == 1);
 	HOLDS(send(rig.client[0], "abc", 3, 0) == 3);
-	ck_assert_int_eq(pump_run(&driver.io, &rig.up, &rig.down, fds[0], 0), PUMP_ALERT);
+	ck_assert_int_eq(
+	        pump_run(&driver.io, &rig.up, &rig.down, fds[0], (struct patience){0, 0}), PUMP_ALERT);
 	ck_assert_int_eq(rig.up.state, FLOW_OPEN);
 	ck_assert_int_eq(rig.down.state, FLOW_OPEN);
 	/* What could be moved was moved, and it goes on where it was. */
 	ck_assert_int_eq(recv(rig.server[1], bytes, sizeof(bytes), 0), 3);
 	HOLDS(recv(fds[0], bytes, sizeof(bytes), 0) == 1);
 	shutdown(rig.client[0], SHUT_WR);
-	ck_assert_int_eq(pump_run(&driver.io, &rig.up, &rig.down, fds[0], 0), PUMP_FIRST);
+	ck_assert_int_eq(
+	        pump_run(&driver.io, &rig.up, &rig.down, fds[0], (struct patience){0, 0}), PUMP_FIRST);
 	ck_assert_int_eq(rig.up.state, FLOW_DONE);
 	/* No flow at all, or only one that is over. */
 	HOLDS(send(fds[1], "!", 1, 0) == 1);
-	ck_assert_int_eq(pump_run(&driver.io, NULL, NULL, fds[0], 0), PUMP_ALERT);
-	ck_assert_int_eq(pump_run(&driver.io, &rig.up, NULL, fds[0], 0), PUMP_ALERT);
+	ck_assert_int_eq(pump_run(&driver.io, NULL, NULL, fds[0], (struct patience){0, 0}), PUMP_ALERT);
+	ck_assert_int_eq(pump_run(&driver.io, &rig.up, NULL, fds[0], (struct patience){0, 0}), PUMP_ALERT);
 	close(fds[1]);
 	HOLDS(recv(fds[0], bytes, sizeof(bytes), 0) == 1);
-	ck_assert_int_eq(pump_run(&driver.io, &rig.down, NULL, fds[0], 0), PUMP_ALERT); /* its end, too */
+	ck_assert_int_eq(pump_run(&driver.io, &rig.down, NULL, fds[0], (struct patience){0, 0}),
+	        PUMP_ALERT); /* its end, too */
 	close(fds[0]);
 }
 END_TEST
@@ -182,7 +187,7 @@ START_TEST(silent_source)
 	int64_t began = clock_now();
 
 	rig.up.source_timeout = SHORT;
-	ck_assert_int_eq(pump_run(&driver.io, &rig.up, &rig.down, -1, 0), PUMP_FIRST);
+	ck_assert_int_eq(pump_run(&driver.io, &rig.up, &rig.down, -1, (struct patience){0, 0}), PUMP_FIRST);
 	ck_assert_int_eq(rig.up.state, FLOW_SOURCE_SILENT);
 	ck_assert_int_eq(rig.down.state, FLOW_OPEN);
 	ck_assert_int_ge(clock_now() - began, SHORT - COARSE);
@@ -195,7 +200,7 @@ START_TEST(stuck_sink)
 
 	rig.down.sink_timeout = SHORT; /* the client does not read */
 	PTHREAD_OK(pthread_create(&sender, NULL, send_big, &rig.server[1]));
-	ck_assert_int_eq(pump_run(&driver.io, &rig.up, &rig.down, -1, 0), PUMP_SECOND);
+	ck_assert_int_eq(pump_run(&driver.io, &rig.up, &rig.down, -1, (struct patience){0, 0}), PUMP_SECOND);
 	ck_assert_int_eq(rig.down.state, FLOW_SINK_STUCK);
 	ck_assert_int_eq(rig.up.state, FLOW_OPEN);
 	/* Let the sender go. */
@@ -204,7 +209,7 @@ START_TEST(stuck_sink)
 	pthread_t reader;
 	PTHREAD_OK(pthread_create(&reader, NULL, receive_big, &rig.client[0]));
 	rig.down.shut = true;
-	ck_assert_int_eq(pump_run(&driver.io, &rig.up, &rig.down, -1, 0), PUMP_SECOND);
+	ck_assert_int_eq(pump_run(&driver.io, &rig.up, &rig.down, -1, (struct patience){0, 0}), PUMP_SECOND);
 	ck_assert_int_eq(rig.down.state, FLOW_DONE);
 	PTHREAD_OK(pthread_join(sender, NULL));
 	PTHREAD_OK(pthread_join(reader, NULL));
@@ -234,7 +239,7 @@ START_TEST(progress_is_shared)
 	watched.wait = watch_wait;
 	driver.io.ops = &watched;
 	rig.up.source_timeout = rig.down.source_timeout = 100 * CLOCK_NS_PER_S;
-	ck_assert_int_eq(pump_run(&driver.io, &rig.up, &rig.down, -1, 0), PUMP_FIRST);
+	ck_assert_int_eq(pump_run(&driver.io, &rig.up, &rig.down, -1, (struct patience){0, 0}), PUMP_FIRST);
 	ck_assert_int_eq(rig.up.state, FLOW_DONE);
 	ck_assert_int_eq(wait_count, 3);
 	ck_assert_int_ge(waits[1], waits[0] + COARSE);
@@ -269,7 +274,7 @@ START_TEST(takes_turns)
 	memset(rig.bufs[0]->data, 'x', CAP);
 	HOLDS(send(rig.server[1], "abc", 3, 0) == 3);
 	shutdown(rig.server[1], SHUT_WR);
-	ck_assert_int_eq(pump_run(&driver.io, &rig.up, &rig.down, -1, 0), PUMP_SECOND);
+	ck_assert_int_eq(pump_run(&driver.io, &rig.up, &rig.down, -1, (struct patience){0, 0}), PUMP_SECOND);
 	ck_assert_int_eq(rig.down.state, FLOW_DONE);
 	ck_assert_int_eq(recv(rig.client[0], bytes, sizeof(bytes), 0), 3);
 }

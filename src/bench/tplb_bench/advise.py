@@ -1,9 +1,8 @@
 """How many workers a pool should have, by Little's law, with the arithmetic."""
 
 import math
-import os
 
-from tplb_bench import stats
+from tplb_bench import document, lookup, reading, stats
 
 HEADROOM = 0.7  # a pool that is busy all the time has a queue that grows without end
 
@@ -22,21 +21,14 @@ def advice(rate, service_s, headroom=HEADROOM):
 def from_results(results):
     """For each path of the sweep: what was measured, what follows, what the sweep itself says."""
     lines = []
-    for experiment in results["experiments"]:
-        if experiment["name"] != "sweep":
+    for path in lookup.options(lookup.served(results, "sweep", burst=1), "path"):
+        size = reading.knee(results, path, 1)
+        found = reading.little_advice(results, path)
+        if found is None:
+            lines += ["%s: %s" % (path, document.only_text(reading.little_text(results, path))), ""]
             continue
-        series = {}
-        for case in experiment["cases"]:
-            if case["params"]["burst"] == 1:
-                series.setdefault(case["params"]["path"], []).append(case)
-        for path, cases in series.items():
-            points = [(case["params"]["workers"], stats.summary(case, "rps").median) for case in cases if stats.summary(case, "rps")]
-            service = cases[0].get("service_s")
-            if not points or not service:
-                continue
-            best = max(rate for _, rate in points)
-            lines += ["%s: measured %.6g requests/s at best, %.4g ms for a request alone" % (path, best, service * 1000)]
-            lines += ["  " + line for line in advice(best, service)]
-            lines += ["  the sweep: %d workers come within 5 %% of the best; %d cores here share the work with the load" %
-                      (stats.knee(points), os.cpu_count() or 1), ""]
+        lines += ["%s: measured %.6g requests/s at best, %.4g ms for a request alone" % (path, found.rate, found.service_s * 1000)]
+        lines += ["  " + line for line in advice(found.rate, found.service_s)]
+        lines += ["  the sweep: %d workers come within 5 %% of the best, or the noise; %d cores shared the work with the load" %
+                  (size, results["machine"]["cores"]), ""]
     return lines

@@ -247,7 +247,7 @@ def _sweep(results):
             found.append(_lines("sweep-%s-%s" % (name, key), "%s: %s" % (title, reading.work(path).replace("`", "")),
                                 "workers in the pool", y,
                                 series, sorted(sizes),
-                                "Ring, the knee: the smallest size within 5 % of the best throughput. " + BARS,
+                                "Ring, the knee: the smallest size within 5 % of the best throughput, or within the noise. " + BARS,
                                 log_x=True, log_y=log, more=more))
     return found
 

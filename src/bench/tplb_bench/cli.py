@@ -9,6 +9,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 import textwrap
 import time
 
@@ -22,6 +23,7 @@ HIGH_PORTS = sorted(parties.BALANCER.values())  # in the range of outgoing ports
 DESCRIPTORS = 4096  # two for each of 1000 clients, and what the programs need themselves
 OVERHEAD_S = 0.9  # of a run, beyond its load: starting and ending what is measured
 QUICK_S = 1
+SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 class Tools:
@@ -111,18 +113,21 @@ def why_no_io_uring(tools):
     return last or "tplb-origin does not start with it"
 
 
-def check_environment():
+def check_environment(cases):
+    for line in charts.missing():
+        say("tplb-bench: warning: " + line)
     if not program("wrk"):
         raise Trouble("wrk is missing, and it makes the load: apt install wrk")
     limit = raise_descriptor_limit()
     if limit < DESCRIPTORS:
         raise Trouble("%d descriptors are too few for 1000 clients: ulimit -n %d (or LimitNOFILE=, or /etc/security/limits.conf)"
                       % (limit, DESCRIPTORS))
-    must_be_free([p for list_ in parties.ORIGINS.values() for p in list_] + list(parties.BALANCER.values()) +
-                 list(parties.ALONE.values()) + [parties.PEER], say)
+    must_be_free({port for case in cases for port in parties.ports_of(case)}, say)
+    if os.getloadavg()[0] > 0.3 * len(os.sched_getaffinity(0)):
+        say("tplb-bench: warning: other programs are busy here (load average %.1f): the numbers will be worth less" % os.getloadavg()[0])
 
 
-def find_out(options, tools):
+def find_out(tools):
     """(engines, missing peers, skipped)."""
     skipped = []
     engines = list(plan.ENGINES)
@@ -130,10 +135,8 @@ def find_out(options, tools):
     if why:
         engines.remove("async io_uring")
         skipped.append({"what": "async (io_uring)", "why": why})
-    missing = [peer.name for peer in peers.PEERS if not peer.find()]
-    for peer in peers.PEERS:
-        if peer.name in missing:
-            skipped.append({"what": peer.title, "why": "not installed (package %s)" % peer.package})
+    missing = {peer.name: peer.missing() for peer in peers.PEERS if peer.missing()}
+    skipped += [{"what": name, "why": why} for name, why in missing.items()]
     return engines, missing, skipped
 
 
@@ -164,36 +167,37 @@ class Experiment:
 
     def prepare(self):
         options = self.options
-        check_environment()
-        engines, missing, skipped = find_out(options, self.tools)
+        engines, missing, skipped = find_out(self.tools)
         self.phases = plan.phases(options.quick, engines, options.only, missing)
         if not self.phases:
-            raise Trouble("nothing to run: --list shows the names that --only takes")
-        self.cases = [case for cases in self.phases for case in cases]
+            raise Trouble("nothing to run: all that was asked for is missing here:\n"
+                          + "\n".join("%s: %s" % (s["what"], s["why"]) for s in skipped))
+        check_environment([case for cases in self.phases for case in cases])
+        self.machine, self.skipped, self.versions = machine.facts(), skipped, machine.versions(self.tools)
+        self.started = now()
+        with tempfile.TemporaryDirectory(prefix="tplb-bench-") as folder:
+            self.pictures = pictures(self.tools, folder)
         self.store = self.open_store()
-        self.facts = {
-            "complete": False,
-            "run": {"version": machine.first_line([self.tools.tplb, "--version"]).split()[-1], "command": command_line(), "seed": options.seed,
-                    "rounds": options.rounds, "seconds": options.seconds, "quick": options.quick, "only": options.only, "started": now(), "ended": None,
-                    "peers": {peer.name: peer.note(True) for peer in peers.PEERS if peer.name not in missing}},
-            "machine": machine.facts(), "versions": machine.versions(self.tools), "skipped": skipped}
-        self.pictures = pictures(self.tools, self.store.folder)
 
     def open_store(self):
+        """Last of all that may fail: what it writes says that there is a run."""
         options = self.options
-        asked = {"seed": options.seed, "rounds": options.rounds, "seconds": options.seconds, "quick": options.quick}
-        before = None
-        if os.path.exists(os.path.join(options.out, "plan.json")):
-            before = Store(options.out).load_plan()
+        asked = {"seed": options.seed, "rounds": options.rounds, "seconds": options.seconds, "quick": options.quick, "only": options.only,
+                 "versions": self.versions}
+        store = Store(options.out)
+        before = store.load_plan()
         if before and not options.resume:
             raise Trouble("%s holds a run already: --resume goes on with it, --out names another folder" % options.out)
         if options.resume and not before:
             raise Trouble("%s holds no run that could be resumed" % options.out)
         if before:
-            differ = [key for key in asked if before[key] != asked[key]]
+            differ = [key for key in ("seed", "rounds", "seconds") if before[key] != asked[key]]
             if differ:
                 raise Trouble("%s was begun with --%s %s: --resume goes on with the same" % (options.out, differ[0], before[differ[0]]))
-        store = Store(options.out)
+            for name, version in before.get("versions", {}).items():
+                if self.versions.get(name, version) != version:
+                    say("tplb-bench: warning: %s was %s when the run was begun and is %s now" % (name, version, self.versions[name]))
+        os.makedirs(store.path("raw"), exist_ok=True)
         store.load_runs()
         store.save_plan(asked)
         return store
@@ -207,19 +211,19 @@ class Experiment:
         left = self.remaining()
         say("%d runs of %d s: about %s" % (len(left), self.options.seconds, minutes(len(left) * expected)))
         progress = Progress(expected, len(left))
-        pinned = self.facts["machine"]["pinned"]
         for number, case in left:
             progress.begins(case, number, self.options.rounds)
             try:
-                run = run_case(self.tools, case, self.options.seconds, self.store.raw_path(case, number), pinned, self.rate(case))
-            except (Trouble, OSError) as why:
-                run = {"error": str(why)}
-                self.failed.append("%s, round %d: %s" % (case.id, number, why))
+                run = run_case(self.tools, case, self.options.seconds, self.store.raw_path(case, number), self.machine["pinned"],
+                               self.rate(case))
+            except Exception as why:  # whatever a party does, the other runs go on
+                text = str(why) if isinstance(why, (Trouble, OSError)) else "%s: %s" % (type(why).__name__, why)
+                run = {"error": text}
+                self.failed.append(case.id)
                 progress.clear()
-                say("tplb-bench: " + self.failed[-1])
+                say("tplb-bench: %s, round %d: %s" % (case.id, number, text))
             self.store.add(case, dict(run, round=number))
             progress.ends()
-        self.facts["complete"] = True
 
     def rate(self, case):
         """For the open loop: its share of what the same party did in a closed one."""
@@ -230,17 +234,22 @@ class Experiment:
             raise Trouble("its capacity could not be measured")
         return stats.median(rates) * case.load["share"]
 
+    def facts(self):
+        options = self.options
+        return {"complete": not self.remaining(),
+                "run": {"version": self.versions["tplb"], "command": command_line(), "seed": options.seed, "rounds": options.rounds,
+                        "seconds": options.seconds, "quick": options.quick, "only": options.only, "started": self.started, "ended": now(),
+                        "peers": {peer.name: peer.note(True) for peer in peers.PEERS if not peer.missing()}},
+                "machine": self.machine, "versions": self.versions, "skipped": self.skipped}
+
     def write(self):
-        """What there is, also when it was cut short."""
-        self.facts["run"]["ended"] = now()
-        results = self.store.results(self.facts, self.cases, self.pictures)
+        """What there is, also when it was cut short, and also of earlier tries."""
+        results = self.store.results(self.facts(), plan.everything().values(), self.pictures)
         self.store.write_results(results)
         report(results, self.store.folder)
 
 
 def report(results, folder):
-    for line in charts.missing():
-        say("tplb-bench: warning: " + line)
     drawn = charts.draw_all(results, folder)
     report_md.write(results, folder, drawn)
     report_html.write(results, folder, drawn)
@@ -270,16 +279,14 @@ def run(options):
                 say("tplb-bench: warning: " + reservation.why_not)
             experiment.run()
         finally:
-            # A second Ctrl-C is not to leave anything behind.
-            signal.signal(signal.SIGINT, signal.SIG_IGN)
-            signal.signal(signal.SIGTERM, signal.SIG_IGN)
             reap_all()
             if reservation:
                 reservation.close()
             if experiment.store and experiment.store.runs:
                 experiment.write()
     except Interrupted as signal_:
-        say("tplb-bench: stopped; tplb-bench --resume --out %s goes on" % options.out)
+        if experiment.store and experiment.store.runs:
+            say("tplb-bench: stopped; tplb-bench --resume --out %s goes on" % options.out)
         return 128 + signal_.number
     if experiment.failed:
         say("tplb-bench: %d runs failed, the report shows them" % len(experiment.failed))
@@ -287,13 +294,17 @@ def run(options):
     return 0
 
 
-class Interrupted(Exception):
+class Interrupted(BaseException):
+    """Not an Exception: it passes whatever goes on after a failed run."""
+
     def __init__(self, number):
         super().__init__()
         self.number = number
 
 
 def interrupt(number, _):
+    for other in SIGNALS:
+        signal.signal(other, signal.SIG_IGN)  # a second one is not to leave anything behind
     raise Interrupted(number)
 
 
@@ -396,14 +407,14 @@ def run_main(words):
     if options.version:
         print(machine.first_line([tool("tplb", options.tplb), "--version"]).replace("tplb", "tplb-bench", 1))
         return 0
-    known = [case.id for cases in plan.phases(False, plan.ENGINES, [], ()) + plan.phases(True, plan.ENGINES, [], ()) for case in cases]
+    known = plan.everything()
     for name in options.only:
         if not any(id_ == name or id_.startswith(name.rstrip("/") + "/") for id_ in known):
             parser.error("--only: there is no %s; --list shows the names" % name)
     if options.list:
         return list_cases(options)
-    before = Store(options.out).load_plan() if options.resume and os.path.isdir(options.out) else None
-    before = before or {}
+    before = options.resume and Store(options.out).load_plan() or {}
+    options.only = options.only or before.get("only", [])
     options.quick = options.quick or before.get("quick", False)
     options.rounds = options.rounds or before.get("rounds") or (1 if options.quick else 3)
     options.seconds = options.seconds or before.get("seconds") or (QUICK_S if options.quick else 10)
@@ -413,8 +424,8 @@ def run_main(words):
 
 
 def main():
-    signal.signal(signal.SIGINT, interrupt)
-    signal.signal(signal.SIGTERM, interrupt)
+    for number in SIGNALS:
+        signal.signal(number, interrupt)
     words = sys.argv[1:]
     try:
         if words[:1] == ["advise"]:

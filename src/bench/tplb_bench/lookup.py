@@ -8,7 +8,8 @@ SIDES = (("pool", None), ("async", "epoll"), ("async", "io_uring"))
 
 def cases(results, experiment, **wanted):
     """The experiment's cases whose parameters are these; a parameter that is not there is None, or not true."""
-    found = [case for e in results.get("experiments", []) if e["name"] == experiment for case in e["cases"]]
+    found = [case for e in results.get("experiments", []) if e["name"] == experiment for case in e["cases"]
+             if not case["params"].get("service") and not (case["params"].get("aa") and "aa" not in wanted)]
     return [case for case in found if all(_is(case["params"].get(key), v) for key, v in wanted.items())]
 
 

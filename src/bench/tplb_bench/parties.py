@@ -39,6 +39,7 @@ class Party:
                 raise Trouble("%s does not listen on port %d after %d s; its last words:\n%s"
                               % (self.command[0], self.port, START_S, self.said()))
             time.sleep(0.02)
+        self.must_live("when it was started")  # and not a stranger on its port
 
     def must_live(self, when):
         if self.process.poll() is not None:
@@ -87,6 +88,14 @@ def tplb_config(engine, port, servers, keepalive, more):
         ") } );", ""])
 
 
+def ports_of(case):
+    """All that a run of it listens on."""
+    architecture = case.origins.split()[0]
+    if not case.balancer:
+        return [ALONE[architecture]]
+    return [*ORIGINS[architecture], BALANCER.get(case.balancer.split()[0], PEER)]
+
+
 class Stage:
     """Used as `with Stage(...)`: everything is started and answers; at the end all of it is ended."""
 
@@ -109,6 +118,7 @@ class Stage:
 
     def start(self):
         case, architecture = self.case, self.case.origins.split()[0]
+        ports.must_be_free(ports_of(case), lambda text: None)
         for port in ORIGINS[architecture] if case.balancer else [ALONE[architecture]]:
             command = origin_command(self.tools, case.origins, port, case.keepalive)
             self.origins.append(Party("origin", port, command, self.pinned.get("origins"), self.folder))

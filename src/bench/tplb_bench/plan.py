@@ -77,29 +77,38 @@ def original(quick, engines):
                 cases += [original_case(keepalive, engine, o, threads) for o in [None, engine] + others]
             if threads == FEW or (threads == MANY and not quick):
                 cases += [original_case(keepalive, e, e, threads, True) for e in (engines[0], engines[-1])]
+            if threads == FEW and not quick:
+                cases.append(original_case(keepalive, engines[1], None, threads, True))
     return [cases]
 
 
 def sweep(quick, _):
+    """With the generator that leaves no answer out of its latencies, however late. One size twice: A/A."""
     cases = []
     for path in ("/", "/delay/2"):
-        origins = "async epoll"
         name = "sweep/" + (path.strip("/").replace("/", "-") or "greeting")
         cases.append(Case(name + "/service", "one client, " + path, {"path": path, "service": True, "workers": 1, "burst": 1},
-                          origins, {"tool": "tplb-load", "clients": 1}, "pool", path=path))
+                          "async epoll", {"tool": "tplb-load", "clients": 1}, "pool", path=path))
         for burst in (1,) if quick else (1, 8):
-            for workers in (1, 4, 16, 64) if quick else WORKERS:
-                params = {"path": path, "burst": burst, "workers": workers, "clients": SWEEP_CLIENTS, "threads": 4}
-                cases.append(Case("%s/burst%d/w%d" % (name, burst, workers), "%d workers" % workers, params, origins,
-                                  wrk(SWEEP_CLIENTS, 4), "pool", path=path,
-                                  config={"pool": {"workers": workers, "burst": burst}, "queue": {"timeout": "0s"}}))
+            cases += [sweep_case(name, path, burst, workers) for workers in ((1, 4, 16, 64) if quick else WORKERS)]
+        if not quick:
+            cases.append(sweep_case(name, path, 1, 16, True))
     return [cases]
 
 
+def sweep_case(name, path, burst, workers, again=False):
+    params = {"path": path, "burst": burst, "workers": workers, "clients": SWEEP_CLIENTS, "aa": "again" if again else None}
+    return Case("%s/burst%d/w%d%s" % (name, burst, workers, "/again" if again else ""),
+                "%d workers%s" % (workers, ", again" if again else ""), params, "async epoll",
+                {"tool": "tplb-load", "clients": SWEEP_CLIENTS}, "pool", path=path,
+                config={"pool": {"workers": workers, "burst": burst}, "queue": {"timeout": "0s"}})
+
+
 def hold(_, __):
+    """The discipline alone differs: a worker that stays with its connection has no use for a burst, so the other has none."""
     return [[Case("hold/" + how, "a worker a " + how, {"hold": how, "workers": 16, "clients": CLIENTS}, "async epoll",
                   {"tool": "tplb-load", "clients": CLIENTS}, "pool",
-                  config={"pool": {"workers": 16, "hold": how}, "queue": {"timeout": "0s"}})
+                  config={"pool": {"workers": 16, "hold": how, "burst": 1}, "queue": {"timeout": "0s"}})
              for how in ("connection", "request")]]
 
 
@@ -118,6 +127,11 @@ def peers(quick, engines):
             cases += [party_case("peers", p, "%s/t%d" % ("keepalive" if keepalive else "close", threads),
                                  {"keepalive": keepalive, "threads": threads, "clients": CLIENTS}, wrk(CLIENTS, threads), keepalive)
                       for p in parties]
+        if not quick and "nginx" in parties:
+            again = party_case("peers", "nginx", "%s/t%d/again" % ("keepalive" if keepalive else "close", FEW),
+                               {"keepalive": keepalive, "threads": FEW, "clients": CLIENTS, "aa": "again"}, wrk(CLIENTS, FEW), keepalive)
+            again.label += ", again"
+            cases.append(again)
     return [cases]
 
 
@@ -154,6 +168,11 @@ def is_wanted(case, only):
     if any(case.id == o or case.id.startswith(o.rstrip("/") + "/") for o in only):
         return True
     return case.id.endswith("/closed") and any(o.startswith(case.id[:-len("closed")]) for o in only)
+
+
+def everything():
+    """All cases that any run may have, by name."""
+    return {case.id: case for quick in (True, False) for cases in phases(quick, ENGINES, [], ()) for case in cases}
 
 
 def turns(cases, rounds, seed):

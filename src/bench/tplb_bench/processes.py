@@ -51,12 +51,18 @@ def raise_descriptor_limit(wanted=65536):
 def spawn(command, cores=None, **options):
     """A session of its own, so that Ctrl-C reaches only us; told to end should we be killed. cores: the only ones it may run on."""
     def before():
+        signal.pthread_sigmask(signal.SIG_SETMASK, before_block)
         LIBC.prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
         if cores:
             os.sched_setaffinity(0, cores)
 
-    process = subprocess.Popen(command, start_new_session=True, preexec_fn=before, **options)
-    running.append(process)
+    # A signal in between would leave behind what nobody knows.
+    before_block = signal.pthread_sigmask(signal.SIG_BLOCK, (signal.SIGINT, signal.SIGTERM, signal.SIGHUP))
+    try:
+        process = subprocess.Popen(command, start_new_session=True, preexec_fn=before, **options)
+        running.append(process)
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before_block)
     return process
 
 

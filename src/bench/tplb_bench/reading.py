@@ -132,27 +132,32 @@ def winner(results):
     for keepalive, behind, contest in found:
         for side, comparisons in contest.items():
             sides.setdefault(side, []).extend(comparisons.values())
-    parts = ["%s %s" % (words.side(side), _extent(c) + (" as many requests a second as the pool" if overall(c) != "none" else ""))
-             for side, c in sides.items()]
+    parts = ["%s %s" % (words.side(side), _extent(c)) for side, c in sides.items()]
     weak = all(c.sure == "weak" for comparisons in sides.values() for c in comparisons)
     return "%s %s." % (_headline(won, len(found), weak), words.capital("; ".join(parts)))
 
 
 def _extent(comparisons):
-    if overall(comparisons) == "none":
+    told = [c.ratio for c in comparisons if c.verdict != "none"]
+    if not told:
         return "makes " + words.NO_DIFFERENCE
-    return "answered " + _multiples(comparisons)
+    text = "answered %s as many requests a second as the pool" % times(told)
+    alike = len(comparisons) - len(told)
+    return text + (" in %d of %d comparisons, no difference in the others" % (len(told), len(comparisons)) if alike else "")
 
 
 def _multiples(comparisons):
-    alike = sum(c.verdict == "none" for c in comparisons)
-    return times([c.ratio for c in comparisons]) + (" (no difference in %d of %d)" % (alike, len(comparisons)) if alike else "")
+    told = [c.ratio for c in comparisons if c.verdict != "none"]
+    alike = len(comparisons) - len(told)
+    if not told:
+        return words.NO_DIFFERENCE
+    return times(told) + (" in %d of %d, no difference in the others" % (len(told), len(comparisons)) if alike else "")
 
 
 def _headline(won, total, weak):
     parts = []
     for who, where in sorted(won.items(), key=lambda item: (item[0] is None, -len(item[1]))):
-        where = "in every situation measured" if len(where) == total and total > 1 else words.listing(
+        where = ("in every situation measured" if who else "in any situation measured") if len(where) == total and total > 1 else words.listing(
             "%s (%s)" % (words.place(behind), words.load(keepalive)) for keepalive, behind in where)
         parts.append("%s won %s" % (who, where) if who else "no side won clearly " + where)
     return "**%s.**" % words.capital(("as far as so few rounds can tell, " if weak else "") + "; ".join(parts))
@@ -177,7 +182,8 @@ def conclusion(results):
     if not sentences:
         return None
     return "The original experiment concluded that a balancer helps async and harms the pool. " + " ".join(sentences) \
-        + " (Times: requests a second behind the balancer against alone.)"
+        + " (Times: requests a second of four servers behind the balancer against one alone, on the same cores: with so small a page there " \
+          "is nothing that more servers could win.)"
 
 
 def answer_table(results):
@@ -195,23 +201,28 @@ def answer_table(results):
 
 
 def _holds(verdicts):
-    helps, harms = verdicts[0] == "more", verdicts[1] == "less"
-    if helps and harms:
+    halves = [{claim: True, contrary: False}.get(v) for v, claim, contrary in zip(verdicts, ("more", "less"), ("less", "more"))]
+    if all(halves):
         return "**that holds here**"
-    return "**only half of that holds here**" if helps or harms else "**that does not hold here**"
+    if True in halves:
+        return "**only half of that holds here**" if False in halves else "**half of that holds here, the other half cannot be told**"
+    return "**that does not hold here**" if False in halves else "**that cannot be told here**"
 
 
 def pool_size(results):
     sentences = []
     for path in lookup.options(lookup.served(results, "sweep"), "path"):
         knees = [(burst, knee(results, path, burst)) for burst in bursts(results, path)]
-        parts = ["%s%s" % (words.plural(size, "worker"), burst_words(burst) if len(knees) > 1 else "")
+        parts = ["%s%s%s" % (words.plural(size, "worker"), burst_words(burst) if len(knees) > 1 else "",
+                             ", the largest pool tried" if is_largest(results, path, burst, size) else "")
                  for burst, size in knees if size]
         if parts:
             advice = little_advice(results, path)
-            sentences.append("For %s: %s; more brought no more requests a second%s."
-                             % (work(path), ", ".join(parts), "" if not advice else
-                                " (Little's law: %s busy on the average)" % words.three(advice.workers)))
+            sentences.append("For %s: %s%s." % (work(path), "; ".join(parts), "" if not advice else
+                                                " (Little's law: %s busy on the average)" % words.three(advice.workers)))
+    if sentences:
+        limit = max(stats.KNEE, sweep_noise(results) or 0)
+        sentences.append("More brought less than %s more requests a second." % words.percent(limit))
     return " ".join(sentences) or None
 
 
@@ -257,16 +268,18 @@ def sureness(results):
 
 
 def bad_answers(results, least=0.001):
-    """A sentence if a row of the original has so many errors that its rate is no rate of answers."""
+    """A sentence if a row of the original has many errors."""
     found = []
     for c in lookup.cases(results, "original"):
-        requests, failed = lookup.total(c, "requests") or 0, lookup.errors(c)
-        if failed > least * (requests + failed):
-            found.append((failed / (requests + failed), c["label"], c["params"].get("threads")))
+        requests = lookup.total(c, "requests") or 0
+        lost = sum(lookup.total(c, key) or 0 for key in ("connect_errors", "read_errors", "write_errors"))
+        bad = lost + sum(lookup.total(c, key) or 0 for key in ("timeouts", "non_2xx"))  # these were answered, and are in requests
+        if bad > least * (requests + lost):
+            found.append((bad / (requests + lost), c["label"], c["params"].get("threads")))
     if not found:
         return []
     worst = max(found, key=lambda f: f[0])
-    return ["%s had errors or unanswered requests above %s of all, at worst %s (%s, %s wrk threads): read their rates with the "
+    return ["%s had errors, or answers later than wrk's timeout, above %s of all, at worst %s (%s, %s wrk threads): read their rates with the "
             "tables."
             % (words.capital(words.plural(len(found), "row")), words.percent(least), words.percent(worst[0]), worst[1], worst[2])]
 
@@ -295,6 +308,28 @@ def original_share(architecture):
     return [b / a for a, b in zip(ORIGINAL[architecture, False], ORIGINAL[architecture, True])]
 
 
+def crossed(results, keepalive):
+    """What the balancer alone makes, over the same origins; and what the origins alone make, behind the same balancer."""
+    limit, groups = noise(results), {"The balancer alone, over the same origins": [], "The origins alone, behind the same balancer": []}
+
+    def behind(architecture, driver, origins, threads):
+        return lookup.case(results, "original", architecture=architecture, driver=driver, behind=True, keepalive=keepalive,
+                           origins=origins, threads=threads)
+
+    for threads in lookup.original_threads(results, keepalive):
+        for _, driver in lookup.SIDES[1:]:
+            engine = "async " + driver
+            for name, one, other in (("The balancer alone, over the same origins", ("async", driver, "pool"), ("pool", None, "pool")),
+                                     ("The balancer alone, over the same origins", ("async", driver, engine), ("pool", None, engine)),
+                                     ("The origins alone, behind the same balancer", ("pool", None, engine), ("pool", None, "pool")),
+                                     ("The origins alone, behind the same balancer", ("async", driver, engine), ("async", driver, "pool"))):
+                a, b = behind(*one, threads), behind(*other, threads)
+                comparison = a and b and stats.compare(a, b, "rps", limit)
+                if comparison:
+                    groups[name].append(comparison)
+    return " ".join("%s, async against the pool: %s." % (name, _multiples(c)) for name, c in groups.items() if c) or None
+
+
 # The sweep ----------------------------------------------------------------------------------------------------------------------
 
 Advice = collections.namedtuple("Advice", "rate service_s workers")
@@ -311,15 +346,28 @@ def points(results, path, burst, metric="rps"):
     return sorted(((size, s) for size, s in each if s), key=lambda p: p[0])
 
 
+def sweep_noise(results):
+    return stats.aa_noise([e for e in results.get("experiments", []) if e["name"] == "sweep"])
+
+
 def knee(results, path, burst):
-    return stats.knee([(size, s.median) for size, s in points(results, path, burst)])
+    return stats.knee([(size, s.median) for size, s in points(results, path, burst)], sweep_noise(results))
+
+
+def is_largest(results, path, burst, size):
+    """Nothing larger was tried, so there may be no knee at all."""
+    return size == max(p for p, _ in points(results, path, burst))
 
 
 def little_advice(results, path):
-    """From the service time and the best rate that any size of pool reached."""
+    """
+    From the service time and the best rate that any size of pool reached. None where the pool itself limited that rate, up to the
+    largest size: the law would only repeat that size.
+    """
     found = lookup.served(results, "sweep", path=path)
     service = lookup.service_s(found)
-    if not service:
+    size = knee(results, path, 1)
+    if not service or not size or is_largest(results, path, 1, size):
         return None
     rate = max(stats.summary(c, "rps").median for c in found)
     return Advice(rate, service, stats.little(rate, service))
@@ -327,6 +375,9 @@ def little_advice(results, path):
 
 def little_text(results, path):
     advice = little_advice(results, path)
+    if advice is None and lookup.service_s(lookup.served(results, "sweep", path=path)):
+        return "Throughput grew up to the largest pool that was tried, so the rate was limited by the pool itself and Little's law gives " \
+               "no advice."
     if advice is None:
         return "The time of one request alone was not measured here, so Little's law gives no advice."
     text = "Little's law: requests in service = rate × time of one. One client alone waited %s ms for an answer, and the best " \
@@ -340,7 +391,8 @@ def little_text(results, path):
             "%s when each may have %d under way" % (words.whole(least), burst)
         size = knee(results, path, burst)
         parts.append(text_ + (" (measured knee: %d)" % size if size else ""))
-    return text + "; that is " + ", ".join(parts) + ". An average leaves no room for bursts, so a pool wants some more than that."
+    return text + "; that is " + ", ".join(parts) + ". An average leaves no room for bursts: " \
+        "`tplb-bench advise` adds some."
 
 
 # Starvation ---------------------------------------------------------------------------------------------------------------------
@@ -351,6 +403,7 @@ def clients(case, key):
 
 
 def starvation(results):
+    """Both with a burst of one and no limit of waiting, so that the discipline alone differs."""
     found = {hold: lookup.served(results, "hold", hold=hold) for hold in HOLDS}
     sentences = []
     for hold in HOLDS:
@@ -410,4 +463,8 @@ def openloop(results):
                                                             words.ms(tails[1].median), words.percent(max(shares))))
     if not parts:
         return None
-    return "The slowest hundredth of answers took at least (p99), by share of each party's own capacity: %s." % "; ".join(parts)
+    behind = ["%s at %s" % (party(c["params"]["party"]), words.percent(c["params"]["share"]))
+              for c in found if c["params"]["share"] and (stats.median(
+                  [run["rps"] / run["target_rps"] for run in c["runs"] if run.get("target_rps")]) or 1) < 0.98]
+    return "The slowest hundredth of answers took at least (p99), by share of each party's own capacity: %s.%s" % (
+        "; ".join(parts), " Could not keep up with the rate: %s." % words.listing(behind) if behind else "")

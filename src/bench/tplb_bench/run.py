@@ -31,18 +31,20 @@ def children_cpu_s():
 def from_tplb_load(text):
     """The same names as wrk.parse has, and what it lacks."""
     got = json.loads(text)
-    latency, errors = got["latency_ms"], got["errors"]
-    return {"requests": got["answered"], "lasted_s": got["lasted_s"], "rps": got["rps"], "wrk_rps": None,
+    nothing = dict.fromkeys(("mean", "p50", "p90", "p99", "p999", "max"))
+    latency, service, errors = got["latency_ms"] or nothing, got["service_ms"] or nothing, got["errors"]
+    return {"requests": got["answered"], "lasted_s": got["lasted_s"], "wrk_rps": None,
+            "rps": (got["answered"] - errors["status"]) / got["lasted_s"] if got["lasted_s"] else 0,
             "bytes_s": got["bytes"] / got["lasted_s"] if got["lasted_s"] else None, "mean_ms": latency["mean"],
             "p50_ms": latency["p50"], "p90_ms": latency["p90"], "p99_ms": latency["p99"], "p999_ms": latency["p999"],
             "max_ms": latency["max"], "connect_errors": errors["connect"], "read_errors": errors["read"],
             "write_errors": errors["write"], "timeouts": errors["timeout"], "non_2xx": errors["status"],
             "clients": got["clients"], "late": {key: got[key] for key in ("scheduled", "sent", "answered")},
-            "service_p99_ms": got["service_ms"]["p99"], "opened": got["connections"]}
+            "late_sends": got["late_sends"], "service_p99_ms": service["p99"], "opened": got["connections"]}
 
 
-def generate(stage, command, seconds, pinned):
-    """(output, how long it took, CPU by role, memory by role)."""
+def generate(stage, command, seconds, pinned, raw_path):
+    """(output, how long it took, CPU by role, memory by role). The output goes to raw_path, too."""
     cpu, load_cpu = stage.cpu_s(), children_cpu_s()
     started = time.monotonic()
     process = spawn(command, (pinned or {}).get("load"), stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
@@ -56,6 +58,8 @@ def generate(stage, command, seconds, pinned):
         raise Trouble("%s hangs: %s" % (command[0], " ".join(command))) from None
     finally:
         reap(process)
+    with open(raw_path, "w") as f:
+        f.write("$ %s\n%s" % (" ".join(command), text))
     load_cpu = children_cpu_s() - load_cpu
     used = {role: after - cpu[role] for role, after in stage.cpu_s().items()}
     if process.returncode != 0:
@@ -71,9 +75,7 @@ def run_case(tools, case, seconds, raw_path, pinned=None, rate=None):
         with Stage(tools, case, folder, pinned) as stage:
             command = load_command(tools, case, "http://127.0.0.1:%d%s" % (stage.front.port, case.path), seconds, rate)
             before = stage.counts()
-            text, lasted, cpu, rss = generate(stage, command, seconds, pinned)
-            with open(raw_path, "w") as f:
-                f.write("$ %s\n%s" % (" ".join(command), text))
+            text, lasted, cpu, rss = generate(stage, command, seconds, pinned, raw_path)
             stage.must_live("under the load")
             commands = [" ".join(party.command) for party in stage.parties] + [" ".join(command)]
             numbers = from_tplb_load(text) if case.load["tool"] == "tplb-load" else wrk.parse(text, lasted)

@@ -11,7 +11,8 @@ WORDS = [
     "second; more is better.",
     "**Connection**: the line a request goes over. One connection a request: a new line for each. Keep-alive: the line stays and "
     "serves the next.",
-    "**Pool**: a fixed number of threads (workers); each serves a request until it is done, even while it only waits.",
+    "**Pool**: a fixed number of threads (workers); in the classic pool each serves a request until it is done, even while it only waits. "
+    "tplb's own may begin up to 8 requests a worker (`pool.burst`) and then wait for all their answers at once.",
     "**Async**: a few threads that each have thousands of requests under way and turn to whichever can go on. It stands twice, "
     "since the kernel offers two ways to wait for many things: `epoll` and `io_uring`.",
     "**Balancer**: a program in front of several servers (origins) that hands each request to one of them. Here four behind it, "
@@ -52,6 +53,10 @@ def _first_screen(results, charts, notices):
     if not results.get("complete", True):
         blocks.append(Banner("This run was ended before it was done: what follows is what it had measured by then. `tplb-bench "
                              "--resume` goes on with it."))
+    load, cores = results.get("machine", {}).get("load_before"), results.get("machine", {}).get("cores")
+    if load is not None and cores and load > 0.3 * cores:
+        blocks.append(Banner("Other programs were busy when this run began (load average %s on %s): the numbers are worth less."
+                             % (words.three(load), words.plural(cores, "core"))))
     if failed:
         blocks.append(Banner("%s failed: listed at the end, counted in no number here."
                              % words.plural(len(failed), "measurement")))
@@ -101,8 +106,11 @@ def _original_load(results, charts, keepalive):
                                 if n != first_shown])
     rows = _by_side(results, keepalive, _speed_row)
     blocks.append(table("What was served: %s" % words.load(keepalive), SPEED, rows,
-                        ["Medians of the rounds; range: lowest and highest round. Errors: of all kinds, summed over the rounds. "
-                         "Milliseconds count from the request to the end of its answer."]))
+                        ["Medians of the rounds; range: lowest and highest round. Errors: of all kinds, summed over the rounds. Requests/s: good "
+                         "answers over the whole life of wrk, its start included; its own figure, which forgets the start and is far too "
+                         "high with many threads, is in `results.csv` (wrk_rps). Milliseconds are wrk's own: from the request's sending, "
+                         "after the connection was made; answers later than two seconds are counted as timeouts and are not in them, nor "
+                         "is what was never answered."]))
     blocks.append(Details("Errors by kind, CPU, memory and requests per origin: %s" % words.load(keepalive),
                           [table("What it took and what went wrong: %s" % words.load(keepalive), COST,
                                  _by_side(results, keepalive, _cost_row),
@@ -113,12 +121,14 @@ def _original_load(results, charts, keepalive):
     crossed = lookup.cases(results, "original", keepalive=keepalive, crossed=True)
     if crossed:
         rows = []
-        for behind in (False, True):
-            for c in (c for c in crossed if bool(c["params"].get("behind")) == behind):
-                rows.append([plain(c["label"])] + _speed_row(c))
+        for c in crossed:
+            rows.append([plain(c["label"])] + _speed_row(c))
         blocks.append(table("Crossed: the other architecture's origins behind each balancer", ["balancer and origins"] + SPEED,
                             rows,
                             ["In the rows above the origins are of the balancer's own architecture."]))
+        text = reading.crossed(results, keepalive)
+        if text:
+            blocks.append(Paragraph(text))
     return blocks
 
 
@@ -266,7 +276,8 @@ def _sweep(results, charts):
     clients = words.listing(lookup.options(found, "clients"))
     blocks = [Heading(2, "How large a pool", "sweep"),
               Paragraph("The same load, %s clients, on pools of growing size. The knee is the smallest size whose throughput is "
-                        "within 5 %% of the best: more workers than that cost memory and switches and bring nothing." % clients)]
+                        "within 5 %% of the best, or within the noise: more workers than that cost memory and switches and bring next to nothing. "
+                        "The queue has no limit of waiting here." % clients)]
     for path in lookup.options(found, "path"):
         key = path.strip("/").replace("/", "-") or "root"
         blocks += [Heading(3, words.capital(reading.work(path)), "sweep-" + key)]
@@ -299,7 +310,9 @@ def _hold(results, charts):
         return []
     blocks = [Heading(2, "Starvation: who gets an answer at all", "hold"),
               Paragraph("More clients than workers, and each client keeps its connection. The classic pool gives a worker to a "
-                        "connection until it ends; tplb's default gives one to a request.")]
+                        "connection until it ends; tplb's default gives one to a request. "
+                        "Here with a burst of 1 in both, and no limit of waiting in the queue: by default those who wait for longer "
+                        "than a second get a 503.")]
     text = reading.starvation(results)
     if text:
         blocks.append(Paragraph(text))
@@ -354,7 +367,7 @@ def _peers(results, charts):
                                 ["", "requests/s", "range", "ratio", "verdict", "p50 ms", "p99 ms", "ratio", "verdict",
                                  "CPU µs a request",
                                  "MiB", "errors", "rounds"], rows,
-                                ["No balancer: wrk asks one origin directly, which is what any balancer could at most keep. MiB: "
+                                ["No balancer: wrk asks one origin directly, a reference, not a limit: four may do more than one. MiB: "
                                  "the balancer's resident memory. CPU a request: balancer and origins."]))
     return blocks
 
@@ -387,21 +400,33 @@ def _openloop(results, charts):
         for c in sorted((c for c in found if c["params"]["party"] == name), key=lambda c: c["params"]["share"] or 0):
             share = c["params"]["share"]
             kept = stats.median([stats.value(r, _kept) for r in c["runs"]])
+            busy = stats.median([stats.value(r, _generator) for r in c["runs"]])
             rows.append([words.percent(share) if share else "closed loop, 100 %", _med(c, "target_rps") if share else DASH,
                          _med(c, "rps"),
-                         DASH if kept is None else words.percent(kept) if kept >= 0.99 else "**%s**" % words.percent(kept)]
+                         DASH if kept is None else words.percent(kept) if kept >= KEPT else "**%s**" % words.percent(kept),
+                         _med(c, "late_sends", words.whole) if share else DASH,
+                         DASH if busy is None else words.percent(busy) if busy < GENERATOR_BUSY else "**%s**" % words.percent(busy)]
                         + [_med(c, k) for k in ("p50_ms", "p90_ms", "p99_ms", "p999_ms", "max_ms")] + [_errors(c), _rounds(c)])
-    blocks.append(table("Latency by share of capacity", ["share", "due/s", "answered/s", "answered of due", "p50 ms", "p90 ms",
-                                                         "p99 ms",
-                                                         "p99.9 ms", "max ms", "errors", "rounds"], rows,
-                        ["Closed loop: how the capacity was measured; its latencies are those that hide waiting. Answered of due "
-                         "below 99 %: the party did not keep up, and its latencies are too good to be true."]))
+    blocks.append(table("Latency by share of capacity", ["share", "due/s", "answered/s", "kept up", "sent late", "generator's CPU",
+                                                         "p50 ms", "p90 ms", "p99 ms", "p99.9 ms", "max ms", "errors", "rounds"], rows,
+                        ["Closed loop: how the capacity was measured, as this generator reaches it here; its latencies are those that hide "
+                         "waiting. Kept up: answered over due a second; below 98 % the party could not keep up with the rate, a backlog "
+                         "grew, and how large its latencies got depends on how long the run was. Sent late: more than 1 ms after they "
+                         "were due. Generator's CPU: of the one core that its thread can use; above 90 % it is the generator that is "
+                         "measured."]))
     return blocks
 
 
+KEPT, GENERATOR_BUSY = 0.98, 0.9
+
+
 def _kept(run):
-    late = run.get("late") or {}
-    return late["answered"] / late["scheduled"] if late.get("scheduled") and late.get("answered") is not None else None
+    return run["rps"] / run["target_rps"] if run.get("target_rps") and run.get("rps") is not None else None
+
+
+def _generator(run):
+    load = (run.get("cpu_s") or {}).get("load")
+    return load / run["lasted_s"] if load is not None and run.get("lasted_s") else None
 
 
 # 6. The pictures ----------------------------------------------------------------------------------------------------------------
@@ -423,13 +448,14 @@ def _honesty(results):
     limit = reading.noise(results)
     blocks = [Heading(2, "How far to trust these numbers", "trust"), Bullets([
         "Every number is the median of %s of %s s; within a round the cases ran in random order (seed %s), so that what else the "
-        "machine did hit all alike." % (words.plural(run.get("rounds", 0), "round"), run.get("seconds", "?"),
+        "machine did hit all cases of an experiment alike; the experiments followed one another." % (words.plural(run.get("rounds", 0), "round"), run.get("seconds", "?"),
                                         run.get("seed", "?")),
         "A difference is called one only if the ranges of the rounds do not overlap **and** the medians lie further apart than "
         "the noise. The noise: %s." % ("not known, since nothing was run twice" if limit is None else
                             "%s in requests/s, the largest difference between the medians of the very same thing run twice"
                             % words.percent(limit)),
-        "Fewer than %d rounds, or no A/A row, make a difference weak." % stats.ENOUGH_ROUNDS,
+        "With three rounds the ranges of two equal things lie apart in one case of ten by chance alone, which is why the noise is asked "
+        "as well. Fewer than %d rounds, or no A/A row, make a difference weak." % stats.ENOUGH_ROUNDS,
         "Load, balancer and origins share one machine: what one of them burns the others lack, so a balancer alone on its "
         "machine could do more than these numbers."])]
     blocks += _aa(results) + _failed(results) + _skipped(results) + _machine(results) + _commands(results)
@@ -476,6 +502,7 @@ def _machine(results):
              ("memory", "%s MiB" % words.whole(machine["memory_mib"]) if machine.get("memory_mib") else None),
              ("kernel", machine.get("kernel")),
              ("a system call takes", "%s ns" % words.three(syscall) if syscall else None),
+             ("load average before", "%.2f" % machine["load_before"] if machine.get("load_before") is not None else None),
              ("pinned to cores", "; ".join("%s: %s" % (who, ", ".join(map(str, cores))) for who, cores in pinned.items())
               if pinned else "no, too few cores" if "pinned" in machine else None),
              ("seed", run.get("seed")), ("rounds", run.get("rounds")), ("seconds a run", run.get("seconds")),

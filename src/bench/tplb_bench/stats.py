@@ -98,11 +98,11 @@ def _ratios(a, b, metric):
     return [_over(v, w) for v, w in pairs if v is not None and w is not None]
 
 
-def knee(points):
-    """The smallest size whose throughput is within 5 % of the best; points are (size, throughput)."""
+def knee(points, noise=None):
+    """The smallest size whose throughput is within 5 % of the best, or within the noise; points are (size, throughput)."""
     points = [(size, rate) for size, rate in points if rate is not None]
     best = max((rate for _, rate in points), default=None)
-    return min((size for size, rate in points if rate >= (1 - KNEE) * best), default=None)
+    return min((size for size, rate in points if rate * (1 + max(KNEE, noise or 0)) >= best), default=None)
 
 
 def little(rate_per_s, service_s):

@@ -7,16 +7,18 @@ import csv
 import json
 import os
 
+from tplb_bench import stats
+from tplb_bench.processes import Trouble
+
 FLAT = ("round", "requests", "lasted_s", "rps", "wrk_rps", "bytes_s", "mean_ms", "p50_ms", "p90_ms", "p99_ms", "p999_ms", "max_ms", "opened",
-        "target_rps", "connect_errors", "read_errors", "write_errors", "timeouts", "non_2xx", "raw", "error")
+        "target_rps", "late_sends", "connect_errors", "read_errors", "write_errors", "timeouts", "non_2xx", "raw", "error")
 ROLES = ("balancer", "origins", "load")
 
 
 class Store:
     def __init__(self, folder):
         self.folder = folder
-        self.runs = {}  # by case the runs, in the order they came
-        os.makedirs(os.path.join(folder, "raw"), exist_ok=True)
+        self.runs = {}  # by the case's name the runs, in the order they came
 
     def path(self, name):
         return os.path.join(self.folder, name)
@@ -34,6 +36,8 @@ class Store:
                 return json.load(f)
         except FileNotFoundError:
             return None
+        except ValueError as e:
+            raise Trouble("%s: not JSON: %s" % (self.path("plan.json"), e)) from None
 
     def load_runs(self):
         """What there is of an earlier try. Half a line at the end, from a try that was cut off, is left out."""
@@ -61,7 +65,7 @@ class Store:
             f.write(json.dumps(dict(run, case=case.id)) + "\n")
 
     def results(self, facts, cases, pictures):
-        """As doc/comparison.md's section on results.json tells. facts: run, machine, versions, skipped."""
+        """Schema 1. facts: complete, run, machine, versions, skipped. cases: all that there may be runs of, in order."""
         experiments = []
         for case in cases:
             if case.id not in self.runs:
@@ -96,12 +100,12 @@ def add_service_times(experiments):
         alone = {}
         for case in experiment["cases"]:
             if case["params"].get("service"):
-                times = sorted(run["mean_ms"] for run in case["runs"] if run.get("mean_ms"))
-                if times:
-                    alone[case["params"]["path"]] = times[len(times) // 2] / 1000
-        experiment["cases"] = [case for case in experiment["cases"] if not case["params"].get("service")]
+                time = stats.median([run.get("mean_ms") for run in case["runs"]])
+                if time:
+                    alone[case["params"]["path"]] = time / 1000
         for case in experiment["cases"]:
-            case["service_s"] = alone.get(case["params"]["path"])
+            if not case["params"].get("service"):
+                case["service_s"] = alone.get(case["params"]["path"])
 
 
 def write(path, text):

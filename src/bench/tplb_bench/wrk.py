@@ -25,8 +25,8 @@ def milliseconds(text):
 
 def parse(text, lasted_s):
     """
-    The numbers of one run that lasted so long by our own clock, or None when there are none. The rate is not wrk's own, whose clock
-    starts when its last thread has been started, while what the others did until then counts. With 200 threads on a busy machine
+    The numbers of one run that lasted so long by our own clock, or None when there are none. The rate counts answers of 2xx and 3xx; it
+    is not wrk's own, whose clock starts when its last thread has been started, while what the others did until then counts. With 200 threads on a busy machine
     that takes seconds, and the rate comes out several times too high.
     """
     count = re.search(r"(\d+) requests in [\d.a-z]+, ([\d.]+)(B|KB|MB|GB|TB) read", text)
@@ -36,11 +36,11 @@ def parse(text, lasted_s):
     sockets = re.search(r"Socket errors: connect (\d+), read (\d+), write (\d+), timeout (\d+)", text)
     connect, read, write, late = map(int, sockets.groups()) if sockets else (0, 0, 0, 0)
     status = re.search(r"Non-2xx or 3xx responses: (\d+)", text)
-    requests = int(count[1])
-    result = {"requests": requests, "lasted_s": lasted_s, "rps": requests / lasted_s, "wrk_rps": float(rate[1]),
+    requests, non_2xx = int(count[1]), int(status[1]) if status else 0
+    result = {"requests": requests, "lasted_s": lasted_s, "rps": (requests - non_2xx) / lasted_s, "wrk_rps": float(rate[1]),
               "bytes_s": float(count[2]) * UNITS_BYTES[count[3]] / lasted_s,
               "connect_errors": connect, "read_errors": read, "write_errors": write, "timeouts": late,
-              "non_2xx": int(status[1]) if status else 0}
+              "non_2xx": non_2xx}
     for percent in (50, 90, 99):
         found = re.search(r"^\s+%d%%\s+(\S+)" % percent, text, re.M)
         # Without a single answer wrk prints zeros.
