@@ -182,6 +182,27 @@ static void take_down_end(struct exchange *x)
 	}
 }
 
+/*
+ * The server has answered, and says that it reads on: it gets the rest, or what it has would look whole to the client and be cut off. The
+ * client sees the end of the answer meanwhile; it was told that its connection closes. False: the exchange leaves.
+ */
+static bool finish_upload(struct exchange *x)
+{
+	(void)shutdown(x->conn->fd, SHUT_WR); /* fails when the client is gone, which the flow tells */
+	while (x->up.state == FLOW_OPEN) {
+		enum pump_end end = pump_run(x->worker->io, &x->up, NULL, x->fd, worker_patience(x->worker));
+
+		x->leaves = end == PUMP_STALLED;
+		if (x->leaves)
+			return false;
+		if (end == PUMP_ALERT && !sock_is_quiet(x->fd))
+			break; /* it closed, or sent more than an answer */
+		if (end == PUMP_ALERT)
+			io_spent(x->worker->io, x->fd, POLLIN); /* an alert for nothing */
+	}
+	return true;
+}
+
 static void relay_body(struct exchange *x)
 {
 	while (x->down.state == FLOW_OPEN) {
@@ -198,6 +219,9 @@ static void relay_body(struct exchange *x)
 			break;
 		}
 	}
+	if (x->down.state == FLOW_DONE && x->has_body && x->up.state == FLOW_OPEN && x->server_keeps &&
+	        x->response.status < 400 && !finish_upload(x))
+		return;
 	if (x->down.state != FLOW_OPEN)
 		take_down_end(x);
 	size_t head = buf_len(x->out);

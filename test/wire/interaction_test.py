@@ -9,7 +9,7 @@ import threading
 
 from support import expect
 from support.case import main
-from support.raw import BOUND
+from support.raw import BOUND, wait_until
 from support.server import DATE, OK, Server
 from support.table import TableCase
 from support.tplb import Tplb, one_listener
@@ -242,6 +242,32 @@ class Interaction(TableCase):
         response = client.whole_response()
         self.assertEqual((response.status, response.body), (403, b"no"))
         self.ends_cleanly(client)
+
+    def test_44_early_answer_of_a_server_that_reads_on(self):
+        """It accepts, and keeps its connection: it gets the whole body, and the client the end of the answer without waiting for that."""
+        for last in ("whole", "a client that leaves"):
+            with self.subTest(last):
+                bodies = []
+
+                def handler(connection, request, bodies=bodies):
+                    connection.send(b"HTTP/1.1 200 OK\r\n" + DATE + b"Content-Length: 8\r\n\r\naccepted")
+                    bodies.append(connection.read_body(request))
+                    return True
+
+                target = self.row(handler)
+                client = self.connect()
+                client.send(b"POST " + target + b" HTTP/1.1\r\nHost: h\r\nContent-Length: 2000000\r\n\r\n" + b"b" * 1000)
+                response = client.whole_response()
+                self.assertEqual((response.status, response.body), (200, b"accepted"))
+                client.expect_closed()  # this way; the other is open still
+                if last == "whole":
+                    client.send(b"c" * 1999000)
+                    wait_until(lambda: bodies and bodies[0].complete, "the whole body")
+                    self.assertEqual(bodies[0].body, b"b" * 1000 + b"c" * 1999000)
+                client.close()
+                if last != "whole":
+                    wait_until(lambda: bodies, "the end of the body")
+                    self.assertFalse(bodies[0].complete)
 
     def test_44_both_ways_at_once(self):
         """A server that echoes while it reads: more than all buffers hold goes both ways, so neither may wait for the other."""
