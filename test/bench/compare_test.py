@@ -12,7 +12,7 @@ sys.path[:0] = [os.path.join(os.path.dirname(os.path.abspath(__file__)), *up) fo
 
 from support.case import main
 from support.tplb import ORIGIN, TPLB
-from tplb_bench import advise, parties, plan, ports, wrk
+from tplb_bench import advise, parties, plan, ports, stats, wrk
 from tplb_bench.cli import duration_s
 from tplb_bench.processes import Trouble
 from tplb_bench.store import Store
@@ -185,6 +185,16 @@ class Folder(unittest.TestCase):
         last = Store(self.folder)
         last.load_runs()
         self.assertEqual(last.runs, {first.id: [{"round": 1, "rps": 5.0}], second.id: [{"round": 1, "rps": 6.0}]})
+
+    def test_each_experiment_once(self):
+        """Or what was run twice would not be found beside its twin."""
+        store = Store(self.folder)
+        for case in plan.everything().values():
+            store.add(case, {"round": 1, "rps": 1.0})
+        results = store.results({}, plan.everything().values(), [])
+        self.assertEqual([e["name"] for e in results["experiments"]], list(plan.EXPERIMENTS))
+        twins = [case for case in plan.everything().values() if case.params.get("aa")]
+        self.assertEqual(len(stats.aa_pairs(results["experiments"])), len(twins))
 
     def test_results(self):
         store = Store(self.folder)

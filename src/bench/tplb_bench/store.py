@@ -66,14 +66,13 @@ class Store:
 
     def results(self, facts, cases, pictures):
         """Schema 1. facts: complete, run, machine, versions, skipped. cases: all that there may be runs of, in order."""
-        experiments = []
+        experiments = {}
         for case in cases:
             if case.id not in self.runs:
                 continue
-            if not experiments or experiments[-1]["name"] != case.experiment:
-                experiments.append({"name": case.experiment, "cases": []})
             runs = sorted(self.runs[case.id], key=lambda run: run["round"])
-            experiments[-1]["cases"].append({"id": case.id, "label": case.label, "params": case.params, "runs": runs})
+            experiments.setdefault(case.experiment, []).append({"id": case.id, "label": case.label, "params": case.params, "runs": runs})
+        experiments = [{"name": name, "cases": found} for name, found in experiments.items()]
         add_service_times(experiments)
         return dict({"schema": 1}, **facts, pictures=pictures, experiments=experiments)
 
