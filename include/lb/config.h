@@ -13,20 +13,31 @@
 enum lb_engine { LB_ENGINE_POOL, LB_ENGINE_ASYNC };
 enum lb_hold { LB_HOLD_REQUEST, LB_HOLD_CONNECTION };
 enum lb_mode { LB_MODE_HTTP, LB_MODE_TCP };
-enum lb_balance { LB_BALANCE_ROUNDROBIN };
+enum lb_balance {
+	LB_BALANCE_ROUNDROBIN,
+	LB_BALANCE_LEASTCONN,
+	LB_BALANCE_RANDOM,
+	LB_BALANCE_SOURCE,
+	LB_BALANCE_URI,
+	LB_BALANCE_HEADER
+};
+enum { LB_SERVERS_MAX = 1024 /* of an upstream */ };
 enum lb_log_format { LB_LOG_COMBINED };
 
 struct lb_config_server {
 	const void *place;
 	char *address;
 	int64_t weight;   /* 1 to 256 */
+	bool backup;
 	struct addr addr; /* resolved by lb_config_resolve */
 };
 
 struct lb_config_upstream {
 	const void *place;
 	char *name;
-	int balance;              /* enum lb_balance */
+	char *balance;
+	int policy;               /* enum lb_balance; made of balance by lb_config_read */
+	const char *header;       /* of "header:NAME": a slice of balance; NULL: another policy */
 	struct conf_list servers; /* of struct lb_config_server, at least one */
 	int64_t keepalive;        /* idle connections kept to each server */
 };
@@ -109,7 +120,7 @@ struct lb_config {
 
 /* The tables of all keys, and the names of some choices by value, NULL at the end (src/lb/config_keys.c). */
 extern const struct conf_section lb_config_section;
-extern const char *const lb_hold_names[], *const lb_mode_names[], *const lb_balance_names[];
+extern const char *const lb_hold_names[], *const lb_mode_names[];
 
 /*
  * Reads and checks FILE. Faults are in (*config)->conf: see conf_fault_count. NULL only when memory is out.

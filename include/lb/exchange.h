@@ -53,6 +53,7 @@ struct exchange {
 
 	/* The server. */
 	struct server *server; /* NULL: none picked */
+	bool counted;          /* in server->active */
 	int fd;                /* its connection; -1: none */
 	bool reused;
 	bool server_keeps; /* its answer says so */

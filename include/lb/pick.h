@@ -1,20 +1,44 @@
 /*
  * Which server gets a request. A policy is one file pick_NAME.c, one row in pick.c and one test. Picking never waits and looks at
- * each server at most once.
+ * each server at most a few times, whatever state they are in.
  */
 #ifndef TPLB_LB_PICK_H
 #define TPLB_LB_PICK_H
 
+#include "http/head.h"
 #include "lb/config.h"
 #include "lb/upstream.h"
 
+/* Servers of one upstream, by index. */
+struct server_set {
+	uint64_t bits[LB_SERVERS_MAX / 64];
+};
+
+static inline void server_set_add(struct server_set *s, unsigned i)
+{
+	s->bits[i / 64] |= UINT64_C(1) << (i % 64);
+}
+
+static inline bool server_set_has(const struct server_set *s, unsigned i)
+{
+	return (s->bits[i / 64] >> (i % 64)) & 1;
+}
+
+/* What a policy may look at. */
+struct pick_request {
+	const struct addr_ip *client;
+	const struct http_head *head; /* NULL in tcp mode */
+	struct server_set tried;      /* servers that could not be reached: not again */
+};
+
 struct picker_ops {
 	enum lb_balance balance;
-	/* NULL when memory is out. */
-	struct picker *(*create)(const struct upstream *u);
+	bool counts; /* it looks at server.active */
+	/* NULL when memory is out. header: of "header:NAME", NULL else; it outlives the picker. */
+	struct picker *(*create)(const struct upstream *u, const char *header);
 	void (*destroy)(struct picker *p);
-	/* The index of a server, 0 to u->count - 1. Any thread. */
-	unsigned (*pick)(struct picker *p, const struct upstream *u);
+	/* The index of one of the first u->primaries servers that were not tried; there is one. Any thread. */
+	unsigned (*pick)(struct picker *p, const struct upstream *u, const struct pick_request *r);
 };
 
 /* First in every policy's own struct. */
@@ -22,15 +46,25 @@ struct picker {
 	const struct picker_ops *ops;
 };
 
-extern const struct picker_ops pick_roundrobin;
+extern const struct picker_ops pick_roundrobin, pick_leastconn, pick_random, pick_source, pick_uri, pick_header;
 
 /* A picker for the upstream, whose servers are set already; NULL when memory is out. */
-struct picker *picker_new(enum lb_balance balance, const struct upstream *u);
+struct picker *picker_new(enum lb_balance balance, const char *header, const struct upstream *u);
 void picker_free(struct picker *p);
 
-static inline unsigned pick_server(const struct upstream *u)
+/*
+ * A server that was not tried yet, and adds it to r->tried: by the policy, as long as there is one that is no backup, then the backups in
+ * their order. At most u->count times for one request.
+ */
+unsigned pick_server(const struct upstream *u, struct pick_request *r);
+
+/* Servers that a policy compares by load: less is `a` with fewer requests for its weight than `b`. */
+static inline bool server_is_freer(const struct server *a, const struct server *b)
 {
-	return u->picker->ops->pick(u->picker, u);
+	uint64_t x = (uint64_t)atomic_load_explicit(&a->active, memory_order_relaxed) + 1;
+	uint64_t y = (uint64_t)atomic_load_explicit(&b->active, memory_order_relaxed) + 1;
+
+	return x * b->weight < y * a->weight;
 }
 
 #endif

@@ -15,8 +15,11 @@ struct server {
 	unsigned
 	        index; /* among all servers of all upstreams: of its per-worker counters and idle connections */
 	unsigned weight;
+	uint64_t id; /* for hashes: of its address, so that it stays when others come and go */
 	struct addr addr;
 	char text[ADDR_TEXT_MAX]; /* the address for logs */
+
+	_Atomic unsigned active; /* relaxed: requests and tunnels that it has now; kept only where upstream.counts */
 
 	_Atomic int64_t warn_at; /* relaxed: a failed connect is logged again from then on */
 };
@@ -27,8 +30,10 @@ struct upstream {
 	/* constant */
 	const char *name;
 	unsigned count;
+	unsigned primaries;      /* servers[0] to [primaries - 1], at least one; behind them the backups */
 	struct server *servers;
 	struct picker *picker;
+	bool counts; /* the picker looks at server.active */
 };
 
 /* A kept connection that no request uses. */

@@ -147,11 +147,67 @@ static void check_servers(struct lb_config *c, const struct lb_config_upstream *
 	}
 }
 
+/* What comes behind "header:" in a balance that begins so, else NULL. */
+static const char *header_of(const char *balance)
+{
+	static const char header[] = "header:";
+
+	return strncmp(balance, header, sizeof(header) - 1) == 0 ? balance + sizeof(header) - 1 : NULL;
+}
+
+static void check_balance(struct lb_config *c, struct lb_config_upstream *u)
+{
+	static const char *const names[] = {[LB_BALANCE_ROUNDROBIN] = "roundrobin",
+	        [LB_BALANCE_LEASTCONN] = "leastconn",
+	        [LB_BALANCE_RANDOM] = "random",
+	        [LB_BALANCE_SOURCE] = "source",
+	        [LB_BALANCE_URI] = "uri",
+	        NULL};
+
+	if (u->balance == NULL)
+		return;
+	for (int i = 0; names[i] != NULL; i++) {
+		u->policy = i;
+		if (strcmp(names[i], u->balance) == 0)
+			return;
+	}
+	u->policy = LB_BALANCE_HEADER;
+	u->header = header_of(u->balance);
+	if (u->header != NULL) {
+		if (u->header[0] == '\0' || !is_token(u->header))
+			conf_fault(c->conf, u->place, "balance",
+			        "behind \"header:\" must stand the name of a header field, such as "
+			        "\"header:X-User\", not \"%s\"",
+			        u->header);
+		return;
+	}
+	const char *nearest = conf_nearest(u->balance, names);
+	conf_fault(c->conf, u->place, "balance",
+	        "must be \"roundrobin\", \"leastconn\", \"random\", \"source\", \"uri\" or \"header:NAME\", not "
+	        "\"%s\"%s%s%s",
+	        u->balance, nearest ? ": did you mean \"" : "", nearest ? nearest : "", nearest ? "\"?" : "");
+}
+
+static void check_backups(struct lb_config *c, const struct lb_config_upstream *u)
+{
+	for (size_t i = 0; i < u->servers.count; i++)
+		if (!lb_config_server(u, i)->backup)
+			return;
+	if (u->servers.count > 0)
+		conf_fault(c->conf, u->place, "servers",
+		        "all of them are backups: at least one must be none, or nobody is backed up");
+}
+
 static void check_upstreams(struct lb_config *c)
 {
 	for (size_t i = 0; i < c->upstreams.count; i++) {
-		const struct lb_config_upstream *u = lb_config_upstream(c, i);
+		struct lb_config_upstream *u = lb_config_upstream(c, i);
 		check_servers(c, u);
+		check_balance(c, u);
+		check_backups(c, u);
+		if (u->servers.count > LB_SERVERS_MAX)
+			conf_fault(c->conf, u->place, "servers", "%zu servers are more than the %d that an upstream may have",
+			        u->servers.count, LB_SERVERS_MAX);
 		if (u->name != NULL && u->name[0] == '\0')
 			conf_fault(c->conf, u->place, "name", "must not be empty");
 		for (size_t j = 0; u->name != NULL && u->name[0] != '\0' && j < i; j++) {
@@ -292,6 +348,23 @@ static bool check_references(struct lb_config *c)
 	return true;
 }
 
+/* In tcp mode there is no head to look at. */
+static void check_tcp_balance(struct lb_config *c, const struct lb_config_listener *l)
+{
+	const struct lb_config_upstream *u;
+
+	if (l->mode != LB_MODE_TCP || l->upstream == NULL || c->upstreams.count == 0)
+		return;
+	u = lb_config_upstream(c, l->upstream_index);
+	if (u->name == NULL || strcmp(u->name, l->upstream) != 0)
+		return; /* a fault already */
+	if (u->policy == LB_BALANCE_URI || u->header != NULL)
+		conf_fault(c->conf, l->place, "upstream",
+		        "\"%s\" balances by \"%s\", which tcp mode does not see: take another policy there, such as "
+		        "\"source\", or mode \"http\"",
+		        u->name, u->balance);
+}
+
 static void check_listeners(struct lb_config *c)
 {
 	for (size_t i = 0; i < c->listeners.count; i++) {
@@ -302,6 +375,7 @@ static void check_listeners(struct lb_config *c)
 		check_listener_name(c, i);
 		check_listener_bind(c, i, NULL);
 		check_ephemeral(c, l);
+		check_tcp_balance(c, l);
 	}
 }
 

@@ -20,7 +20,6 @@ static const char *const drivers[] = {
 const char *const lb_hold_names[] = {
         [LB_HOLD_REQUEST] = "request", [LB_HOLD_CONNECTION] = "connection", NULL};
 const char *const lb_mode_names[] = {[LB_MODE_HTTP] = "http", [LB_MODE_TCP] = "tcp", NULL};
-const char *const lb_balance_names[] = {[LB_BALANCE_ROUNDROBIN] = "roundrobin", NULL};
 static const char *const formats[] = {[LB_LOG_COMBINED] = "combined", NULL};
 static const char *const levels[] = {[DIAG_ERROR] = "error",
         [DIAG_WARNING] = "warning",
@@ -148,6 +147,11 @@ static const struct conf_key server_keys[] = {
                 .min = 1,
                 .max = 256,
                 .help = "its share, next to the other servers' weights"},
+        {.name = "backup",
+                .type = CONF_BOOL,
+                .offset = offsetof(struct lb_config_server, backup),
+                .fallback = "false",
+                .help = "asked only when no server that is none can be reached"},
         END,
 };
 static const struct conf_section server_section = {.size = sizeof(struct lb_config_server),
@@ -161,11 +165,10 @@ static const struct conf_key upstream_keys[] = {
                 .offset = offsetof(struct lb_config_upstream, name),
                 .help = "what listeners call it"},
         {.name = "balance",
-                .type = CONF_CHOICE,
+                .type = CONF_STRING,
                 .offset = offsetof(struct lb_config_upstream, balance),
                 .fallback = "roundrobin",
-                .choices = lb_balance_names,
-                .help = "how a server is picked"},
+                .help = "how a server is picked: roundrobin, leastconn, random, source, uri, header:NAME"},
         {.name = "servers",
                 .type = CONF_LIST,
                 .offset = offsetof(struct lb_config_upstream, servers),

@@ -98,20 +98,38 @@ static void log_choice(const struct exchange *x)
 	        x->reused ? " (kept)" : "");
 }
 
+/* The server has this request no more. */
+static void let_go(struct exchange *x)
+{
+	if (x->counted)
+		atomic_fetch_sub_explicit(&x->server->active, 1, memory_order_relaxed);
+	x->counted = false;
+}
+
+static void hold(struct exchange *x, struct server *s)
+{
+	x->server = s;
+	x->counted = x->listener->upstream->counts;
+	if (x->counted)
+		atomic_fetch_add_explicit(&s->active, 1, memory_order_relaxed);
+}
+
 bool dial(struct exchange *x)
 {
 	const struct upstream *u = x->listener->upstream;
-	unsigned first = pick_server(u);
+	struct pick_request request = {.client = &x->conn->peer,
+	        .head = x->listener->mode == LB_MODE_HTTP ? &x->request : NULL};
 
+	let_go(x);
 	for (unsigned i = 0; i < u->count; i++) {
-		struct server *s = &u->servers[(first + i) % u->count];
+		struct server *s = &u->servers[pick_server(u, &request)];
 
 		x->reused = take_idle(x, s);
 		if (x->reused)
 			COUNT(x->worker->counters, server_reuses);
 		else if (!connect_to(x, s))
 			continue;
-		x->server = s;
+		hold(x, s);
 		count(&counts(x, s)->requests);
 		if (diag_enabled(DIAG_DEBUG))
 			log_choice(x);
@@ -132,6 +150,7 @@ bool dial_again(struct exchange *x)
 
 void dial_release(struct exchange *x)
 {
+	let_go(x);
 	if (x->fd < 0)
 		return;
 	struct idle_set *idle = lb_idle(x->lb, x->worker, x->server);

@@ -93,7 +93,9 @@ static void print_upstream(const struct lb_config_upstream *u, size_t i, FILE *o
 {
 	fprintf(out, "\t\tu%zu [class=\"upstream\", label=\"", i);
 	print_text(u->name, out);
-	fprintf(out, "\\n%s\"];\n", lb_balance_names[u->balance]);
+	fputs("\\n", out);
+	print_text(u->balance, out);
+	fputs("\"];\n", out);
 }
 
 /* From the engine to upstream i, for its listeners: their names say which way is whose, where there is more than one. */

@@ -3,6 +3,9 @@
 #include <stdlib.h>
 #include <string.h>
 
+#define XXH_INLINE_ALL
+#include <xxhash.h>
+
 #include "lb/pick.h"
 #include "net/io_blocking.h"
 
@@ -14,6 +17,15 @@ static void server_init(struct server *s, const struct lb_config_server *from, u
 	s->weight = (unsigned)from->weight;
 	s->addr = from->addr;
 	addr_format(&from->addr, s->text);
+	s->id = XXH3_64bits(s->text, strlen(s->text));
+}
+
+/* Those that are backups, or those that are none. */
+static void add_servers(struct lb *lb, struct upstream *u, const struct lb_config_upstream *from, bool backups)
+{
+	for (size_t i = 0; i < from->servers.count; i++)
+		if (lb_config_server(from, i)->backup == backups)
+			server_init(&u->servers[u->count++], lb_config_server(from, i), lb->server_count++);
 }
 
 static bool upstream_init(struct lb *lb, struct upstream *u, const struct lb_config_upstream *from)
@@ -22,12 +34,14 @@ static bool upstream_init(struct lb *lb, struct upstream *u, const struct lb_con
 	u->servers = calloc(from->servers.count, sizeof(*u->servers));
 	if (!u->servers)
 		return false;
-	for (size_t i = 0; i < from->servers.count; i++) {
-		server_init(&u->servers[i], lb_config_server(from, i), lb->server_count++);
-		u->count++;
-	}
-	u->picker = picker_new((enum lb_balance)from->balance, u);
-	return u->picker != NULL;
+	add_servers(lb, u, from, false);
+	u->primaries = u->count;
+	add_servers(lb, u, from, true);
+	u->picker = picker_new((enum lb_balance)from->policy, from->header, u);
+	if (!u->picker)
+		return false;
+	u->counts = u->picker->ops->counts;
+	return true;
 }
 
 static bool counts_init(struct lb *lb)

@@ -32,7 +32,7 @@ static unsigned smooth_next(const struct upstream *u, int64_t *gains)
 	unsigned best = 0;
 	int64_t total = 0;
 
-	for (unsigned i = 0; i < u->count; i++) {
+	for (unsigned i = 0; i < u->primaries; i++) {
 		gains[i] += u->servers[i].weight;
 		total += u->servers[i].weight;
 		if (gains[i] > gains[best])
@@ -42,18 +42,19 @@ static unsigned smooth_next(const struct upstream *u, int64_t *gains)
 	return best;
 }
 
-static struct picker *roundrobin_create(const struct upstream *u)
+static struct picker *roundrobin_create(const struct upstream *u, const char *header)
 {
 	unsigned divisor = 0;
 	uint64_t total = 0;
 
-	for (unsigned i = 0; i < u->count; i++) {
+	(void)header;
+	for (unsigned i = 0; i < u->primaries; i++) {
 		divisor = gcd(divisor, u->servers[i].weight);
 		total += u->servers[i].weight;
 	}
 	uint64_t length = total / divisor;
 	struct roundrobin *r = malloc(sizeof(*r) + length * sizeof(r->order[0]));
-	int64_t *gains = calloc(u->count, sizeof(*gains));
+	int64_t *gains = calloc(u->primaries, sizeof(*gains));
 	if (!r || !gains) {
 		free(r);
 		free(gains);
@@ -73,12 +74,14 @@ static void roundrobin_destroy(struct picker *p)
 	free(p);
 }
 
-static unsigned roundrobin_pick(struct picker *p, const struct upstream *u)
+static unsigned roundrobin_pick(struct picker *p, const struct upstream *u, const struct pick_request *request)
 {
 	struct roundrobin *r = (struct roundrobin *)p;
+	unsigned i = r->order[atomic_fetch_add_explicit(&r->turn, 1, memory_order_relaxed) % r->length];
 
-	(void)u;
-	return r->order[atomic_fetch_add_explicit(&r->turn, 1, memory_order_relaxed) % r->length];
+	while (server_set_has(&request->tried, i)) /* out of the order: the next that was not tried */
+		i = (i + 1) % u->primaries;
+	return i;
 }
 
 const struct picker_ops pick_roundrobin = {

@@ -1,6 +1,7 @@
-/* Round-robin: the order of smooth weights, and exactness over threads. */
+/* The policies: the order of smooth weights, exactness over threads, and statistics of the others, with servers coming and going. */
 #include <check.h>
 #include <pthread.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -11,16 +12,31 @@ enum { SERVERS_MAX = 8, THREADS = 4, PICKS = 7000 };
 
 static struct server servers[SERVERS_MAX];
 
-static struct upstream upstream_of(const unsigned *weights, unsigned count)
+static struct upstream upstream_by(enum lb_balance balance, const char *header, const unsigned *weights, unsigned count)
 {
-	struct upstream u = {.name = "u", .count = count, .servers = servers};
+	struct upstream u = {.name = "u", .count = count, .primaries = count, .servers = servers};
 
 	memset(servers, 0, sizeof(servers));
-	for (unsigned i = 0; i < count; i++)
+	for (unsigned i = 0; i < count; i++) {
 		servers[i].weight = weights[i];
-	u.picker = picker_new(LB_BALANCE_ROUNDROBIN, &u);
+		servers[i].id = 0x1234567 * (uint64_t)(i + 1);
+	}
+	u.picker = picker_new(balance, header, &u);
 	ck_assert_ptr_nonnull(u.picker);
 	return u;
+}
+
+static struct upstream upstream_of(const unsigned *weights, unsigned count)
+{
+	return upstream_by(LB_BALANCE_ROUNDROBIN, NULL, weights, count);
+}
+
+static unsigned pick(const struct upstream *u)
+{
+	static const struct addr_ip client;
+	struct pick_request r = {.client = &client};
+
+	return pick_server(u, &r);
 }
 
 static const struct {
@@ -46,7 +62,7 @@ START_TEST(order)
 	size_t len = strlen(orders[_i].order);
 
 	for (size_t turn = 0; turn < 5 * len; turn++)
-		ck_assert_int_eq('a' + (int)pick_server(&u), orders[_i].order[turn % len]);
+		ck_assert_int_eq('a' + (int)pick(&u), orders[_i].order[turn % len]);
 	picker_free(u.picker);
 }
 END_TEST
@@ -64,7 +80,7 @@ START_TEST(shares)
 	}
 	struct upstream u = upstream_of(weights, SERVERS_MAX);
 	for (unsigned i = 0; i < 3 * sum; i++)
-		got[pick_server(&u)]++;
+		got[pick(&u)]++;
 	for (unsigned i = 0; i < SERVERS_MAX; i++)
 		ck_assert_uint_eq(got[i], 3 * weights[i]);
 	picker_free(u.picker);
@@ -82,7 +98,7 @@ static void *pick_often(void *arg)
 	struct picking *p = arg;
 
 	for (int i = 0; i < PICKS; i++) {
-		unsigned server = pick_server(p->upstream);
+		unsigned server = pick(p->upstream);
 
 		MUST(server < p->upstream->count);
 		p->got[server]++;
@@ -112,6 +128,245 @@ START_TEST(over_threads)
 }
 END_TEST
 
+static const unsigned alike[] = {1, 1, 1, 1, 1, 1, 1, 1};
+
+/* Each once, and the backups at the end in their order, whatever the policy. */
+START_TEST(each_once)
+{
+	static const enum lb_balance policies[] = {LB_BALANCE_ROUNDROBIN, LB_BALANCE_LEASTCONN, LB_BALANCE_RANDOM,
+	        LB_BALANCE_SOURCE, LB_BALANCE_URI, LB_BALANCE_HEADER};
+	struct upstream u = upstream_by(policies[_i], "X-Key", alike, SERVERS_MAX);
+	static const struct addr_ip client;
+	const struct http_head head = {.path = STR("/a")};
+
+	picker_free(u.picker);
+	u.primaries = 5;
+	u.picker = picker_new(policies[_i], "X-Key", &u);
+	for (int n = 0; n < 200; n++) {
+		struct pick_request r = {.client = &client, .head = &head};
+		unsigned seen = 0;
+
+		for (unsigned i = 0; i < u.count; i++) {
+			unsigned server = pick_server(&u, &r);
+
+			ck_assert(i < 5 ? server < 5 : server == i);
+			ck_assert_uint_eq(seen & (1u << server), 0);
+			seen |= 1u << server;
+		}
+	}
+	picker_free(u.picker);
+}
+END_TEST
+
+START_TEST(leastconn)
+{
+	static const unsigned weights[] = {1, 2, 1};
+	struct upstream u = upstream_by(LB_BALANCE_LEASTCONN, NULL, weights, 3);
+
+	/* As many as the weights say, when nothing ends. */
+	for (int i = 0; i < 400; i++)
+		servers[pick(&u)].active++;
+	ck_assert_uint_eq(servers[0].active, 100);
+	ck_assert_uint_eq(servers[1].active, 200);
+	ck_assert_uint_eq(servers[2].active, 100);
+	/* A slow one gets no more until it has caught up. */
+	servers[0].active = 150;
+	for (int i = 0; i < 150; i++) {
+		unsigned server = pick(&u);
+
+		ck_assert_uint_ne(server, 0);
+		servers[server].active++;
+	}
+	/* One without any, as after its return, is first. */
+	servers[2].active = 0;
+	ck_assert_uint_eq(pick(&u), 2);
+	picker_free(u.picker);
+}
+END_TEST
+
+/* Idle servers are used evenly. */
+START_TEST(leastconn_in_turn)
+{
+	struct upstream u = upstream_by(LB_BALANCE_LEASTCONN, NULL, alike, 4);
+	unsigned got[4] = {0};
+
+	for (int i = 0; i < 400; i++)
+		got[pick(&u)]++;
+	for (int i = 0; i < 4; i++)
+		ck_assert_uint_eq(got[i], 100);
+	picker_free(u.picker);
+}
+END_TEST
+
+/* With balls that stay, the fullest of n bins is within a few of the mean: one choice would be some 4 standard deviations off. */
+START_TEST(random_two_choices)
+{
+	struct upstream u = upstream_by(LB_BALANCE_RANDOM, NULL, alike, SERVERS_MAX);
+
+	for (int i = 0; i < 8000; i++)
+		servers[pick(&u)].active++;
+	for (int i = 0; i < SERVERS_MAX; i++) {
+		ck_assert_uint_ge(servers[i].active, 985);
+		ck_assert_uint_le(servers[i].active, 1015);
+	}
+	picker_free(u.picker);
+}
+END_TEST
+
+/* By weight when all are idle: the heavier of the two is freer for its weight, so it gets more than its share, never less. */
+START_TEST(random_weights)
+{
+	static const unsigned weights[] = {1, 3};
+	struct upstream u = upstream_by(LB_BALANCE_RANDOM, NULL, weights, 2);
+
+	for (int i = 0; i < 4000; i++)
+		servers[pick(&u)].active++;
+	ck_assert_uint_ge(servers[1].active, 2980);
+	ck_assert_uint_le(servers[1].active, 3020);
+	picker_free(u.picker);
+}
+END_TEST
+
+static unsigned by_uri(const struct upstream *u, unsigned key)
+{
+	char path[32];
+	struct http_head head = {.is_request = true};
+	struct pick_request r = {.head = &head};
+
+	snprintf(path, sizeof(path), "/file/%u?x=%u", key, key * 7);
+	head.path = str_of(path);
+	return pick_server(u, &r);
+}
+
+enum { KEYS = 20000 };
+
+/* The shares follow the weights: 4 standard deviations, and 1 % for the hash. */
+START_TEST(hash_shares)
+{
+	static const unsigned weights[] = {1, 2, 3, 4};
+	struct upstream u = upstream_by(LB_BALANCE_URI, NULL, weights, 4);
+	unsigned got[4] = {0};
+
+	for (unsigned key = 0; key < KEYS; key++)
+		got[by_uri(&u, key)]++;
+	for (unsigned i = 0; i < 4; i++) {
+		double want = KEYS * weights[i] / 10.0;
+
+		ck_assert_double_ge(got[i], want * 0.95);
+		ck_assert_double_le(got[i], want * 1.05);
+	}
+	picker_free(u.picker);
+}
+END_TEST
+
+/* The path alone counts. */
+START_TEST(hash_of_path)
+{
+	struct upstream u = upstream_by(LB_BALANCE_URI, NULL, alike, SERVERS_MAX);
+	struct http_head one = {.path = STR("/a?b=1")}, other = {.path = STR("/a?c=2")}, bare = {.path = STR("/a")};
+	struct pick_request a = {.head = &one}, b = {.head = &other}, c = {.head = &bare};
+	unsigned server = pick_server(&u, &a);
+
+	ck_assert_uint_eq(pick_server(&u, &b), server);
+	ck_assert_uint_eq(pick_server(&u, &c), server);
+	picker_free(u.picker);
+}
+END_TEST
+
+/* When a server leaves only its own keys move, and they spread over all the others; when it comes back all is as before. */
+START_TEST(hash_moves_little)
+{
+	static unsigned before[KEYS];
+	struct upstream u = upstream_by(LB_BALANCE_URI, NULL, alike, SERVERS_MAX);
+	unsigned moved[SERVERS_MAX] = {0}, total = 0;
+
+	for (unsigned key = 0; key < KEYS; key++)
+		before[key] = by_uri(&u, key);
+	picker_free(u.picker);
+	u.count = u.primaries = SERVERS_MAX - 1; /* the last has gone */
+	u.picker = picker_new(LB_BALANCE_URI, NULL, &u);
+	for (unsigned key = 0; key < KEYS; key++) {
+		unsigned now = by_uri(&u, key);
+
+		if (before[key] != SERVERS_MAX - 1) {
+			ck_assert_uint_eq(now, before[key]);
+			continue;
+		}
+		moved[now]++;
+		total++;
+	}
+	for (unsigned i = 0; i < SERVERS_MAX - 1; i++) {
+		ck_assert_double_ge(moved[i], total / 7.0 * 0.75);
+		ck_assert_double_le(moved[i], total / 7.0 * 1.25);
+	}
+	picker_free(u.picker);
+}
+END_TEST
+
+/* One key alone, and requests that do not end: nobody has more than 1.25 times its share and one. */
+START_TEST(hash_bounded)
+{
+	struct upstream u = upstream_by(LB_BALANCE_URI, NULL, alike, 4);
+	unsigned first = by_uri(&u, 42);
+
+	for (unsigned n = 1; n <= 4000; n++) {
+		servers[by_uri(&u, 42)].active++;
+		for (unsigned i = 0; i < 4; i++)
+			ck_assert_double_le(servers[i].active, n / 4.0 * 1.25 + 1);
+	}
+	ck_assert_double_ge(servers[first].active, 1240);
+	picker_free(u.picker);
+}
+END_TEST
+
+START_TEST(hash_of_source)
+{
+	struct upstream u = upstream_by(LB_BALANCE_SOURCE, NULL, alike, SERVERS_MAX);
+	unsigned got[SERVERS_MAX] = {0};
+
+	for (unsigned n = 0; n < 4000; n++) {
+		struct addr_ip client = {.bytes = {10, 0, (unsigned char)(n >> 8), (unsigned char)n}, .port = (in_port_t)n};
+		struct pick_request r = {.client = &client}, again = {.client = &client};
+		unsigned server = pick_server(&u, &r);
+
+		client.port++; /* the port does not count */
+		ck_assert_uint_eq(pick_server(&u, &again), server);
+		got[server]++;
+	}
+	for (unsigned i = 0; i < SERVERS_MAX; i++) {
+		ck_assert_uint_ge(got[i], 400);
+		ck_assert_uint_le(got[i], 600);
+	}
+	picker_free(u.picker);
+}
+END_TEST
+
+/* By the field's value, whatever the case of its name; in turn without one. */
+START_TEST(hash_of_header)
+{
+	struct upstream u = upstream_by(LB_BALANCE_HEADER, "X-User", alike, SERVERS_MAX);
+	struct http_field one = {.name = STR("x-user"), .value = STR("ann")};
+	struct http_field other = {.name = STR("X-USER"), .value = STR("ann")};
+	struct http_field stranger = {.name = STR("X-Users"), .value = STR("ann")};
+	struct http_head a = {.count = 1, .fields = &one}, b = {.count = 1, .fields = &other};
+	struct http_head c = {.count = 1, .fields = &stranger};
+	unsigned seen = 0;
+
+	for (int i = 0; i < 10; i++) {
+		struct pick_request r = {.head = &a}, s = {.head = &b};
+
+		ck_assert_uint_eq(pick_server(&u, &r), pick_server(&u, &s));
+	}
+	for (int i = 0; i < SERVERS_MAX; i++) {
+		struct pick_request r = {.head = &c};
+
+		seen |= 1u << pick_server(&u, &r);
+	}
+	ck_assert_uint_eq(seen, (1u << SERVERS_MAX) - 1);
+	picker_free(u.picker);
+}
+END_TEST
+
 START_TEST(nobody)
 {
 	picker_free(NULL);
@@ -121,13 +376,24 @@ END_TEST
 int main(void)
 {
 	Suite *suite = suite_create("lb/pick");
-	TCase *tc = tcase_create("roundrobin");
+	TCase *tc = tcase_create("policies");
 
 	suite_add_tcase(suite, tc);
 	tcase_add_loop_test(tc, order, 0, (int)(sizeof(orders) / sizeof(orders[0])));
 	tcase_add_loop_test(tc, shares, 0, 10);
 	tcase_add_test(tc, over_threads);
 	tcase_add_test(tc, nobody);
+	tcase_add_loop_test(tc, each_once, 0, 6);
+	tcase_add_test(tc, leastconn);
+	tcase_add_test(tc, leastconn_in_turn);
+	tcase_add_test(tc, random_two_choices);
+	tcase_add_test(tc, random_weights);
+	tcase_add_test(tc, hash_shares);
+	tcase_add_test(tc, hash_of_path);
+	tcase_add_test(tc, hash_moves_little);
+	tcase_add_test(tc, hash_bounded);
+	tcase_add_test(tc, hash_of_source);
+	tcase_add_test(tc, hash_of_header);
 	SRunner *runner = srunner_create(suite);
 	srunner_run_all(runner, CK_ENV);
 	int failed = srunner_ntests_failed(runner);

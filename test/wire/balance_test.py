@@ -10,7 +10,7 @@ import threading
 
 from support.case import WireCase, main
 from support.raw import BOUND
-from support.server import by_target, unconnectable
+from support.server import by_target, stalled, unconnectable
 
 
 def smooth(weights, count):
@@ -137,6 +137,110 @@ class Balance(WireCase):
         ca, cb = (self.client(self.balancer.addresses[n]) for n in "ab")
         self.assertEqual([self.order(1, c)[0] for c in (ca, cb, cb, ca, ca, cb)], [0, 0, 1, 1, 0, 0])
         self.assertEqual([len(s.requests) for s in a + b], [2, 1, 2, 1])
+
+    def by(self, balance, count=4, **options):
+        servers = self.named(count)
+        self.tplb(*servers, upstream={"balance": balance}, **options)
+        return servers
+
+    def test_leastconn(self):
+        """A server that keeps its requests gets no more of them."""
+        servers = [self.server(stalled)] + self.named(2)
+        self.tplb(*servers, upstream={"balance": "leastconn"}, pool={"workers": 16})
+        waiting = [self.client() for _ in range(3)]
+        for client in waiting:
+            client.send(b"GET / HTTP/1.1\r\nHost: h\r\n\r\n")
+        servers[0].wait_requests(1)
+        self.assertEqual(sorted(set(self.order(40))), [0, 1])
+        self.assertEqual(len(servers[0].requests), 1)
+        servers[0].gate.set()
+        for client in waiting:
+            self.assertEqual(client.whole_response().status, 200)
+        self.order(20)
+        self.assertGreater(len(servers[0].requests), 1)  # free again
+
+    def test_leastconn_tcp(self):
+        """A tunnel counts as long as it lives."""
+
+        def hello(connection):
+            connection.send(b"%d" % connection.server.number)
+            connection.wait_gone()
+
+        servers = []
+        for number in range(2):
+            servers.append(self.server(hello))
+            servers[-1].number = number
+        self.tplb(*servers, mode="tcp", upstream={"balance": "leastconn"})
+        clients = [self.client() for _ in range(6)]
+        got = [client.read_exactly(1) for client in clients]
+        self.assertEqual(collections.Counter(got), {b"0": 3, b"1": 3})
+        for client, number in zip(clients, got):
+            if number == b"0":
+                client.close()
+        servers[0].wait_finished(3)
+        new = []
+        for _ in range(3):
+            new.append(self.client().read_exactly(1))
+        self.assertEqual(new, [b"0"] * 3)
+
+    def test_random(self):
+        servers = self.by("random", 2)
+        self.order(200)
+        self.assertGreater(min(len(s.requests) for s in servers), 60)
+
+    def test_source(self):
+        """All of one client's to one server, whatever its port."""
+        self.by("source")
+        self.assertEqual(len({self.order(1)[0] for _ in range(20)}), 1)
+
+    def test_uri(self):
+        self.by("uri")
+        first = {}
+        for n in range(60):
+            target = b"/%d" % (n % 20)
+            body = self.client().get(target + b"?n=%d" % n).body
+            self.assertEqual(first.setdefault(target, body), body)
+        self.assertGreater(len(set(first.values())), 2)
+
+    def test_header(self):
+        self.by("header:X-User")
+        client = self.client()
+
+        def answer(user):
+            client.send(b"GET / HTTP/1.1\r\nHost: h\r\nx-user: %s\r\n\r\n" % user)
+            return client.whole_response().body
+
+        first = {}
+        for n in range(60):
+            user = b"u%d" % (n % 20)
+            self.assertEqual(first.setdefault(user, answer(user)), answer(user))
+        self.assertGreater(len(set(first.values())), 2)
+        self.assertEqual(len(set(self.order(4, client))), 4)  # without one: in turn
+
+    def test_hash_of_a_server_that_is_gone(self):
+        """Its keys go elsewhere, those of the others stay."""
+        servers = self.by("uri")
+        before = {n: self.client().get(b"/%d" % n).body for n in range(40)}
+        servers[2].stop()
+        for n, body in before.items():
+            now = self.client().get(b"/%d" % n).body
+            if body == b"2":
+                self.assertNotEqual(now, b"2")
+            else:
+                self.assertEqual(now, body)
+
+    def test_backup(self):
+        """It serves when none of the others can be reached, and no longer."""
+        servers = self.named(3)
+        rows = [{"address": servers[0].address, "backup": True}] + [{"address": s.address} for s in servers[1:]]
+        self.tplb(*rows)
+        self.assertEqual(set(self.order(10)), {1, 2})
+        servers[1].stop()
+        self.assertEqual(set(self.order(10)), {2})
+        servers[2].stop()
+        self.assertEqual(set(self.order(10)), {0})
+        self.server(by_target({}, b"HTTP/1.1 200 OK\r\nContent-Length: 1\r\n\r\n2"), address=servers[2].address)
+        self.assertEqual(set(self.order(10)), {2})
 
 
 if __name__ == "__main__":

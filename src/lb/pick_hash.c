@@ -1,0 +1,168 @@
+/*
+ * source, uri and header:NAME: the same key goes to the same server, and when a server comes or goes only its own share moves.
+ *
+ * Weighted rendezvous hashing: each server has a score for the key, -weight / ln(h) with h in (0, 1) hashed from key and server, and the
+ * highest wins (Thaler and Ravishankar, "Using Name-Based Mappings to Increase Hit Rates", 1998; the weights as in Schindelhauer and
+ * Schomaker, "Weighted Distributed Hash Tables", 2005). No table that could be out of date, and one pass over the servers.
+ *
+ * Bounded loads (Mirrokni, Thorup and Zadimoghaddam, "Consistent Hashing with Bounded Loads", 2018): a server that has more than
+ * 1.25 times its share of all requests under way is passed over, for the next highest score.
+ */
+#include "lb/pick.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define XXH_INLINE_ALL
+#include <xxhash.h>
+
+struct hash {
+	struct picker base;
+	struct str header;          /* of header:NAME */
+	_Atomic unsigned turn;      /* relaxed: for requests without a key */
+	unsigned total;             /* of the weights */
+};
+
+static struct picker *hash_create(const struct upstream *u, const struct picker_ops *ops, const char *header)
+{
+	struct hash *h = calloc(1, sizeof(*h));
+
+	if (!h)
+		return NULL;
+	h->base.ops = ops;
+	if (header)
+		h->header = (struct str){header, strlen(header)};
+	for (unsigned i = 0; i < u->primaries; i++)
+		h->total += u->servers[i].weight;
+	return &h->base;
+}
+
+static void hash_destroy(struct picker *p)
+{
+	free(p);
+}
+
+/* -weight / ln(h). */
+static double score(const struct server *s, uint64_t key)
+{
+	uint64_t mixed[2] = {key, s->id};
+	/* 53 bits, never 0 and never 1. */
+	double h = ((double)(XXH3_64bits(mixed, sizeof(mixed)) >> 11) + 0.5) / 9007199254740992.0;
+
+	return -(double)s->weight / log(h);
+}
+
+/* Whether one request more would be more than 1.25 times its share, rounded up; all: requests under way, this one included. */
+static bool is_full(const struct hash *h, const struct server *s, uint64_t all)
+{
+	uint64_t bound = (5 * all * s->weight + 4 * (uint64_t)h->total - 1) / (4 * (uint64_t)h->total);
+
+	return atomic_load_explicit(&s->active, memory_order_relaxed) >= bound;
+}
+
+/* The highest score of those that were not tried, and of these one that is not full, if there is one. */
+static unsigned best_of(const struct hash *h, const struct upstream *u, const struct server_set *tried, uint64_t key)
+{
+	unsigned best = u->primaries, best_full = u->primaries;
+	double top = 0, top_full = 0;
+	uint64_t all = 1;
+
+	for (unsigned i = 0; i < u->primaries; i++)
+		all += atomic_load_explicit(&u->servers[i].active, memory_order_relaxed);
+	for (unsigned i = 0; i < u->primaries; i++) {
+		const struct server *s = &u->servers[i];
+
+		if (server_set_has(tried, i))
+			continue;
+		bool full = is_full(h, s, all);
+		double points = score(s, key);
+		if (!full && (best == u->primaries || points > top)) {
+			best = i;
+			top = points;
+		} else if (full && (best_full == u->primaries || points > top_full)) {
+			best_full = i;
+			top_full = points;
+		}
+	}
+	return best < u->primaries ? best : best_full;
+}
+
+/* Without a key: in turn. */
+static unsigned in_turn(struct hash *h, const struct upstream *u, const struct server_set *tried)
+{
+	unsigned i = atomic_fetch_add_explicit(&h->turn, 1, memory_order_relaxed) % u->primaries;
+
+	while (server_set_has(tried, i))
+		i = (i + 1) % u->primaries;
+	return i;
+}
+
+static struct picker *source_create(const struct upstream *u, const char *header)
+{
+	return hash_create(u, &pick_source, header);
+}
+
+/* The client's address without its port. Clients of a Unix socket are one. */
+static unsigned source_pick(struct picker *p, const struct upstream *u, const struct pick_request *r)
+{
+	const struct hash *h = (const struct hash *)p;
+
+	return best_of(h, u, &r->tried, XXH3_64bits(r->client->bytes, sizeof(r->client->bytes)));
+}
+
+static struct picker *uri_create(const struct upstream *u, const char *header)
+{
+	return hash_create(u, &pick_uri, header);
+}
+
+/* The path, without what follows a question mark, as in HAProxy. */
+static unsigned uri_pick(struct picker *p, const struct upstream *u, const struct pick_request *r)
+{
+	const struct hash *h = (const struct hash *)p;
+	struct str path = r->head->path;
+	const char *mark = memchr(path.at, '?', path.len);
+
+	return best_of(h, u, &r->tried, XXH3_64bits(path.at, mark ? (size_t)(mark - path.at) : path.len));
+}
+
+static struct picker *header_create(const struct upstream *u, const char *header)
+{
+	return hash_create(u, &pick_header, header);
+}
+
+/* The first field of that name. A request that has none goes in turn. */
+static unsigned header_pick(struct picker *p, const struct upstream *u, const struct pick_request *r)
+{
+	struct hash *h = (struct hash *)p;
+
+	for (unsigned i = 0; i < r->head->count; i++) {
+		const struct http_field *f = &r->head->fields[i];
+
+		if (str_eq_nocase(f->name, h->header))
+			return best_of(h, u, &r->tried, XXH3_64bits(f->value.at, f->value.len));
+	}
+	return in_turn(h, u, &r->tried);
+}
+
+const struct picker_ops pick_source = {
+        .balance = LB_BALANCE_SOURCE,
+        .counts = true,
+        .create = source_create,
+        .destroy = hash_destroy,
+        .pick = source_pick,
+};
+const struct picker_ops pick_uri = {
+        .balance = LB_BALANCE_URI,
+        .counts = true,
+        .create = uri_create,
+        .destroy = hash_destroy,
+        .pick = uri_pick,
+};
+const struct picker_ops pick_header = {
+        .balance = LB_BALANCE_HEADER,
+        .counts = true,
+        .create = header_create,
+        .destroy = hash_destroy,
+        .pick = header_pick,
+};
