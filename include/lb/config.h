@@ -27,7 +27,7 @@ enum lb_log_format { LB_LOG_COMBINED };
 struct lb_config_server {
 	const void *place;
 	char *address;
-	int64_t weight;   /* 1 to 256 */
+	int64_t weight; /* 1 to 256 */
 	bool backup;
 	struct addr addr; /* resolved by lb_config_resolve */
 };

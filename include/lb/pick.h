@@ -46,7 +46,8 @@ struct picker {
 	const struct picker_ops *ops;
 };
 
-extern const struct picker_ops pick_roundrobin, pick_leastconn, pick_random, pick_source, pick_uri, pick_header;
+extern const struct picker_ops pick_roundrobin, pick_leastconn, pick_random, pick_source, pick_uri,
+        pick_header;
 
 /* A picker for the upstream, whose servers are set already; NULL when memory is out. */
 struct picker *picker_new(enum lb_balance balance, const char *header, const struct upstream *u);

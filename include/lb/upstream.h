@@ -19,7 +19,8 @@ struct server {
 	struct addr addr;
 	char text[ADDR_TEXT_MAX]; /* the address for logs */
 
-	_Atomic unsigned active; /* relaxed: requests and tunnels that it has now; kept only where upstream.counts */
+	_Atomic unsigned
+	        active; /* relaxed: requests and tunnels that it has now; kept only where upstream.counts */
 
 	_Atomic int64_t warn_at; /* relaxed: a failed connect is logged again from then on */
 };
@@ -30,7 +31,7 @@ struct upstream {
 	/* constant */
 	const char *name;
 	unsigned count;
-	unsigned primaries;      /* servers[0] to [primaries - 1], at least one; behind them the backups */
+	unsigned primaries; /* servers[0] to [primaries - 1], at least one; behind them the backups */
 	struct server *servers;
 	struct picker *picker;
 	bool counts; /* the picker looks at server.active */

@@ -183,7 +183,8 @@ static void check_balance(struct lb_config *c, struct lb_config_upstream *u)
 	}
 	const char *nearest = conf_nearest(u->balance, names);
 	conf_fault(c->conf, u->place, "balance",
-	        "must be \"roundrobin\", \"leastconn\", \"random\", \"source\", \"uri\" or \"header:NAME\", not "
+	        "must be \"roundrobin\", \"leastconn\", \"random\", \"source\", \"uri\" or \"header:NAME\", "
+	        "not "
 	        "\"%s\"%s%s%s",
 	        u->balance, nearest ? ": did you mean \"" : "", nearest ? nearest : "", nearest ? "\"?" : "");
 }
@@ -206,7 +207,8 @@ static void check_upstreams(struct lb_config *c)
 		check_balance(c, u);
 		check_backups(c, u);
 		if (u->servers.count > LB_SERVERS_MAX)
-			conf_fault(c->conf, u->place, "servers", "%zu servers are more than the %d that an upstream may have",
+			conf_fault(c->conf, u->place, "servers",
+			        "%zu servers are more than the %d that an upstream may have",
 			        u->servers.count, LB_SERVERS_MAX);
 		if (u->name != NULL && u->name[0] == '\0')
 			conf_fault(c->conf, u->place, "name", "must not be empty");
@@ -360,7 +362,8 @@ static void check_tcp_balance(struct lb_config *c, const struct lb_config_listen
 		return; /* a fault already */
 	if (u->policy == LB_BALANCE_URI || u->header != NULL)
 		conf_fault(c->conf, l->place, "upstream",
-		        "\"%s\" balances by \"%s\", which tcp mode does not see: take another policy there, such as "
+		        "\"%s\" balances by \"%s\", which tcp mode does not see: take another policy there, "
+		        "such as "
 		        "\"source\", or mode \"http\"",
 		        u->name, u->balance);
 }

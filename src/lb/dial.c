@@ -117,24 +117,27 @@ static void hold(struct exchange *x, struct server *s)
 bool dial(struct exchange *x)
 {
 	const struct upstream *u = x->listener->upstream;
-	struct pick_request request = {.client = &x->conn->peer,
-	        .head = x->listener->mode == LB_MODE_HTTP ? &x->request : NULL};
+	struct pick_request request = {
+	        .client = &x->conn->peer, .head = x->listener->mode == LB_MODE_HTTP ? &x->request : NULL};
 
 	let_go(x);
 	for (unsigned i = 0; i < u->count; i++) {
 		struct server *s = &u->servers[pick_server(u, &request)];
 
+		hold(x, s); /* before the connect: others pick meanwhile */
 		x->reused = take_idle(x, s);
+		if (!x->reused && !connect_to(x, s)) {
+			let_go(x);
+			continue;
+		}
 		if (x->reused)
 			COUNT(x->worker->counters, server_reuses);
-		else if (!connect_to(x, s))
-			continue;
-		hold(x, s);
 		count(&counts(x, s)->requests);
 		if (diag_enabled(DIAG_DEBUG))
 			log_choice(x);
 		return true;
 	}
+	x->server = NULL;
 	COUNT(x->worker->counters, no_server);
 	return false;
 }

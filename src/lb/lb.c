@@ -21,7 +21,8 @@ static void server_init(struct server *s, const struct lb_config_server *from, u
 }
 
 /* Those that are backups, or those that are none. */
-static void add_servers(struct lb *lb, struct upstream *u, const struct lb_config_upstream *from, bool backups)
+static void add_servers(
+        struct lb *lb, struct upstream *u, const struct lb_config_upstream *from, bool backups)
 {
 	for (size_t i = 0; i < from->servers.count; i++)
 		if (lb_config_server(from, i)->backup == backups)

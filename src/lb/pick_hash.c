@@ -6,7 +6,8 @@
  * Schomaker, "Weighted Distributed Hash Tables", 2005). No table that could be out of date, and one pass over the servers.
  *
  * Bounded loads (Mirrokni, Thorup and Zadimoghaddam, "Consistent Hashing with Bounded Loads", 2018): a server that has more than
- * 1.25 times its share of all requests under way is passed over, for the next highest score.
+ * 1.25 times its share of all requests under way is passed over, for the next highest score; but not before it has some, or two requests
+ * at once would lose their server to a bound of one.
  */
 #include "lb/pick.h"
 
@@ -19,9 +20,9 @@
 
 struct hash {
 	struct picker base;
-	struct str header;          /* of header:NAME */
-	_Atomic unsigned turn;      /* relaxed: for requests without a key */
-	unsigned total;             /* of the weights */
+	struct str header;     /* of header:NAME */
+	_Atomic unsigned turn; /* relaxed: for requests without a key */
+	unsigned total;        /* of the weights */
 };
 
 static struct picker *hash_create(const struct upstream *u, const struct picker_ops *ops, const char *header)
@@ -53,16 +54,20 @@ static double score(const struct server *s, uint64_t key)
 	return -(double)s->weight / log(h);
 }
 
+enum { FEW = 16 /* requests that any server may have */ };
+
 /* Whether one request more would be more than 1.25 times its share, rounded up; all: requests under way, this one included. */
 static bool is_full(const struct hash *h, const struct server *s, uint64_t all)
 {
+	unsigned active = atomic_load_explicit(&s->active, memory_order_relaxed);
 	uint64_t bound = (5 * all * s->weight + 4 * (uint64_t)h->total - 1) / (4 * (uint64_t)h->total);
 
-	return atomic_load_explicit(&s->active, memory_order_relaxed) >= bound;
+	return active >= FEW && active >= bound;
 }
 
 /* The highest score of those that were not tried, and of these one that is not full, if there is one. */
-static unsigned best_of(const struct hash *h, const struct upstream *u, const struct server_set *tried, uint64_t key)
+static unsigned best_of(
+        const struct hash *h, const struct upstream *u, const struct server_set *tried, uint64_t key)
 {
 	unsigned best = u->primaries, best_full = u->primaries;
 	double top = 0, top_full = 0;

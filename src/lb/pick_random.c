@@ -44,7 +44,8 @@ static void random_destroy(struct picker *p)
 }
 
 /* One that is neither tried nor `but`, by weight; `but` itself when it is the only one. */
-static unsigned choose(struct random *r, const struct upstream *u, const struct server_set *tried, unsigned but)
+static unsigned choose(
+        struct random *r, const struct upstream *u, const struct server_set *tried, unsigned but)
 {
 	unsigned left = r->total;
 

@@ -74,7 +74,8 @@ static void roundrobin_destroy(struct picker *p)
 	free(p);
 }
 
-static unsigned roundrobin_pick(struct picker *p, const struct upstream *u, const struct pick_request *request)
+static unsigned roundrobin_pick(
+        struct picker *p, const struct upstream *u, const struct pick_request *request)
 {
 	struct roundrobin *r = (struct roundrobin *)p;
 	unsigned i = r->order[atomic_fetch_add_explicit(&r->turn, 1, memory_order_relaxed) % r->length];

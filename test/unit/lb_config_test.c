@@ -233,17 +233,22 @@ static const struct {
                 "x:3: queue.size: warning: the queue never fills: limits.connections lets only 10 in\n"
                 "x:4: pool.workers: warning: some workers never work: limits.connections lets only 10 in\n"},
         {BASE "limits: { connections = 10; };", ""},
-        {"upstreams = ( { name = \"a\"; balance = \"header:\"; servers = ( { address = \"127.0.0.1:1\"; } ); } );\n"
+        {"upstreams = ( { name = \"a\"; balance = \"header:\"; servers = ( { address = \"127.0.0.1:1\"; } ); "
+         "} );\n"
          "listeners = ( { bind = \"127.0.0.1:81\"; upstream = \"a\"; } );\n",
-                "x:1: upstreams[0].balance: behind \"header:\" must stand the name of a header field, such as "
+                "x:1: upstreams[0].balance: behind \"header:\" must stand the name of a header field, such "
+                "as "
                 "\"header:X-User\", not \"\"\n"},
-        {"upstreams = ( { name = \"a\"; balance = \"uri\"; servers = ( { address = \"127.0.0.1:1\"; } ); } );\n"
+        {"upstreams = ( { name = \"a\"; balance = \"uri\"; servers = ( { address = \"127.0.0.1:1\"; } ); } "
+         ");\n"
          "listeners = ( { bind = \"127.0.0.1:81\"; mode = \"tcp\"; upstream = \"a\"; } );\n",
-                "x:2: listeners[0].upstream: \"a\" balances by \"uri\", which tcp mode does not see: take another "
+                "x:2: listeners[0].upstream: \"a\" balances by \"uri\", which tcp mode does not see: take "
+                "another "
                 "policy there, such as \"source\", or mode \"http\"\n"},
         {"upstreams = ( { name = \"a\"; servers = ( { address = \"127.0.0.1:1\"; backup = true; } ); } );\n"
          "listeners = ( { bind = \"127.0.0.1:81\"; upstream = \"a\"; } );\n",
-                "x:1: upstreams[0].servers: all of them are backups: at least one must be none, or nobody is backed "
+                "x:1: upstreams[0].servers: all of them are backups: at least one must be none, or nobody is "
+                "backed "
                 "up\n"},
         {BASE "x = ;",
                 "x:2: syntax error here or just above: look for a missing quote, bracket, comma or \"=\"\n"},
