@@ -183,7 +183,7 @@ class Experiment:
         """Last of all that may fail: what it writes says that there is a run."""
         options = self.options
         asked = {"seed": options.seed, "rounds": options.rounds, "seconds": options.seconds, "quick": options.quick, "only": options.only,
-                 "versions": self.versions, "load_before": self.machine["load_before"]}
+                 "versions": self.versions, "load_before": self.machine["load_before"], "started": self.started}
         store = Store(options.out)
         before = store.load_plan()
         if before and not options.resume:
@@ -193,6 +193,7 @@ class Experiment:
         if before:
             # Of the machine as it was then, and of what was asked for then.
             asked["load_before"] = self.machine["load_before"] = before.get("load_before")
+            asked["started"] = self.started = before.get("started")
             differ = [key for key in ("seed", "rounds", "seconds") if before[key] != asked[key]]
             if differ:
                 raise Trouble("%s was begun with --%s %s: --resume goes on with the same" % (options.out, differ[0], before[differ[0]]))

@@ -361,15 +361,14 @@ def is_largest(results, path, burst, size):
 
 def little_advice(results, path):
     """
-    From the service time and the best rate that any size of pool reached. None where the pool itself limited that rate, up to the
-    largest size: the law would only repeat that size.
+    From the service time and the best rate that any size of pool reached. A rate that grew up to the largest size was limited by the pool
+    itself, and the law would only repeat that size: it does not count.
     """
-    found = lookup.served(results, "sweep", path=path)
-    service = lookup.service_s(found)
-    size = knee(results, path, 1)
-    if not service or not size or is_largest(results, path, 1, size):
+    service = lookup.service_s(lookup.served(results, "sweep", path=path))
+    free = [b for b in bursts(results, path) if not is_largest(results, path, b, knee(results, path, b))]
+    if not service or not free:
         return None
-    rate = max(stats.summary(c, "rps").median for c in found)
+    rate = max(s.median for b in free for _, s in points(results, path, b))
     return Advice(rate, service, stats.little(rate, service))
 
 
