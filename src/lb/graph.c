@@ -147,7 +147,8 @@ static void print_servers(const struct lb_config_upstream *u, size_t i, FILE *ou
 
 		fprintf(out, "\tu%zus%zu [class=\"server\", label=\"", i, k);
 		print_text(s->address, out);
-		fprintf(out, "\\nweight %" PRId64 "\"];\n\tu%zu -> u%zus%zu;\n", s->weight, i, i, k);
+		fprintf(out, "\\nweight %" PRId64 "%s\"];\n\tu%zu -> u%zus%zu%s;\n", s->weight,
+		        s->backup ? "\\nbackup" : "", i, i, k, s->backup ? " [style=dashed]" : "");
 	}
 }
 

@@ -7,12 +7,13 @@ import subprocess
 import sys
 import tempfile
 import unittest
+import unittest.mock
 
 sys.path[:0] = [os.path.join(os.path.dirname(os.path.abspath(__file__)), *up) for up in (("..",), ("..", "..", "src", "bench"))]
 
 from support.case import main
 from support.tplb import ORIGIN, TPLB
-from tplb_bench import advise, parties, plan, ports, stats, wrk
+from tplb_bench import advise, machine, parties, plan, ports, processes, stats, wrk
 from tplb_bench.cli import duration_s
 from tplb_bench.processes import Trouble
 from tplb_bench.store import Store
@@ -250,6 +251,29 @@ class Ports(unittest.TestCase):
             self.assertFalse(ports.answers(port))
         finally:
             socket.create_connection = real
+
+
+class Cores(unittest.TestCase):
+    def shared_out(self, cores):
+        with unittest.mock.patch("os.sched_getaffinity", lambda _: set(cores)):
+            return machine.pinned()
+
+    def test_few_are_shared_by_all(self):
+        self.assertIsNone(self.shared_out(range(2)))
+        self.assertIsNone(self.shared_out(range(5)))
+
+    def test_enough_are_shared_out(self):
+        for count in (6, 7, 16):
+            parts = self.shared_out(range(1, count + 1))
+            self.assertEqual(sorted(parts), ["balancer", "load", "origins"])
+            self.assertEqual(sorted(core for part in parts.values() for core in part), list(range(1, count + 1)))
+            self.assertGreaterEqual(min(map(len, parts.values())), 2)
+
+    def test_who_is_started_runs_there_only(self):
+        core = min(os.sched_getaffinity(0))
+        process = processes.spawn([sys.executable, "-c", "import os; print(os.sched_getaffinity(0))"], [core], stdout=subprocess.PIPE, text=True)
+        self.assertEqual(process.communicate()[0].strip(), "{%d}" % core)
+        processes.reap(process)
 
 
 class Advice(unittest.TestCase):

@@ -39,7 +39,7 @@ START_TEST(pool)
 	char *got = graph_of("listeners = ( { name = \"web\"; bind = \"127.0.0.1:80\"; upstream = \"o\"; },\n"
 	                     "  { bind = \"unix:/run/x\"; mode = \"tcp\"; upstream = \"o\"; } );\n"
 	                     "upstreams = ( { name = \"o\"; servers = ( { address = \"127.0.0.1:9012\"; },\n"
-	                     "  { address = \"[::1]:9013\"; weight = 3; } ); } );\n");
+	                     "  { address = \"[::1]:9013\"; weight = 3; backup = true; } ); } );\n");
 	ck_assert_str_eq(got,
 	        "digraph tplb {\n"
 	        "\tgraph [rankdir=LR, fontname=\"sans-serif\", fontsize=12, nodesep=0.2, ranksep=0.5, "
@@ -68,8 +68,8 @@ START_TEST(pool)
 	        "\t}\n"
 	        "\tu0s0 [class=\"server\", label=\"127.0.0.1:9012\\nweight 1\"];\n"
 	        "\tu0 -> u0s0;\n"
-	        "\tu0s1 [class=\"server\", label=\"[::1]:9013\\nweight 3\"];\n"
-	        "\tu0 -> u0s1;\n"
+	        "\tu0s1 [class=\"server\", label=\"[::1]:9013\\nweight 3\\nbackup\"];\n"
+	        "\tu0 -> u0s1 [style=dashed];\n"
 	        "}\n");
 	free(got);
 }
