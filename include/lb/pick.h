@@ -1,5 +1,5 @@
 /*
- * Which server gets a request. A policy is one file pick_NAME.c, one row in pick.c and one test. Picking never waits and looks at
+ * Which server gets a request. A policy is one file pick_NAME.c, its row in pick.c and its name in config.c. Picking never waits and looks at
  * each server at most a few times, whatever state they are in.
  */
 #ifndef TPLB_LB_PICK_H
@@ -59,11 +59,11 @@ void picker_free(struct picker *p);
  */
 unsigned pick_server(const struct upstream *u, struct pick_request *r);
 
-/* Servers that a policy compares by load: less is `a` with fewer requests for its weight than `b`. */
+/* Whether `a` has fewer requests for its weight than `b`. */
 static inline bool server_is_freer(const struct server *a, const struct server *b)
 {
-	uint64_t x = (uint64_t)atomic_load_explicit(&a->active, memory_order_relaxed) + 1;
-	uint64_t y = (uint64_t)atomic_load_explicit(&b->active, memory_order_relaxed) + 1;
+	uint64_t x = (uint64_t)atomic_load_explicit(&a->active, memory_order_relaxed);
+	uint64_t y = (uint64_t)atomic_load_explicit(&b->active, memory_order_relaxed);
 
 	return x * b->weight < y * a->weight;
 }

@@ -19,9 +19,9 @@ struct server {
 	struct addr addr;
 	char text[ADDR_TEXT_MAX]; /* the address for logs */
 
-	_Atomic unsigned
-	        active; /* relaxed: requests and tunnels that it has now; kept only where upstream.counts */
-
+	/* What changes has a cache line of its own: every pick reads what is above. */
+	_Alignas(
+	        64) _Atomic unsigned active; /* relaxed: requests and tunnels that it has now; kept where upstream.counts */
 	_Atomic int64_t warn_at; /* relaxed: a failed connect is logged again from then on */
 };
 

@@ -176,9 +176,9 @@ static void check_balance(struct lb_config *c, struct lb_config_upstream *u)
 	if (u->header != NULL) {
 		if (u->header[0] == '\0' || !is_token(u->header))
 			conf_fault(c->conf, u->place, "balance",
-			        "behind \"header:\" must stand the name of a header field, such as "
+			        "\"header:\" must be followed by the name of a header field, such as "
 			        "\"header:X-User\", not \"%s\"",
-			        u->header);
+			        u->balance);
 		return;
 	}
 	const char *nearest = conf_nearest(u->balance, names);
@@ -195,8 +195,7 @@ static void check_backups(struct lb_config *c, const struct lb_config_upstream *
 		if (!lb_config_server(u, i)->backup)
 			return;
 	if (u->servers.count > 0)
-		conf_fault(c->conf, u->place, "servers",
-		        "all of them are backups: at least one must be none, or nobody is backed up");
+		conf_fault(c->conf, u->place, "servers", "all of them are backups: at least one must not be");
 }
 
 static void check_upstreams(struct lb_config *c)
@@ -362,7 +361,7 @@ static void check_tcp_balance(struct lb_config *c, const struct lb_config_listen
 		return; /* a fault already */
 	if (u->policy == LB_BALANCE_URI || u->header != NULL)
 		conf_fault(c->conf, l->place, "upstream",
-		        "\"%s\" balances by \"%s\", which tcp mode does not see: take another policy there, "
+		        "\"%s\" balances by \"%s\", which needs http mode: take another policy there, "
 		        "such as "
 		        "\"source\", or mode \"http\"",
 		        u->name, u->balance);

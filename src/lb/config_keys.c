@@ -151,7 +151,7 @@ static const struct conf_key server_keys[] = {
                 .type = CONF_BOOL,
                 .offset = offsetof(struct lb_config_server, backup),
                 .fallback = "false",
-                .help = "asked only when no server that is none can be reached"},
+                .help = "asked only when no server that is not a backup can be reached"},
         END,
 };
 static const struct conf_section server_section = {.size = sizeof(struct lb_config_server),

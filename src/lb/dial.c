@@ -114,14 +114,17 @@ static void hold(struct exchange *x, struct server *s)
 		atomic_fetch_add_explicit(&s->active, 1, memory_order_relaxed);
 }
 
-bool dial(struct exchange *x)
+/* failed: could not be reached just now, NULL: nobody was asked yet. */
+static bool dial_but(struct exchange *x, const struct server *failed)
 {
 	const struct upstream *u = x->listener->upstream;
 	struct pick_request request = {
 	        .client = &x->conn->peer, .head = x->listener->mode == LB_MODE_HTTP ? &x->request : NULL};
 
 	let_go(x);
-	for (unsigned i = 0; i < u->count; i++) {
+	if (failed)
+		server_set_add(&request.tried, (unsigned)(failed - u->servers));
+	for (unsigned left = u->count - (failed != NULL); left > 0; left--) {
 		struct server *s = &u->servers[pick_server(u, &request)];
 
 		hold(x, s); /* before the connect: others pick meanwhile */
@@ -142,13 +145,18 @@ bool dial(struct exchange *x)
 	return false;
 }
 
+bool dial(struct exchange *x)
+{
+	return dial_but(x, NULL);
+}
+
 bool dial_again(struct exchange *x)
 {
 	io_close(x->worker->io, x->fd);
 	x->fd = -1;
 	x->reused = false;
 	COUNT(x->worker->counters, server_stale);
-	return connect_to(x, x->server) || dial(x);
+	return connect_to(x, x->server) || dial_but(x, x->server);
 }
 
 void dial_release(struct exchange *x)

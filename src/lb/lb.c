@@ -6,6 +6,7 @@
 #define XXH_INLINE_ALL
 #include <xxhash.h>
 
+#include "base/assert.h"
 #include "lb/pick.h"
 #include "net/io_blocking.h"
 
@@ -32,9 +33,12 @@ static void add_servers(
 static bool upstream_init(struct lb *lb, struct upstream *u, const struct lb_config_upstream *from)
 {
 	u->name = from->name;
-	u->servers = calloc(from->servers.count, sizeof(*u->servers));
-	if (!u->servers)
+	void *servers = NULL;
+	size_t bytes = from->servers.count * sizeof(*u->servers);
+
+	if (posix_memalign(&servers, CACHE_LINE, bytes) != 0)
 		return false;
+	u->servers = memset(servers, 0, bytes);
 	add_servers(lb, u, from, false);
 	u->primaries = u->count;
 	add_servers(lb, u, from, true);
@@ -138,6 +142,8 @@ struct lb *lb_new(const struct lb_config *config, unsigned workers, unsigned loo
 static void upstream_free(struct upstream *u)
 {
 	picker_free(u->picker);
+	for (unsigned i = 0; i < u->count; i++) /* all that was counted has ended */
+		MUST(atomic_load_explicit(&u->servers[i].active, memory_order_relaxed) == 0);
 	free(u->servers);
 }
 

@@ -48,8 +48,8 @@ static void hash_destroy(struct picker *p)
 static double score(const struct server *s, uint64_t key)
 {
 	uint64_t mixed[2] = {key, s->id};
-	/* 53 bits, never 0 and never 1. */
-	double h = ((double)(XXH3_64bits(mixed, sizeof(mixed)) >> 11) + 0.5) / 9007199254740992.0;
+	/* 52 bits and a half: never 0 and never 1. */
+	double h = ((double)(XXH3_64bits(mixed, sizeof(mixed)) >> 12) + 0.5) / 4503599627370496.0;
 
 	return -(double)s->weight / log(h);
 }
@@ -93,16 +93,6 @@ static unsigned best_of(
 	return best < u->primaries ? best : best_full;
 }
 
-/* Without a key: in turn. */
-static unsigned in_turn(struct hash *h, const struct upstream *u, const struct server_set *tried)
-{
-	unsigned i = atomic_fetch_add_explicit(&h->turn, 1, memory_order_relaxed) % u->primaries;
-
-	while (server_set_has(tried, i))
-		i = (i + 1) % u->primaries;
-	return i;
-}
-
 static struct picker *source_create(const struct upstream *u, const char *header)
 {
 	return hash_create(u, &pick_source, header);
@@ -128,7 +118,11 @@ static unsigned uri_pick(struct picker *p, const struct upstream *u, const struc
 	struct str path = r->head->path;
 	const char *mark = memchr(path.at, '?', path.len);
 
-	return best_of(h, u, &r->tried, XXH3_64bits(path.at, mark ? (size_t)(mark - path.at) : path.len));
+	if (mark)
+		path.len = (size_t)(mark - path.at);
+	if (path.len == 0) /* "http://host?x" goes out as "/?x" */
+		path = STR("/");
+	return best_of(h, u, &r->tried, XXH3_64bits(path.at, path.len));
 }
 
 static struct picker *header_create(const struct upstream *u, const char *header)
@@ -136,7 +130,7 @@ static struct picker *header_create(const struct upstream *u, const char *header
 	return hash_create(u, &pick_header, header);
 }
 
-/* The first field of that name. A request that has none goes in turn. */
+/* The first field of that name. A request that has none goes anywhere. */
 static unsigned header_pick(struct picker *p, const struct upstream *u, const struct pick_request *r)
 {
 	struct hash *h = (struct hash *)p;
@@ -147,7 +141,9 @@ static unsigned header_pick(struct picker *p, const struct upstream *u, const st
 		if (str_eq_nocase(f->name, h->header))
 			return best_of(h, u, &r->tried, XXH3_64bits(f->value.at, f->value.len));
 	}
-	return in_turn(h, u, &r->tried);
+	/* A key of its own: by weight, and bounded, as all the others. */
+	unsigned turn = atomic_fetch_add_explicit(&h->turn, 1, memory_order_relaxed);
+	return best_of(h, u, &r->tried, XXH3_64bits(&turn, sizeof(turn)));
 }
 
 const struct picker_ops pick_source = {

@@ -189,18 +189,32 @@ static void take_down_end(struct exchange *x)
 static bool finish_upload(struct exchange *x)
 {
 	(void)shutdown(x->conn->fd, SHUT_WR); /* fails when the client is gone, which the flow tells */
-	while (x->up.state == FLOW_OPEN) {
+	for (uint64_t moved = UINT64_MAX; x->up.state == FLOW_OPEN;) {
 		enum pump_end end = pump_run(x->worker->io, &x->up, NULL, x->fd, worker_patience(x->worker));
 
 		x->leaves = end == PUMP_STALLED;
 		if (x->leaves)
 			return false;
-		if (end == PUMP_ALERT && !sock_is_quiet(x->fd))
+		if (end != PUMP_ALERT)
+			continue;
+		if (!sock_is_quiet(x->fd) || moved == x->up.received)
 			break; /* it closed, or sent more than an answer */
-		if (end == PUMP_ALERT)
-			io_spent(x->worker->io, x->fd, POLLIN); /* an alert for nothing */
+		moved = x->up.received;
+		io_spent(x->worker->io, x->fd, POLLIN); /* an alert for nothing */
 	}
+	if (x->up.state == FLOW_SOURCE_SILENT)
+		COUNT(x->worker->counters, client_timeout);
+	else if (x->up.state == FLOW_SOURCE_ENDED || x->up.state == FLOW_SOURCE_LOST)
+		COUNT(x->worker->counters, client_left);
 	return true;
+}
+
+/* The server is to get what is left of the body though it has answered: not if the client holds it back for want of a 100. */
+static bool upload_goes_on(const struct exchange *x)
+{
+	return x->down.state == FLOW_DONE && x->has_body && x->up.state == FLOW_OPEN && x->server_keeps &&
+	       x->response.status < 400 &&
+	       (x->up.reader.taken > 0 || !http_head_find(&x->request, FIELD_EXPECT));
 }
 
 static void relay_body(struct exchange *x)
@@ -219,8 +233,7 @@ static void relay_body(struct exchange *x)
 			break;
 		}
 	}
-	if (x->down.state == FLOW_DONE && x->has_body && x->up.state == FLOW_OPEN && x->server_keeps &&
-	        x->response.status < 400 && !finish_upload(x))
+	if (upload_goes_on(x) && !finish_upload(x))
 		return;
 	if (x->down.state != FLOW_OPEN)
 		take_down_end(x);

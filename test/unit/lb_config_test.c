@@ -236,20 +236,17 @@ static const struct {
         {"upstreams = ( { name = \"a\"; balance = \"header:\"; servers = ( { address = \"127.0.0.1:1\"; } ); "
          "} );\n"
          "listeners = ( { bind = \"127.0.0.1:81\"; upstream = \"a\"; } );\n",
-                "x:1: upstreams[0].balance: behind \"header:\" must stand the name of a header field, such "
-                "as "
-                "\"header:X-User\", not \"\"\n"},
+                "x:1: upstreams[0].balance: \"header:\" must be followed by the name of a header field, such "
+                "as \"header:X-User\", not \"header:\"\n"},
         {"upstreams = ( { name = \"a\"; balance = \"uri\"; servers = ( { address = \"127.0.0.1:1\"; } ); } "
          ");\n"
          "listeners = ( { bind = \"127.0.0.1:81\"; mode = \"tcp\"; upstream = \"a\"; } );\n",
-                "x:2: listeners[0].upstream: \"a\" balances by \"uri\", which tcp mode does not see: take "
+                "x:2: listeners[0].upstream: \"a\" balances by \"uri\", which needs http mode: take "
                 "another "
                 "policy there, such as \"source\", or mode \"http\"\n"},
         {"upstreams = ( { name = \"a\"; servers = ( { address = \"127.0.0.1:1\"; backup = true; } ); } );\n"
          "listeners = ( { bind = \"127.0.0.1:81\"; upstream = \"a\"; } );\n",
-                "x:1: upstreams[0].servers: all of them are backups: at least one must be none, or nobody is "
-                "backed "
-                "up\n"},
+                "x:1: upstreams[0].servers: all of them are backups: at least one must not be\n"},
         {BASE "x = ;",
                 "x:2: syntax error here or just above: look for a missing quote, bracket, comma or \"=\"\n"},
 };

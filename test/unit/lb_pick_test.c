@@ -199,6 +199,48 @@ START_TEST(leastconn_in_turn)
 }
 END_TEST
 
+/* ... or as their weights say. */
+START_TEST(idle_weights)
+{
+	static const enum lb_balance policies[] = {
+	        LB_BALANCE_LEASTCONN, LB_BALANCE_RANDOM, LB_BALANCE_HEADER};
+	static const unsigned weights[] = {1, 3, 4};
+	struct upstream u = upstream_by(policies[_i], "X-None", weights, 3);
+	const struct http_head head = {.path = STR("/")};
+	unsigned got[3] = {0};
+
+	for (int i = 0; i < 8000; i++) {
+		struct pick_request r = {.head = &head};
+
+		got[pick_server(&u, &r)]++;
+	}
+	for (int i = 0; i < 3; i++) {
+		ck_assert_uint_ge(got[i], 1000 * weights[i] - 180); /* 4 standard deviations */
+		ck_assert_uint_le(got[i], 1000 * weights[i] + 180);
+	}
+	picker_free(u.picker);
+}
+END_TEST
+
+/* When a heavy one is down the others keep their shares. */
+START_TEST(shares_of_the_rest)
+{
+	static const unsigned weights[] = {5, 1, 1};
+	struct upstream u = upstream_of(weights, 3);
+	unsigned got[3] = {0};
+
+	for (int i = 0; i < 700; i++) {
+		struct pick_request r = {.head = NULL};
+		unsigned server = pick_server(&u, &r);
+
+		got[server != 0 ? server : pick_server(&u, &r)]++;
+	}
+	ck_assert_uint_ge(got[1], 300);
+	ck_assert_uint_ge(got[2], 300);
+	picker_free(u.picker);
+}
+END_TEST
+
 /* With balls that stay, the fullest of n bins is within a few of the mean: one choice would be some 4 standard deviations off. */
 START_TEST(random_two_choices)
 {
@@ -214,7 +256,7 @@ START_TEST(random_two_choices)
 }
 END_TEST
 
-/* By weight when all are idle: the heavier of the two is freer for its weight, so it gets more than its share, never less. */
+/* By weight, when nothing ends. */
 START_TEST(random_weights)
 {
 	static const unsigned weights[] = {1, 3};
@@ -344,7 +386,7 @@ START_TEST(hash_of_source)
 }
 END_TEST
 
-/* By the field's value, whatever the case of its name; in turn without one. */
+/* By the field's value, whatever the case of its name; anywhere without one. */
 START_TEST(hash_of_header)
 {
 	struct upstream u = upstream_by(LB_BALANCE_HEADER, "X-User", alike, SERVERS_MAX);
@@ -360,7 +402,7 @@ START_TEST(hash_of_header)
 
 		ck_assert_uint_eq(pick_server(&u, &r), pick_server(&u, &s));
 	}
-	for (int i = 0; i < SERVERS_MAX; i++) {
+	for (int i = 0; i < 200; i++) {
 		struct pick_request r = {.head = &c};
 
 		seen |= 1u << pick_server(&u, &r);
@@ -389,6 +431,8 @@ int main(void)
 	tcase_add_loop_test(tc, each_once, 0, 6);
 	tcase_add_test(tc, leastconn);
 	tcase_add_test(tc, leastconn_in_turn);
+	tcase_add_loop_test(tc, idle_weights, 0, 3);
+	tcase_add_test(tc, shares_of_the_rest);
 	tcase_add_test(tc, random_two_choices);
 	tcase_add_test(tc, random_weights);
 	tcase_add_test(tc, hash_shares);

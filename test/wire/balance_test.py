@@ -219,7 +219,7 @@ class Balance(WireCase):
             user = b"u%d" % (n % 20)
             self.assertEqual(first.setdefault(user, answer(user)), answer(user))
         self.assertGreater(len(set(first.values())), 2)
-        self.assertEqual(len(set(self.order(4, client))), 4)  # without one: in turn
+        self.assertEqual(len(set(self.order(100, client))), 4)  # without one: anywhere
 
     def test_hash_of_a_server_that_is_gone(self):
         """Its keys go elsewhere, those of the others stay."""
@@ -232,6 +232,19 @@ class Balance(WireCase):
                 self.assertNotEqual(now, b"2")
             else:
                 self.assertEqual(now, body)
+
+    def test_stale_connection_to_a_server_that_is_gone(self):
+        """Its kept connection is closed and it refuses another: it is asked once, not twice."""
+        servers = self.by("uri", 2)
+        client = self.client()
+        target = next(b"/%d" % n for n in range(50) if client.get(b"/%d" % n).body == b"0")
+        servers[0].stop()
+        self.assertEqual(client.get(target).body, b"1")
+        client.close()
+        self.balancer.stop()
+        failed = [line for line in self.balancer.stderr.split("\n") if "server_connect_failed" in line]
+        self.assertEqual(len(failed), 1)
+        self.assertRegex(failed[0], r"server_connect_failed 1$")
 
     def test_backup(self):
         """It serves when none of the others can be reached, and no longer."""
