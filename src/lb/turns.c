@@ -8,6 +8,8 @@
 #include <stdatomic.h>
 #include <stdlib.h>
 
+#include "base/assert.h"
+
 struct turns {
 	_Atomic uint64_t turn; /* relaxed: only its own order matters */
 	uint64_t length;
@@ -50,6 +52,7 @@ struct turns *turns_new(const struct upstream *u)
 		divisor = gcd(divisor, u->servers[i].weight);
 		total += u->servers[i].weight;
 	}
+	MUST(divisor > 0); /* there is a server, and no weight is 0 */
 	uint64_t length = total / divisor;
 	struct turns *t = malloc(sizeof(*t) + length * sizeof(t->order[0]));
 	int64_t *gains = calloc(u->primaries, sizeof(*gains));
