@@ -8,8 +8,6 @@
 #include <stdatomic.h>
 #include <stdlib.h>
 
-#include "base/assert.h"
-
 struct turns {
 	_Atomic uint64_t turn; /* relaxed: only its own order matters */
 	uint64_t length;
@@ -45,14 +43,13 @@ static unsigned smooth_next(const struct upstream *u, int64_t *gains)
 
 struct turns *turns_new(const struct upstream *u)
 {
-	unsigned divisor = 0;
-	uint64_t total = 0;
+	unsigned divisor = u->servers[0].weight; /* there is one, and no weight is 0 */
+	uint64_t total = divisor;
 
-	for (unsigned i = 0; i < u->primaries; i++) {
+	for (unsigned i = 1; i < u->primaries; i++) {
 		divisor = gcd(divisor, u->servers[i].weight);
 		total += u->servers[i].weight;
 	}
-	MUST(divisor > 0); /* there is a server, and no weight is 0 */
 	uint64_t length = total / divisor;
 	struct turns *t = malloc(sizeof(*t) + length * sizeof(t->order[0]));
 	int64_t *gains = calloc(u->primaries, sizeof(*gains));
