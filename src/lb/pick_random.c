@@ -1,6 +1,6 @@
 /*
- * Two servers at random, each by its weight, and the freer of them, the first where they are alike (Mitzenmacher, "The Power of Two Choices in Randomized Load
- * Balancing", 2001): close to leastconn, and balancers that do not know of each other do not all run to the same server.
+ * Two servers at random, each by its weight, and the freer of them, the first where they are alike (Mitzenmacher, "The Power of Two
+ * Choices in Randomized Load Balancing", 2001): close to leastconn, and balancers that do not know of each other do not all run to the same server.
  */
 #include "lb/pick.h"
 
