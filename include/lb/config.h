@@ -22,6 +22,8 @@ enum lb_balance {
 	LB_BALANCE_HEADER
 };
 enum { LB_SERVERS_MAX = 1024 /* of an upstream */ };
+enum lb_health { LB_HEALTH_NONE, LB_HEALTH_TCP, LB_HEALTH_HTTP };
+enum lb_server_state { LB_SERVER_READY, LB_SERVER_DRAIN, LB_SERVER_MAINT }; /* as the operator wants it */
 enum lb_log_format { LB_LOG_COMBINED };
 
 struct lb_config_server {
@@ -29,7 +31,31 @@ struct lb_config_server {
 	char *address;
 	int64_t weight; /* 1 to 256 */
 	bool backup;
+	int state;        /* enum lb_server_state: what it starts in */
 	struct addr addr; /* resolved by lb_config_resolve */
+};
+
+/* Probes that tplb makes itself. */
+struct lb_config_health {
+	const void *place;
+	int type; /* enum lb_health */
+	char *method;
+	char *path;
+	char *host;       /* the Host field; empty: the server's address */
+	int64_t expect;   /* status; 0: any of 200 to 399 */
+	char *body;       /* what the answer's body must contain; empty: anything */
+	int64_t interval; /* ns */
+	int64_t timeout;  /* ns, of a whole probe */
+	int64_t rise;     /* good ones in a row until it is up */
+	int64_t fall;     /* bad ones in a row until it is down */
+};
+
+/* What clients' requests tell. */
+struct lb_config_passive {
+	const void *place;
+	int64_t max_fails;    /* in a row until it is down; 0: never */
+	int64_t fail_timeout; /* ns until it is looked at again */
+	bool count_5xx;
 };
 
 struct lb_config_upstream {
@@ -40,6 +66,10 @@ struct lb_config_upstream {
 	const char *header;       /* of "header:NAME": a slice of balance; NULL: another policy */
 	struct conf_list servers; /* of struct lb_config_server, at least one */
 	int64_t keepalive;        /* idle connections kept to each server */
+	struct lb_config_health health;
+	struct lb_config_passive passive;
+	bool panic;         /* with all servers down, ask them all the same */
+	int64_t slow_start; /* ns; 0: a server that comes back gets its whole share at once */
 };
 
 struct lb_config_listener {

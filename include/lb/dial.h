@@ -16,6 +16,9 @@ bool dial_may_repeat(const struct exchange *x);
 /* A fresh connection to x->server, (or, when that can't be reached, another server) in place of one that turned out to be closed. */
 bool dial_again(struct exchange *x);
 
+/* The server could not be reached, or failed the request; what: as standing_failed has it. */
+void dial_server_failed(struct exchange *x, struct server *s, const char *what);
+
 /* Done with the server's connection: it is kept when x->server_reusable, else closed. */
 void dial_release(struct exchange *x);
 

@@ -54,6 +54,7 @@ struct exchange {
 	/* The server. */
 	struct server *server; /* NULL: none picked */
 	bool counted;          /* in server->active */
+	bool in_panic;         /* it was down, and was asked all the same */
 	int fd;                /* its connection; -1: none */
 	bool reused;
 	bool server_keeps; /* its answer says so */

@@ -32,6 +32,7 @@ struct lb {
 	struct server_counters *counts;  /* [worker][server], a row a worker on cache lines of its own */
 	size_t counts_row;               /* entries from one worker's row to the next */
 	_Atomic int pipes;               /* relaxed: left for bodies and tunnels; see wire/flow.h */
+	struct health *health;           /* set once, before engine_start; NULL before */
 	_Atomic(struct engine *) engine; /* set once, after engine_start; NULL before */
 };
 
@@ -42,6 +43,9 @@ void lb_free(struct lb *lb);
 
 /* What the engine is to call. */
 struct service lb_service(struct lb *lb);
+
+/* Starts the thread that sees to the servers' health. False: *why tells. Before engine_start. lb_free ends it. */
+bool lb_watch_servers(struct lb *lb, const char **why);
 
 bool lb_is_draining(const struct lb *lb);
 

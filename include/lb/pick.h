@@ -29,6 +29,7 @@ struct pick_request {
 	const struct addr_ip *client;
 	const struct http_head *head; /* NULL in tcp mode */
 	struct server_set tried;      /* servers that could not be reached: not again */
+	bool in_panic;                /* set by pick_server: it is down, and is asked all the same */
 };
 
 struct picker_ops {
@@ -54,10 +55,17 @@ struct picker *picker_new(enum lb_balance balance, const char *header, const str
 void picker_free(struct picker *p);
 
 /*
- * A server that was not tried yet, and adds it to r->tried: by the policy, as long as there is one that is no backup, then the backups in
- * their order. At most u->count times for one request.
+ * A server that was not tried yet, and adds it to r->tried: by the policy, as long as there is one that is up and no backup, then the
+ * backups that are up in their order; then, where the upstream is to panic, those that are down in the same way. u->count when there is none
+ * left. In a slow start a server is passed over by a throw of dice, unless there is no other.
  */
-unsigned pick_server(const struct upstream *u, struct pick_request *r);
+unsigned pick_server(struct upstream *u, struct pick_request *r);
+
+/* Its weight, in 256ths: less in a slow start. */
+static inline uint64_t server_weight(const struct server *s)
+{
+	return (uint64_t)s->weight * (256 - atomic_load_explicit(&s->held_back, memory_order_relaxed));
+}
 
 /* Whether `a` has fewer requests for its weight than `b`. */
 static inline bool server_is_freer(const struct server *a, const struct server *b)
@@ -65,7 +73,7 @@ static inline bool server_is_freer(const struct server *a, const struct server *
 	uint64_t x = (uint64_t)atomic_load_explicit(&a->active, memory_order_relaxed);
 	uint64_t y = (uint64_t)atomic_load_explicit(&b->active, memory_order_relaxed);
 
-	return x * b->weight < y * a->weight;
+	return x * server_weight(b) < y * server_weight(a);
 }
 
 #endif

@@ -7,8 +7,30 @@
 #include <stdint.h>
 
 #include "base/lock.h"
+#include "lb/config.h"
 #include "net/addr.h"
 #include "net/io.h"
+
+/* What becomes of it is in lb/standing.h. */
+enum server_state {
+	SERVER_UP,       /* it gets requests */
+	SERVER_DOWN,     /* it gets none, or only when all are down (`panic`) */
+	SERVER_DRAINING, /* by the operator: nothing new, what it has it keeps */
+	SERVER_MAINT     /* by the operator: nothing at all, and no probes */
+};
+
+/* Why a server is in its state. All fields: the upstream's lock. */
+struct standing {
+	enum server_state wanted; /* by the operator: UP, DRAINING or MAINT */
+	bool dead;
+	bool proved;      /* it was seen alive by a probe since the start, or came up once */
+	unsigned rising;  /* good probes in a row, while dead */
+	unsigned falling; /* bad probes in a row */
+	int64_t since;    /* when its state changed last */
+	int64_t recheck_at; /* dead, and no probes are made: when to look at it again; CLOCK_NEVER: nothing to look at */
+	int64_t slow_since; /* when its slow start began */
+	unsigned downs;     /* how often it went down */
+};
 
 struct server {
 	/* constant */
@@ -19,10 +41,16 @@ struct server {
 	struct addr addr;
 	char text[ADDR_TEXT_MAX]; /* the address for logs */
 
+	/* Changed only when something happens to it. */
+	_Atomic unsigned state;     /* enum server_state; relaxed; written under the upstream's lock */
+	_Atomic unsigned held_back; /* relaxed, likewise: of 256, so much of its share it is not given yet */
+	_Atomic unsigned fails;     /* relaxed: requests in a row that it failed */
+
 	/* What changes has a cache line of its own: every pick reads what is above. */
 	_Alignas(
 	        64) _Atomic unsigned active; /* relaxed: requests and tunnels that it has now; kept where upstream.counts */
 	_Atomic int64_t warn_at; /* relaxed: a failed connect is logged again from then on */
+	struct standing standing;
 };
 
 struct picker;
@@ -30,11 +58,17 @@ struct picker;
 struct upstream {
 	/* constant */
 	const char *name;
+	const struct lb_config_upstream *config;
 	unsigned count;
 	unsigned primaries; /* servers[0] to [primaries - 1], at least one; behind them the backups */
 	struct server *servers;
 	struct picker *picker;
 	bool counts; /* the picker looks at server.active */
+
+	_Atomic unsigned
+	        impaired;      /* relaxed; written under lock: servers that are not up, or not wholly yet */
+	_Atomic uint64_t dice; /* relaxed: what decides who has to wait in a slow start; see base/rng.h */
+	struct lock lock;      /* of the servers' standings */
 };
 
 /* A kept connection that no request uses. */

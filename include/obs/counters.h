@@ -43,6 +43,10 @@
 	ROW(server_connect_failed, "failed connects to servers")                                             \
 	ROW(server_broke, "server answers that broke the protocol or ended early")                           \
 	ROW(server_timeout, "server answers that did not come in time")                                      \
+	ROW(server_downs, "times that a server went down")                                                   \
+	ROW(server_ups, "times that a server came up again")                                                 \
+	ROW(probes, "health probes made")                                                                    \
+	ROW(probes_failed, "health probes that failed")                                                      \
 	ROW(no_server, "requests for which no server could be reached")                                      \
 	ROW(bytes_in, "bytes received from clients")                                                         \
 	ROW(bytes_out, "bytes sent to clients")                                                              \

@@ -16,7 +16,9 @@
 #include "base/diag.h"
 #include "ctl/signals.h"
 #include "lb/graph.h"
+#include "lb/health.h"
 #include "lb/lb.h"
+#include "lb/standing.h"
 #include "net/sock.h"
 
 enum { EXIT_FAULT = 1, EXIT_USAGE = 2, BACKLOG = 4096, SPARE_DESCRIPTORS = 64 };
@@ -374,7 +376,7 @@ static bool start(struct program *p)
 	fit_descriptors(p);
 	struct engine_options options = engine_options(p);
 	p->lb = lb_new(p->config, engine_sets(&options), p->loops);
-	if (p->lb) {
+	if (p->lb && lb_watch_servers(p->lb, &why)) {
 		for (size_t i = 0; i < p->config->listeners.count; i++)
 			p->listeners[i].app = &p->lb->listeners[i];
 		options.service = lb_service(p->lb);
@@ -421,15 +423,19 @@ static void log_summary(const struct program *p)
 	const struct counters *sets = engine_counters(p->running, &count);
 
 	for (unsigned i = 0; i < p->lb->upstream_count; i++) {
-		const struct upstream *u = &p->lb->upstreams[i];
+		struct upstream *u = &p->lb->upstreams[i];
 
 		for (unsigned k = 0; k < u->count; k++)
-			diag_info("server %s of %s: %llu requests, %llu failures", u->servers[k].text,
-			        u->name, (unsigned long long)lb_server_requests(p->lb, u->servers[k].index),
-			        (unsigned long long)lb_server_failures(p->lb, u->servers[k].index));
+			diag_info("server %s of %s: %s, %llu requests, %llu failures, went down %u times",
+			        u->servers[k].text, u->name,
+			        server_state_name(server_state(&u->servers[k])),
+			        (unsigned long long)lb_server_requests(p->lb, u->servers[k].index),
+			        (unsigned long long)lb_server_failures(p->lb, u->servers[k].index),
+			        standing_downs(u, &u->servers[k]));
 	}
 	for (unsigned id = 0; id < COUNTER_COUNT; id++) {
-		uint64_t sum = counters_sum(sets, count, (enum counter_id)id);
+		uint64_t sum = counters_sum(sets, count, (enum counter_id)id) +
+		               counters_sum(health_counters(p->lb->health), 1, (enum counter_id)id);
 
 		if (sum > 0)
 			diag_info("%s %llu", counter_name((enum counter_id)id), (unsigned long long)sum);

@@ -198,6 +198,79 @@ static void check_backups(struct lb_config *c, const struct lb_config_upstream *
 		conf_fault(c->conf, u->place, "servers", "all of them are backups: at least one must not be");
 }
 
+/* Nothing that could end the field or the line that it is sent in; spaces only where they may be. */
+static bool is_sendable(const char *text, bool spaces)
+{
+	for (; *text != '\0'; text++)
+		if ((unsigned char)*text < ' ' || *text == 127 || (*text == ' ' && !spaces))
+			return false;
+	return true;
+}
+
+/* What a probe that only connects makes no use of; written out, as `tplb -T` does, the default is no mistake. */
+static void check_tcp_health(struct lb_config *c, const struct lb_config_health *h)
+{
+	const struct {
+		const char *key;
+		bool differs;
+	} unused[] = {{"path", strcmp(h->path, "/") != 0}, {"method", strcmp(h->method, "GET") != 0},
+	        {"host", h->host[0] != '\0'}, {"expect", h->expect != 200}, {"body", h->body[0] != '\0'}};
+
+	for (size_t i = 0; i < sizeof(unused) / sizeof(unused[0]); i++)
+		if (unused[i].differs)
+			conf_fault(c->conf, h->place, unused[i].key,
+			        "a probe of type \"tcp\" only connects: leave the key out, or take type = "
+			        "\"http\"");
+}
+
+static void check_health(struct lb_config *c, const struct lb_config_upstream *u)
+{
+	static const char *const keys[] = {
+	        "path", "method", "host", "expect", "body", "interval", "timeout", "rise", "fall", NULL};
+	const struct lb_config_health *h = &u->health;
+	enum { TEXT_MAX = 1024 };
+
+	for (int i = 0; !conf_is_set(c->conf, h->place, "type") && keys[i] != NULL; i++)
+		if (conf_is_set(c->conf, h->place, keys[i]))
+			conf_fault(c->conf, h->place, keys[i],
+			        "there are no probes without a type: add type = \"http\" or type = \"tcp\"");
+	if (h->path == NULL || h->method == NULL || h->host == NULL || h->body == NULL)
+		return;
+	if (h->type == LB_HEALTH_TCP)
+		check_tcp_health(c, h);
+	if ((h->path[0] != '/' && strcmp(h->path, "*") != 0) || !is_sendable(h->path, false) ||
+	        strlen(h->path) > TEXT_MAX)
+		conf_fault(c->conf, h->place, "path",
+		        "must begin with \"/\", have no spaces and at most %d bytes, not \"%s\"", TEXT_MAX,
+		        h->path);
+	if (h->method[0] == '\0' || !is_token(h->method) || strlen(h->method) > 32 ||
+	        strcmp(h->method, "CONNECT") == 0)
+		conf_fault(c->conf, h->place, "method", "must be a method such as \"GET\", not \"%s\"",
+		        h->method);
+	if (!is_sendable(h->host, false) || strlen(h->host) > TEXT_MAX)
+		conf_fault(c->conf, h->place, "host", "must be a host name, or a name and a port, not \"%s\"",
+		        h->host);
+	if (h->expect != 0 && h->expect < 200)
+		conf_fault(c->conf, h->place, "expect",
+		        "must be a status from 200 to 599, or 0 for any from 200 to 399, not %lld",
+		        (long long)h->expect);
+	if (h->body[0] != '\0' && strcmp(h->method, "HEAD") == 0)
+		conf_fault(c->conf, h->place, "body", "an answer to HEAD has no body: take another method");
+	if (h->timeout > h->interval && conf_is_set(c->conf, h->place, "timeout"))
+		conf_warning(c->conf, h->place, "timeout",
+		        "longer than health.interval: a server that hangs is asked less often than that");
+}
+
+static void check_states(struct lb_config *c, const struct lb_config_upstream *u)
+{
+	for (size_t i = 0; i < u->servers.count; i++)
+		if (lb_config_server(u, i)->state == LB_SERVER_READY)
+			return;
+	if (u->servers.count > 0)
+		conf_warning(
+		        c->conf, u->place, "servers", "none of them is ready: requests get 503 until one is");
+}
+
 static void check_upstreams(struct lb_config *c)
 {
 	for (size_t i = 0; i < c->upstreams.count; i++) {
@@ -205,6 +278,8 @@ static void check_upstreams(struct lb_config *c)
 		check_servers(c, u);
 		check_balance(c, u);
 		check_backups(c, u);
+		check_states(c, u);
+		check_health(c, u);
 		if (u->servers.count > LB_SERVERS_MAX)
 			conf_fault(c->conf, u->place, "servers",
 			        "%zu servers are more than the %d that an upstream may have",

@@ -1,10 +1,13 @@
 #include "lb/dial.h"
 
 #include <errno.h>
+#include <stdio.h>
 #include <string.h>
 
 #include "base/diag.h"
+#include "lb/health.h"
 #include "lb/pick.h"
+#include "lb/standing.h"
 
 /* A request that must not be sent twice goes only where the server hardly had time to close (RFC 9110 section 9.2.2). */
 #define UNSAFE_IDLE_NS CLOCK_NS_PER_S
@@ -71,6 +74,15 @@ static void warn(const struct exchange *x, struct server *s, int error)
 	        strerror(error), remedy(error));
 }
 
+void dial_server_failed(struct exchange *x, struct server *s, const char *what)
+{
+	count(&counts(x, s)->failures);
+	if (!standing_failed(x->listener->upstream, s, what, clock_now()))
+		return;
+	COUNT(x->worker->counters, server_downs);
+	health_wake(x->lb->health);
+}
+
 static bool connect_to(struct exchange *x, struct server *s)
 {
 	int64_t deadline = clock_after(clock_now(), exchange_timeouts(x)->connect);
@@ -82,9 +94,13 @@ static bool connect_to(struct exchange *x, struct server *s)
 		return true;
 	}
 	COUNT(x->worker->counters, server_connect_failed);
-	if (!is_ours(-fd))
-		count(&counts(x, s)->failures);
 	warn(x, s, -fd);
+	if (!is_ours(-fd)) {
+		char what[80];
+
+		snprintf(what, sizeof(what), "connect: %s", strerror(-fd));
+		dial_server_failed(x, s, what);
+	}
 	return false;
 }
 
@@ -117,16 +133,18 @@ static void hold(struct exchange *x, struct server *s)
 /* failed: could not be reached just now, NULL: nobody was asked yet. */
 static bool dial_but(struct exchange *x, const struct server *failed)
 {
-	const struct upstream *u = x->listener->upstream;
+	struct upstream *u = x->listener->upstream;
+	unsigned i;
 	struct pick_request request = {
 	        .client = &x->conn->peer, .head = x->listener->mode == LB_MODE_HTTP ? &x->request : NULL};
 
 	let_go(x);
 	if (failed)
 		server_set_add(&request.tried, (unsigned)(failed - u->servers));
-	for (unsigned left = u->count - (failed != NULL); left > 0; left--) {
-		struct server *s = &u->servers[pick_server(u, &request)];
+	while ((i = pick_server(u, &request)) < u->count) {
+		struct server *s = &u->servers[i];
 
+		x->in_panic = request.in_panic;
 		hold(x, s); /* before the connect: others pick meanwhile */
 		x->reused = take_idle(x, s);
 		if (!x->reused && !connect_to(x, s)) {

@@ -1,11 +1,13 @@
 #include "lb/exchange.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <sys/socket.h>
 
 #include "base/assert.h"
 #include "lb/access.h"
 #include "lb/dial.h"
+#include "lb/standing.h"
 
 /* Free exchanges that a worker keeps: as many as a burst and the one it works on; or as a loop often has at once. */
 enum { STORE_KEEP = 32, STORE_KEEP_LOOP = 512 };
@@ -107,6 +109,26 @@ void exchange_store_free(struct worker *w)
 
 /* exchange_finish */
 
+/* What the exchange says about its server. */
+static void tell_standing(struct exchange *x)
+{
+	struct upstream *u = x->listener->upstream;
+	char what[32];
+
+	if (!x->server)
+		return;
+	if (x->end == END_SERVER_BROKE) {
+		dial_server_failed(x, x->server, "a broken answer");
+	} else if (x->end == END_SERVER_TIMEOUT) {
+		dial_server_failed(x, x->server, "no answer within timeouts.server");
+	} else if (x->end == END_OK && x->response.status >= 500 && u->config->passive.count_5xx) {
+		snprintf(what, sizeof(what), "status %d", x->response.status);
+		dial_server_failed(x, x->server, what);
+	} else if (x->end == END_OK && standing_succeeded(u, x->server, x->in_panic, clock_coarse())) {
+		COUNT(x->worker->counters, server_ups);
+	}
+}
+
 static void count_end(struct exchange *x)
 {
 	static const enum counter_id classes[] = {COUNTER_responses_1xx, COUNTER_responses_2xx,
@@ -123,12 +145,7 @@ static void count_end(struct exchange *x)
 		COUNT(c, server_broke);
 	else if (x->end == END_SERVER_TIMEOUT)
 		COUNT(c, server_timeout);
-	if (x->server && (x->end == END_SERVER_BROKE || x->end == END_SERVER_TIMEOUT)) {
-		_Atomic uint64_t *failures = &lb_counts(x->lb, x->worker->id, x->server->index)->failures;
-		uint64_t n = atomic_load_explicit(failures, memory_order_relaxed);
-
-		atomic_store_explicit(failures, n + 1, memory_order_relaxed);
-	}
+	tell_standing(x);
 	counter_add(c, COUNTER_bytes_in, x->request.size + x->up.received);
 }
 

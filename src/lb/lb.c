@@ -7,7 +7,10 @@
 #include <xxhash.h>
 
 #include "base/assert.h"
+#include "base/clock.h"
+#include "lb/health.h"
 #include "lb/pick.h"
+#include "lb/standing.h"
 #include "net/io_blocking.h"
 
 enum { CACHE_LINE = 64 };
@@ -19,6 +22,7 @@ static void server_init(struct server *s, const struct lb_config_server *from, u
 	s->addr = from->addr;
 	addr_format(&from->addr, s->text);
 	s->id = XXH3_64bits(s->text, strlen(s->text));
+	standing_init(s, (enum lb_server_state)from->state, clock_now());
 }
 
 /* Those that are backups, or those that are none. */
@@ -33,6 +37,8 @@ static void add_servers(
 static bool upstream_init(struct lb *lb, struct upstream *u, const struct lb_config_upstream *from)
 {
 	u->name = from->name;
+	u->config = from;
+	lock_init(&u->lock);
 	void *servers = NULL;
 	size_t bytes = from->servers.count * sizeof(*u->servers);
 
@@ -42,6 +48,8 @@ static bool upstream_init(struct lb *lb, struct upstream *u, const struct lb_con
 	add_servers(lb, u, from, false);
 	u->primaries = u->count;
 	add_servers(lb, u, from, true);
+	for (unsigned i = 0; i < u->count; i++)
+		u->impaired += server_state(&u->servers[i]) != SERVER_UP;
 	u->picker = picker_new((enum lb_balance)from->policy, from->header, u);
 	if (!u->picker)
 		return false;
@@ -145,11 +153,22 @@ static void upstream_free(struct upstream *u)
 	for (unsigned i = 0; i < u->count; i++) /* all that was counted has ended */
 		MUST(atomic_load_explicit(&u->servers[i].active, memory_order_relaxed) == 0);
 	free(u->servers);
+	lock_destroy(&u->lock);
+}
+
+bool lb_watch_servers(struct lb *lb, const char **why)
+{
+	lb->health = health_start(
+	        "tplb", lb->upstreams, lb->upstream_count, lb->config->timeouts.connect, why);
+	return lb->health != NULL;
 }
 
 void lb_free(struct lb *lb)
 {
 	struct io_blocking io;
+
+	if (lb->health)
+		health_stop(lb->health);
 
 	io_blocking_init(&io); /* what the pool's threads share; each loop has closed its own */
 	for (size_t i = 0; lb->idle && i < (size_t)lb->idle_sets * lb->server_count; i++) {

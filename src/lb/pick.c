@@ -1,6 +1,8 @@
 #include "lb/pick.h"
 
 #include "base/assert.h"
+#include "base/rng.h"
+#include "lb/standing.h"
 
 static const struct picker_ops *const policies[] = {
         &pick_roundrobin,
@@ -33,16 +35,65 @@ static bool all_tried(const struct server_set *tried, unsigned from, unsigned to
 	return true;
 }
 
-unsigned pick_server(const struct upstream *u, struct pick_request *r)
+/* By the policy, of those that are no backups; then the backups in their order; u->count: there is none. */
+static unsigned pick_untried(const struct upstream *u, const struct pick_request *r)
 {
 	unsigned i = u->primaries;
 
-	if (!all_tried(&r->tried, 0, u->primaries)) {
-		i = u->picker->ops->pick(u->picker, u, r);
-	} else {
-		while (i + 1 < u->count && server_set_has(&r->tried, i))
-			i++;
+	if (!all_tried(&r->tried, 0, u->primaries))
+		return u->picker->ops->pick(u->picker, u, r);
+	while (i < u->count && server_set_has(&r->tried, i))
+		i++;
+	return i;
+}
+
+/* In a slow start: so much of its share it does not get yet. */
+static bool is_passed_over(struct upstream *u, const struct server *s)
+{
+	unsigned held = atomic_load_explicit(&s->held_back, memory_order_relaxed);
+
+	if (held == 0)
+		return false;
+	return rng_mix(atomic_fetch_add_explicit(&u->dice, RNG_STEP, memory_order_relaxed)) % 256 < held;
+}
+
+/* Those in the state that were not tried yet. A server passed over is asked when there is no other. */
+static unsigned pick_in_state(struct upstream *u, const struct pick_request *r, enum server_state state)
+{
+	struct pick_request left = *r;
+	unsigned spare = u->count, i;
+
+	for (unsigned k = 0; k < u->count; k++)
+		if (server_state(&u->servers[k]) != state)
+			server_set_add(&left.tried, k);
+	while ((i = pick_untried(u, &left)) < u->count) {
+		if (!is_passed_over(u, &u->servers[i]))
+			return i;
+		if (spare == u->count)
+			spare = i;
+		server_set_add(&left.tried, i);
 	}
-	server_set_add(&r->tried, i);
+	return spare;
+}
+
+/* Some are down, or start slowly. */
+static unsigned pick_impaired(struct upstream *u, struct pick_request *r)
+{
+	unsigned i = pick_in_state(u, r, SERVER_UP);
+
+	if (i < u->count || !u->config->panic)
+		return i;
+	i = pick_in_state(u, r, SERVER_DOWN);
+	r->in_panic = i < u->count;
+	return i;
+}
+
+unsigned pick_server(struct upstream *u, struct pick_request *r)
+{
+	bool impaired = atomic_load_explicit(&u->impaired, memory_order_relaxed) > 0;
+	unsigned i = impaired ? pick_impaired(u, r) : pick_untried(u, r);
+
+	if (i < u->count)
+		server_set_add(&r->tried, i);
 	return i;
 }

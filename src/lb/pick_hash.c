@@ -22,10 +22,9 @@ struct hash {
 	struct picker base;
 	struct str header;     /* of header:NAME */
 	_Atomic unsigned turn; /* relaxed: for requests without a key */
-	unsigned total;        /* of the weights */
 };
 
-static struct picker *hash_create(const struct upstream *u, const struct picker_ops *ops, const char *header)
+static struct picker *hash_create(const struct picker_ops *ops, const char *header)
 {
 	struct hash *h = calloc(1, sizeof(*h));
 
@@ -34,8 +33,6 @@ static struct picker *hash_create(const struct upstream *u, const struct picker_
 	h->base.ops = ops;
 	if (header)
 		h->header = (struct str){header, strlen(header)};
-	for (unsigned i = 0; i < u->primaries; i++)
-		h->total += u->servers[i].weight;
 	return &h->base;
 }
 
@@ -56,31 +53,34 @@ static double score(const struct server *s, uint64_t key)
 
 enum { FEW = 16 /* requests that any server may have */ };
 
-/* Whether one request more would be more than 1.25 times its share, rounded up; all: requests under way, this one included. */
-static bool is_full(const struct hash *h, const struct server *s, uint64_t all)
+/* Whether one request more would be more than 1.25 times its share, rounded up; all: requests under way, this one included; total: of the weights. */
+static bool is_full(const struct server *s, uint64_t all, uint64_t total)
 {
 	unsigned active = atomic_load_explicit(&s->active, memory_order_relaxed);
-	uint64_t bound = (5 * all * s->weight + 4 * (uint64_t)h->total - 1) / (4 * (uint64_t)h->total);
+	uint64_t bound = (5 * all * s->weight + 4 * total - 1) / (4 * total);
 
 	return active >= FEW && active >= bound;
 }
 
 /* The highest score of those that were not tried, and of these one that is not full, if there is one. */
-static unsigned best_of(
-        const struct hash *h, const struct upstream *u, const struct server_set *tried, uint64_t key)
+static unsigned best_of(const struct upstream *u, const struct server_set *tried, uint64_t key)
 {
 	unsigned best = u->primaries, best_full = u->primaries;
 	double top = 0, top_full = 0;
-	uint64_t all = 1;
+	uint64_t all = 1, total = 0;
 
-	for (unsigned i = 0; i < u->primaries; i++)
+	for (unsigned i = 0; i < u->primaries; i++) {
+		if (server_set_has(tried, i))
+			continue;
 		all += atomic_load_explicit(&u->servers[i].active, memory_order_relaxed);
+		total += u->servers[i].weight;
+	}
 	for (unsigned i = 0; i < u->primaries; i++) {
 		const struct server *s = &u->servers[i];
 
 		if (server_set_has(tried, i))
 			continue;
-		bool full = is_full(h, s, all);
+		bool full = is_full(s, all, total);
 		double points = score(s, key);
 		if (!full && (best == u->primaries || points > top)) {
 			best = i;
@@ -95,39 +95,41 @@ static unsigned best_of(
 
 static struct picker *source_create(const struct upstream *u, const char *header)
 {
-	return hash_create(u, &pick_source, header);
+	(void)u;
+	return hash_create(&pick_source, header);
 }
 
 /* The client's address without its port. Clients of a Unix socket are one. */
 static unsigned source_pick(struct picker *p, const struct upstream *u, const struct pick_request *r)
 {
-	const struct hash *h = (const struct hash *)p;
-
-	return best_of(h, u, &r->tried, XXH3_64bits(r->client->bytes, sizeof(r->client->bytes)));
+	(void)p;
+	return best_of(u, &r->tried, XXH3_64bits(r->client->bytes, sizeof(r->client->bytes)));
 }
 
 static struct picker *uri_create(const struct upstream *u, const char *header)
 {
-	return hash_create(u, &pick_uri, header);
+	(void)u;
+	return hash_create(&pick_uri, header);
 }
 
 /* The path, without what follows a question mark, as in HAProxy. */
 static unsigned uri_pick(struct picker *p, const struct upstream *u, const struct pick_request *r)
 {
-	const struct hash *h = (const struct hash *)p;
 	struct str path = r->head->path;
 	const char *mark = memchr(path.at, '?', path.len);
 
+	(void)p;
 	if (mark)
 		path.len = (size_t)(mark - path.at);
 	if (path.len == 0) /* "http://host?x" goes out as "/?x" */
 		path = STR("/");
-	return best_of(h, u, &r->tried, XXH3_64bits(path.at, path.len));
+	return best_of(u, &r->tried, XXH3_64bits(path.at, path.len));
 }
 
 static struct picker *header_create(const struct upstream *u, const char *header)
 {
-	return hash_create(u, &pick_header, header);
+	(void)u;
+	return hash_create(&pick_header, header);
 }
 
 /* The first field of that name. A request that has none goes anywhere. */
@@ -139,11 +141,11 @@ static unsigned header_pick(struct picker *p, const struct upstream *u, const st
 		const struct http_field *f = &r->head->fields[i];
 
 		if (str_eq_nocase(f->name, h->header))
-			return best_of(h, u, &r->tried, XXH3_64bits(f->value.at, f->value.len));
+			return best_of(u, &r->tried, XXH3_64bits(f->value.at, f->value.len));
 	}
 	/* A key of its own: by weight, and bounded, as all the others. */
 	unsigned turn = atomic_fetch_add_explicit(&h->turn, 1, memory_order_relaxed);
-	return best_of(h, u, &r->tried, XXH3_64bits(&turn, sizeof(turn)));
+	return best_of(u, &r->tried, XXH3_64bits(&turn, sizeof(turn)));
 }
 
 const struct picker_ops pick_source = {

@@ -7,6 +7,7 @@
 #include <stdlib.h>
 
 #include "base/clock.h"
+#include "base/rng.h"
 
 struct random {
 	struct picker base;
@@ -14,14 +15,9 @@ struct random {
 	unsigned total;         /* of the weights */
 };
 
-/* Steele, Lea and Flood, "Fast Splittable Pseudorandom Number Generators", 2014 (SplitMix64). */
 static uint64_t next(struct random *r)
 {
-	uint64_t z = atomic_fetch_add_explicit(&r->state, UINT64_C(0x9e3779b97f4a7c15), memory_order_relaxed);
-
-	z = (z ^ (z >> 30)) * UINT64_C(0xbf58476d1ce4e5b9);
-	z = (z ^ (z >> 27)) * UINT64_C(0x94d049bb133111eb);
-	return z ^ (z >> 31);
+	return rng_mix(atomic_fetch_add_explicit(&r->state, RNG_STEP, memory_order_relaxed));
 }
 
 static struct picker *random_create(const struct upstream *u, const char *header)

@@ -7,15 +7,18 @@
 
 #include "base/assert.h"
 #include "lb/pick.h"
+#include "lb/standing.h"
 
 enum { SERVERS_MAX = 8, THREADS = 4, PICKS = 7000 };
 
 static struct server servers[SERVERS_MAX];
+static struct lb_config_upstream config;
 
 static struct upstream upstream_by(
         enum lb_balance balance, const char *header, const unsigned *weights, unsigned count)
 {
-	struct upstream u = {.name = "u", .count = count, .primaries = count, .servers = servers};
+	struct upstream u = {
+	        .name = "u", .count = count, .primaries = count, .servers = servers, .config = &config};
 
 	memset(servers, 0, sizeof(servers));
 	for (unsigned i = 0; i < count; i++) {
@@ -32,7 +35,7 @@ static struct upstream upstream_of(const unsigned *weights, unsigned count)
 	return upstream_by(LB_BALANCE_ROUNDROBIN, NULL, weights, count);
 }
 
-static unsigned pick(const struct upstream *u)
+static unsigned pick(struct upstream *u)
 {
 	static const struct addr_ip client;
 	struct pick_request r = {.client = &client};
@@ -89,7 +92,7 @@ START_TEST(shares)
 END_TEST
 
 struct picking {
-	const struct upstream *upstream;
+	struct upstream *upstream;
 	pthread_t thread;
 	unsigned got[SERVERS_MAX];
 };
@@ -270,7 +273,7 @@ START_TEST(random_weights)
 }
 END_TEST
 
-static unsigned by_uri(const struct upstream *u, unsigned key)
+static unsigned by_uri(struct upstream *u, unsigned key)
 {
 	char path[32];
 	struct http_head head = {.is_request = true};
@@ -412,6 +415,120 @@ START_TEST(hash_of_header)
 }
 END_TEST
 
+static void set_state(struct upstream *u, unsigned server, enum server_state state)
+{
+	atomic_store(&servers[server].state, state);
+	u->impaired = 0;
+	for (unsigned i = 0; i < u->count; i++)
+		u->impaired += server_state(&servers[i]) != SERVER_UP;
+}
+
+static const enum lb_balance every_policy[] = {LB_BALANCE_ROUNDROBIN, LB_BALANCE_LEASTCONN, LB_BALANCE_RANDOM,
+        LB_BALANCE_SOURCE, LB_BALANCE_URI, LB_BALANCE_HEADER};
+
+/* All that a request is offered, in order: a letter a server, a capital one in panic. */
+static const char *offers(struct upstream *u)
+{
+	static const struct addr_ip client;
+	const struct http_head head = {.path = STR("/a")};
+	static char text[SERVERS_MAX + 1];
+	struct pick_request r = {.client = &client, .head = &head};
+	unsigned server, n = 0;
+
+	while ((server = pick_server(u, &r)) < u->count) {
+		ck_assert_uint_lt(n, SERVERS_MAX);
+		text[n++] = (char)((r.in_panic ? 'A' : 'a') + (int)server);
+	}
+	text[n] = '\0';
+	return text;
+}
+
+/* Servers 0 and 1, and 2 and 3 as backups: who is offered in what states, whatever the policy. */
+START_TEST(by_state)
+{
+	struct upstream u = upstream_by(every_policy[_i], "X-Key", alike, 4);
+
+	picker_free(u.picker);
+	u.primaries = 2;
+	u.picker = picker_new(every_policy[_i], "X-Key", &u);
+	set_state(&u, 0, SERVER_DOWN);
+	ck_assert_str_eq(offers(&u), "bcd");
+	set_state(&u, 2, SERVER_DRAINING);
+	ck_assert_str_eq(offers(&u), "bd");
+	set_state(&u, 1, SERVER_MAINT);
+	ck_assert_str_eq(offers(&u), "d");
+	set_state(&u, 3, SERVER_DOWN);
+	ck_assert_str_eq(offers(&u), "");
+	config.panic = true;
+	ck_assert_str_eq(offers(&u), "AD");
+	set_state(&u, 1, SERVER_UP);
+	ck_assert_str_eq(offers(&u), "bAD");
+	config.panic = false;
+	picker_free(u.picker);
+}
+END_TEST
+
+/* Who is down leaves its share to the others by their weights; a hash moves nothing else. */
+START_TEST(down_and_back)
+{
+	static const unsigned weights[] = {4, 1, 1, 2};
+	static const enum lb_balance policies[] = {
+	        LB_BALANCE_ROUNDROBIN, LB_BALANCE_LEASTCONN, LB_BALANCE_RANDOM, LB_BALANCE_URI};
+	struct upstream u = upstream_by(policies[_i], NULL, weights, 4);
+	static unsigned before[KEYS];
+	unsigned got[4] = {0};
+
+	for (unsigned key = 0; key < KEYS; key++)
+		before[key] = by_uri(&u, key);
+	set_state(&u, 0, SERVER_DOWN);
+	for (unsigned key = 0; key < KEYS; key++) {
+		unsigned now = by_uri(&u, key);
+
+		got[now]++;
+		if (policies[_i] == LB_BALANCE_URI && before[key] != 0)
+			ck_assert_uint_eq(now, before[key]);
+	}
+	ck_assert_uint_eq(got[0], 0);
+	for (unsigned i = 1; i < 4; i++) {
+		ck_assert_double_ge(got[i], KEYS * weights[i] / 4.0 * 0.95);
+		ck_assert_double_le(got[i], KEYS * weights[i] / 4.0 * 1.05);
+	}
+	set_state(&u, 0, SERVER_UP);
+	for (unsigned key = 0; policies[_i] == LB_BALANCE_URI && key < KEYS; key++)
+		ck_assert_uint_eq(by_uri(&u, key), before[key]);
+	picker_free(u.picker);
+}
+END_TEST
+
+/* At a half of its share one of four gets 1 of 7: by any policy that shares out. And it alone is asked when there is no other. */
+START_TEST(slow_start)
+{
+	struct upstream u = upstream_by(every_policy[_i], "X-None", alike, 4);
+	const struct http_head head = {.path = STR("/")};
+	unsigned got[4] = {0};
+
+	servers[2].held_back = 128;
+	u.impaired = 1;
+	for (int n = 0; n < 14000; n++) {
+		struct addr_ip client = {.bytes = {(unsigned char)n, (unsigned char)(n >> 8)}};
+		char path[32];
+		struct http_head own = head;
+		struct pick_request r = {.client = &client, .head = &own};
+
+		snprintf(path, sizeof(path), "/%d", n);
+		own.path = str_of(path);
+		got[pick_server(&u, &r)]++;
+	}
+	ck_assert_uint_ge(got[2], 1500); /* 1750 by the dice alone */
+	ck_assert_uint_le(got[2], 2200); /* 2000 by weights */
+	for (unsigned i = 0; i < 4; i++)
+		if (i != 2)
+			set_state(&u, i, SERVER_DOWN);
+	ck_assert_str_eq(offers(&u), "c");
+	picker_free(u.picker);
+}
+END_TEST
+
 START_TEST(nobody)
 {
 	picker_free(NULL);
@@ -426,6 +543,9 @@ int main(void)
 	suite_add_tcase(suite, tc);
 	tcase_add_loop_test(tc, order, 0, (int)(sizeof(orders) / sizeof(orders[0])));
 	tcase_add_loop_test(tc, shares, 0, 10);
+	tcase_add_loop_test(tc, by_state, 0, 6);
+	tcase_add_loop_test(tc, down_and_back, 0, 4);
+	tcase_add_loop_test(tc, slow_start, 0, 6);
 	tcase_add_test(tc, over_threads);
 	tcase_add_test(tc, nobody);
 	tcase_add_loop_test(tc, each_once, 0, 6);

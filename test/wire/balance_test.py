@@ -99,7 +99,7 @@ class Balance(WireCase):
 
     def test_server_that_goes_and_comes_back(self):
         servers = self.named(2)
-        self.tplb(*servers)
+        self.tplb(*servers, upstream={"passive": {"max_fails": 0}})
         client = self.client()
         self.assertEqual(set(self.order(4, client)), {0, 1})
         servers[1].stop()
@@ -255,7 +255,7 @@ class Balance(WireCase):
         """It serves when none of the others can be reached, and no longer."""
         servers = self.named(3)
         rows = [{"address": servers[0].address, "backup": True}] + [{"address": s.address} for s in servers[1:]]
-        self.tplb(*rows)
+        self.tplb(*rows, upstream={"passive": {"max_fails": 0}})
         self.assertEqual(set(self.order(10)), {1, 2})
         servers[1].stop()
         self.assertEqual(set(self.order(10)), {2})

@@ -1,0 +1,30 @@
+/*
+ * Probes: one thread with an event loop of its own asks the servers, never behind the pool's queue; so it answers when
+ * all workers are busy. A probe is a fiber, straight-line code with one deadline; many run at once.
+ *
+ * The thread also looks at servers that requests brought down (passive), and moves slow starts on.
+ */
+#ifndef TPLB_LB_HEALTH_H
+#define TPLB_LB_HEALTH_H
+
+#include "lb/upstream.h"
+#include "obs/counters.h"
+
+struct health;
+
+/*
+ * Starts the thread, named "NAME-health". upstreams: outlive it. connect_timeout: ns, for servers without probes. NULL: *why tells.
+ */
+struct health *health_start(const char *name, struct upstream *upstreams, unsigned count,
+        int64_t connect_timeout, const char **why);
+
+/* Any thread: a server's standing has changed, look now. */
+void health_wake(struct health *h);
+
+/* Its own set, for sums. */
+const struct counters *health_counters(const struct health *h);
+
+/* Lets the probes that run come to their end, which their timeouts bound; joins and frees. */
+void health_stop(struct health *h);
+
+#endif

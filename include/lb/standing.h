@@ -1,0 +1,61 @@
+/*
+ * Whether a server is given requests. Three have a say, and one lock an upstream keeps them apart:
+ *
+ *	probes      health.h asks each server now and then: `rise` good ones in a row bring it up, `fall` bad ones down
+ *	requests    `passive.max_fails` of them in a row bring it down. Where there are no probes it is looked at again after
+ *	            `fail_timeout`, and comes up when it takes a connection, on probation: one more failure and it is down again
+ *	operator    drain, maint, ready
+ *
+ * Each change of state is logged once, with its reason. A server that came up starts slowly: see upstream.slow_start.
+ * Times are CLOCK_MONOTONIC ns. Any thread, unless told otherwise.
+ */
+#ifndef TPLB_LB_STANDING_H
+#define TPLB_LB_STANDING_H
+
+#include "lb/upstream.h"
+
+static inline enum server_state server_state(const struct server *s)
+{
+	return (enum server_state)atomic_load_explicit(&s->state, memory_order_relaxed);
+}
+
+/* "up", "down", "draining", "maint". */
+const char *server_state_name(enum server_state state);
+
+/* At the start: in the state that the configuration gives it. Before other threads know it. */
+void standing_init(struct server *s, enum lb_server_state wanted, int64_t now);
+
+/* A request's failure; what: "connect: Connection refused". True: that brought it down, and somebody should look after it (health_wake). */
+bool standing_failed(struct upstream *u, struct server *s, const char *what, int64_t now);
+
+/* A request went well. in_panic: the server was down and was asked all the same. True: it is up again. */
+bool standing_succeeded_at_last(struct upstream *u, struct server *s, bool in_panic, int64_t now);
+static inline bool standing_succeeded(struct upstream *u, struct server *s, bool in_panic, int64_t now)
+{
+	if (atomic_load_explicit(&s->fails, memory_order_relaxed) == 0 && !in_panic)
+		return false;
+	return standing_succeeded_at_last(u, s, in_panic, now);
+}
+
+/* A probe's end; why: what was wrong with it. True: the state changed. */
+bool standing_probed(struct upstream *u, struct server *s, bool good, const char *why, int64_t now);
+
+/* It was looked at again after fail_timeout, as above. */
+bool standing_rechecked(struct upstream *u, struct server *s, bool good, const char *why, int64_t now);
+
+/* The operator's word. True: the state changed. */
+bool standing_want(struct upstream *u, struct server *s, enum lb_server_state wanted, int64_t now);
+
+/* What is due, for the one thread that sees to it. */
+struct standing_due {
+	int64_t tick;    /* call standing_tick again then */
+	int64_t recheck; /* look at it then; CLOCK_NEVER: not dead, or probes see to it */
+	bool probes;     /* it may be probed */
+};
+/* Moves a slow start on. */
+struct standing_due standing_tick(struct upstream *u, struct server *s, int64_t now);
+
+/* How often it went down. */
+unsigned standing_downs(struct upstream *u, struct server *s);
+
+#endif

@@ -1,0 +1,256 @@
+#include "lb/health.h"
+
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/assert.h"
+#include "base/clock.h"
+#include "base/diag.h"
+#include "base/rng.h"
+#include "lb/probe.h"
+#include "lb/standing.h"
+#include "net/loop.h"
+
+enum { PROBES_AT_ONCE = 256, BUFFER = 64 * 1024, JITTER = 10 /* a tenth */ };
+#define RETRY_NS (50 * CLOCK_NS_PER_MS) /* when no fiber was free */
+
+/* What the thread knows of one server. Its own. */
+struct watch {
+	struct health *health;
+	struct upstream *upstream;
+	struct server *server;
+	int64_t next; /* when it is probed next */
+	bool running; /* it is being looked at */
+};
+
+struct health {
+	int64_t connect_timeout; /* constant */
+	pthread_t thread;
+	struct counters *counters; /* the thread writes */
+	_Atomic bool stop;         /* seq_cst */
+	/* the thread's */
+	struct loop loop;
+	uint64_t random;
+	unsigned watch_count;
+	struct watch *watches;
+};
+
+/* A thousand balancers, or servers, that were started together are not to ask at the same moments. */
+static int64_t with_jitter(struct health *h, int64_t interval)
+{
+	return interval - (int64_t)(rng_next(&h->random) % ((uint64_t)interval / JITTER + 1));
+}
+
+static void count_change(struct health *h, const struct server *s, bool changed)
+{
+	if (!changed)
+		return;
+	if (server_state(s) == SERVER_DOWN)
+		COUNT(h->counters, server_downs);
+	else
+		COUNT(h->counters, server_ups);
+}
+
+static void probe(struct watch *w)
+{
+	const struct lb_config_health *how = &w->upstream->config->health;
+	struct health *h = w->health;
+	struct server *s = w->server;
+	struct io *io = &h->loop.io;
+	char why[PROBE_WHY_MAX] = "";
+	int64_t deadline = clock_now() + how->timeout;
+	const char *host = s->addr.u.any.sa_family == AF_UNIX ? "localhost" : s->text;
+	bool good = how->type == LB_HEALTH_HTTP ? probe_http(io, &s->addr, how, host, deadline, why)
+	                                        : probe_tcp(io, &s->addr, deadline, why);
+
+	COUNT(h->counters, probes);
+	if (!good) {
+		COUNT(h->counters, probes_failed);
+		diag_debug("server %s of %s: bad probe: %s", s->text, w->upstream->name, why);
+	}
+	count_change(h, s, standing_probed(w->upstream, s, good, why, clock_now()));
+}
+
+static void recheck(struct watch *w)
+{
+	struct health *h = w->health;
+	struct server *s = w->server;
+	char why[PROBE_WHY_MAX] = "";
+	bool good = probe_tcp(&h->loop.io, &s->addr, clock_after(clock_now(), h->connect_timeout), why);
+
+	count_change(h, s, standing_rechecked(w->upstream, s, good, why, clock_now()));
+}
+
+static bool has_probes(const struct watch *w)
+{
+	return w->upstream->config->health.type != LB_HEALTH_NONE;
+}
+
+/* On a fiber. */
+static void look(void *arg)
+{
+	struct watch *w = arg;
+
+	if (has_probes(w))
+		probe(w);
+	else
+		recheck(w);
+	w->running = false;
+}
+
+/* Sees to one server; when it is to be seen to again, if nothing happens before. */
+static int64_t attend(struct watch *w, int64_t now)
+{
+	struct standing_due due = standing_tick(w->upstream, w->server, now);
+	int64_t at = has_probes(w) ? w->next : due.recheck;
+
+	if (!due.probes || w->running)
+		return due.tick;
+	if (at > now)
+		return at < due.tick ? at : due.tick;
+	w->running = true;
+	w->next = now + with_jitter(w->health, w->upstream->config->health.interval);
+	if (!loop_start(&w->health->loop, look, w)) {
+		w->running = false;
+		w->next = now + RETRY_NS;
+		return w->next;
+	}
+	return now; /* it may have ended at once */
+}
+
+static void *health_thread(void *arg)
+{
+	struct health *h = arg;
+
+	while (!atomic_load(&h->stop) || h->loop.fibers.busy > 0) {
+		int64_t now = clock_now(), until = CLOCK_NEVER;
+
+		for (unsigned i = 0; i < h->watch_count && !atomic_load(&h->stop); i++) {
+			int64_t at = attend(&h->watches[i], now);
+
+			if (at < until)
+				until = at;
+		}
+		loop_turn(&h->loop, until);
+	}
+	loop_close(&h->loop);
+	return NULL;
+}
+
+static bool make_watches(struct health *h, struct upstream *upstreams, unsigned count)
+{
+	int64_t now = clock_now();
+
+	for (unsigned i = 0; i < count; i++)
+		h->watch_count += upstreams[i].count;
+	h->watches = calloc(h->watch_count, sizeof(*h->watches));
+	if (!h->watches)
+		return false;
+	struct watch *w = h->watches;
+	for (unsigned i = 0; i < count; i++)
+		for (unsigned k = 0; k < upstreams[i].count; k++)
+			*w++ = (struct watch){.health = h,
+			        .upstream = &upstreams[i],
+			        .server = &upstreams[i].servers[k],
+			        .next = now};
+	return true;
+}
+
+/* The thread opens its own loop; whether that went well is said here before anybody relies on it. */
+struct opening {
+	struct health *health;
+	pthread_mutex_t lock;
+	pthread_cond_t told;
+	int error; /* lock; -1: not known yet */
+};
+
+static void *open_and_run(void *arg)
+{
+	struct opening *o = arg;
+	struct health *h = o->health;
+	const struct loop_options options = {.driver = LOOP_EPOLL,
+	        .fibers = PROBES_AT_ONCE,
+	        .client_buffer = BUFFER,
+	        .server_buffer = BUFFER};
+	int error = loop_open(&h->loop, &options);
+
+	PTHREAD_OK(pthread_mutex_lock(&o->lock));
+	o->error = error;
+	PTHREAD_OK(pthread_cond_signal(&o->told));
+	PTHREAD_OK(pthread_mutex_unlock(&o->lock));
+	return error == 0 ? health_thread(h) : NULL;
+}
+
+static int start_thread(struct health *h, const char *name)
+{
+	struct opening o = {.health = h,
+	        .lock = PTHREAD_MUTEX_INITIALIZER,
+	        .told = PTHREAD_COND_INITIALIZER,
+	        .error = -1};
+	char text[16]; /* the kernel's limit */
+	int error = pthread_create(&h->thread, NULL, open_and_run, &o);
+
+	if (error != 0)
+		return error;
+	snprintf(text, sizeof(text), "%.8s-health", name);
+	(void)pthread_setname_np(h->thread, text); /* a name is a convenience */
+	PTHREAD_OK(pthread_mutex_lock(&o.lock));
+	while (o.error < 0)
+		PTHREAD_OK(pthread_cond_wait(&o.told, &o.lock));
+	error = o.error;
+	PTHREAD_OK(pthread_mutex_unlock(&o.lock));
+	if (error != 0)
+		PTHREAD_OK(pthread_join(h->thread, NULL));
+	return error;
+}
+
+static void health_free(struct health *h)
+{
+	free(h->counters);
+	free(h->watches);
+	free(h);
+}
+
+struct health *health_start(const char *name, struct upstream *upstreams, unsigned count,
+        int64_t connect_timeout, const char **why)
+{
+	struct health *h = calloc(1, sizeof(*h));
+
+	*why = "out of memory";
+	if (!h)
+		return NULL;
+	h->connect_timeout = connect_timeout;
+	h->random = (uint64_t)clock_now();
+	h->counters = counters_new(1);
+	if (h->counters && make_watches(h, upstreams, count)) {
+		int error = start_thread(h, name);
+
+		if (error == 0)
+			return h;
+		*why = strerror(error);
+	}
+	health_free(h);
+	return NULL;
+}
+
+void health_wake(struct health *h)
+{
+	loop_wake(&h->loop);
+}
+
+const struct counters *health_counters(const struct health *h)
+{
+	return h->counters;
+}
+
+void health_stop(struct health *h)
+{
+	atomic_store(&h->stop, true);
+	loop_wake(&h->loop);
+	PTHREAD_OK(pthread_join(h->thread, NULL));
+	MUST(loop_free(&h->loop) == NULL); /* nobody posts to it */
+	health_free(h);
+}
