@@ -21,7 +21,7 @@ enum lb_balance {
 	LB_BALANCE_URI,
 	LB_BALANCE_HEADER
 };
-enum { LB_SERVERS_MAX = 1024 /* of an upstream */ };
+enum { LB_SERVERS_MAX = 1024 /* of an upstream */, LB_RETRIES_MAX = 10 };
 enum lb_health { LB_HEALTH_NONE, LB_HEALTH_TCP, LB_HEALTH_HTTP };
 enum lb_server_state { LB_SERVER_READY, LB_SERVER_DRAIN, LB_SERVER_MAINT }; /* as the operator wants it */
 enum lb_log_format { LB_LOG_COMBINED };
@@ -68,8 +68,10 @@ struct lb_config_upstream {
 	int64_t keepalive;        /* idle connections kept to each server */
 	struct lb_config_health health;
 	struct lb_config_passive passive;
-	bool panic;         /* with all servers down, ask them all the same */
-	int64_t slow_start; /* ns; 0: a server that comes back gets its whole share at once */
+	int64_t retries;      /* of a request that was sent and lost; at most LB_RETRIES_MAX */
+	int64_t retry_budget; /* percent of the requests */
+	bool panic;           /* with all servers down, ask them all the same */
+	int64_t slow_start;   /* ns; 0: a server that comes back gets its whole share at once */
 };
 
 struct lb_config_listener {

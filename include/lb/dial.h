@@ -13,6 +13,12 @@ bool dial(struct exchange *x);
 /* Whether the request may be sent once more after its kept connection failed: RFC 9110 section 9.2.2, and no byte of an answer came. */
 bool dial_may_repeat(const struct exchange *x);
 
+/* Whether it may be sent twice at all: an idempotent method (RFC 9110 section 9.2.2), and no body that is used up. */
+bool dial_is_repeatable(const struct exchange *x);
+
+/* x->server has lost the request that it was given: gives its connection up and goes to a server that has not lost it yet. False: there is none. */
+bool dial_other(struct exchange *x);
+
 /* A fresh connection to x->server, (or, when that can't be reached, another server) in place of one that turned out to be closed. */
 bool dial_again(struct exchange *x);
 

@@ -49,7 +49,8 @@ struct exchange {
 	bool has_body;
 	bool is_head; /* HEAD */
 	bool wants_upgrade;
-	bool is_tunnel; /* opaque bytes: tcp mode, or after 101 */
+	long long max_forwards; /* to be written in place of the client's; -1: none */
+	bool is_tunnel;         /* opaque bytes: tcp mode, or after 101 */
 
 	/* The server. */
 	struct server *server; /* NULL: none picked */
@@ -59,6 +60,9 @@ struct exchange {
 	bool reused;
 	bool server_keeps; /* its answer says so */
 	bool server_reusable;
+	bool lost; /* its connection failed: END_SERVER_BROKE for want of bytes, not for what they said */
+	unsigned failed_count;
+	struct server *failed[LB_RETRIES_MAX]; /* that were given the request before, and lost it */
 	int64_t answer_by; /* until when more of the answer's head must have come; 0: not waiting yet */
 
 	/* The answer. */
@@ -66,6 +70,7 @@ struct exchange {
 	struct buf *from_server;
 	size_t scanned;
 	int interims;      /* answers 1xx so far */
+	bool interim_told; /* the client got one */
 	struct flow down;  /* server to client */
 	bool answer_begun; /* a byte of it came from the server */
 	bool client_close; /* the client's connection ends with this answer */
@@ -85,8 +90,8 @@ enum { EXCHANGE_MAGIC = 0x45584348 };
 /* NULL when memory is out. The connection's `in` moves to the exchange. */
 struct exchange *exchange_new(struct lb *lb, struct worker *w, struct conn *c);
 void exchange_free(struct exchange *x);
-/* The worker's list of free ones: worker.local. False when memory is out. */
-bool exchange_store_init(struct worker *w);
+/* The worker's list of free ones and its retry budgets: worker.local. False when memory is out. */
+bool exchange_store_init(const struct lb *lb, struct worker *w);
 void exchange_store_free(struct worker *w);
 
 /* See above; head: its length at the front of x->in. VERDICT_WAIT: call exchange_end once the server answers. VERDICT_LEAVE: on a loop. */
@@ -100,6 +105,9 @@ struct verdict exchange_refuse_fault(struct exchange *x, enum http_fault fault);
 
 /* Sends the head of a request without a body. A kept connection that was closed under it is replaced where that is safe. */
 bool exchange_send(struct exchange *x);
+
+/* The worker's retry budget for the exchange's upstream. */
+struct retry_budget *exchange_budget(const struct exchange *x);
 
 static inline const struct lb_config_timeouts *exchange_timeouts(const struct exchange *x)
 {

@@ -43,6 +43,8 @@
 	ROW(server_connect_failed, "failed connects to servers")                                             \
 	ROW(server_broke, "server answers that broke the protocol or ended early")                           \
 	ROW(server_timeout, "server answers that did not come in time")                                      \
+	ROW(retries, "requests sent to another server after one had lost them")                              \
+	ROW(retries_denied, "retries that retry_budget did not allow")                                       \
 	ROW(server_downs, "times that a server went down")                                                   \
 	ROW(server_ups, "times that a server came up again")                                                 \
 	ROW(probes, "health probes made")                                                                    \

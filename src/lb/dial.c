@@ -7,19 +7,20 @@
 #include "base/diag.h"
 #include "lb/health.h"
 #include "lb/pick.h"
+#include "lb/retry.h"
 #include "lb/standing.h"
 
 /* A request that must not be sent twice goes only where the server hardly had time to close (RFC 9110 section 9.2.2). */
 #define UNSAFE_IDLE_NS CLOCK_NS_PER_S
 
-static bool is_repeatable(const struct exchange *x)
+bool dial_is_repeatable(const struct exchange *x)
 {
 	return !x->has_body && http_method_is_idempotent(x->request.method);
 }
 
 bool dial_may_repeat(const struct exchange *x)
 {
-	return x->reused && !x->answer_begun && is_repeatable(x);
+	return x->reused && !x->answer_begun && dial_is_repeatable(x);
 }
 
 static struct server_counters *counts(const struct exchange *x, const struct server *s)
@@ -36,7 +37,7 @@ static void count(_Atomic uint64_t *value)
 static bool take_idle(struct exchange *x, struct server *s)
 {
 	unsigned stale;
-	int64_t max_idle = is_repeatable(x) ? CLOCK_NEVER : UNSAFE_IDLE_NS;
+	int64_t max_idle = dial_is_repeatable(x) ? CLOCK_NEVER : UNSAFE_IDLE_NS;
 
 	if (x->listener->mode != LB_MODE_HTTP)
 		return false;
@@ -130,8 +131,8 @@ static void hold(struct exchange *x, struct server *s)
 		atomic_fetch_add_explicit(&s->active, 1, memory_order_relaxed);
 }
 
-/* failed: could not be reached just now, NULL: nobody was asked yet. */
-static bool dial_but(struct exchange *x, const struct server *failed)
+/* refused: could not be reached just now; NULL: nobody was asked yet. */
+static bool dial_but(struct exchange *x, const struct server *refused)
 {
 	struct upstream *u = x->listener->upstream;
 	unsigned i;
@@ -139,8 +140,10 @@ static bool dial_but(struct exchange *x, const struct server *failed)
 	        .client = &x->conn->peer, .head = x->listener->mode == LB_MODE_HTTP ? &x->request : NULL};
 
 	let_go(x);
-	if (failed)
-		server_set_add(&request.tried, (unsigned)(failed - u->servers));
+	if (refused)
+		server_set_add(&request.tried, (unsigned)(refused - u->servers));
+	for (unsigned k = 0; k < x->failed_count; k++)
+		server_set_add(&request.tried, (unsigned)(x->failed[k] - u->servers));
 	while ((i = pick_server(u, &request)) < u->count) {
 		struct server *s = &u->servers[i];
 
@@ -165,6 +168,18 @@ static bool dial_but(struct exchange *x, const struct server *failed)
 
 bool dial(struct exchange *x)
 {
+	retry_budget_deposit(exchange_budget(x), (unsigned)x->listener->upstream->config->retry_budget);
+	return dial_but(x, NULL);
+}
+
+bool dial_other(struct exchange *x)
+{
+	struct server *failed = x->server;
+
+	dial_server_failed(x, failed, "its connection was lost before the answer");
+	x->failed[x->failed_count++] = failed;
+	x->server_reusable = false;
+	dial_release(x);
 	return dial_but(x, NULL);
 }
 

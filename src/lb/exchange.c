@@ -7,6 +7,7 @@
 #include "base/assert.h"
 #include "lb/access.h"
 #include "lb/dial.h"
+#include "lb/retry.h"
 #include "lb/standing.h"
 
 /* Free exchanges that a worker keeps: as many as a burst and the one it works on; or as a loop often has at once. */
@@ -16,6 +17,7 @@ enum { STORE_KEEP = 32, STORE_KEEP_LOOP = 512 };
 struct exchange_store {
 	struct exchange *free;
 	unsigned count;
+	struct retry_budget budgets[]; /* one an upstream */
 };
 
 static struct exchange *allocate(struct lb *lb)
@@ -87,10 +89,22 @@ void exchange_free(struct exchange *x)
 	store->count++;
 }
 
-bool exchange_store_init(struct worker *w)
+bool exchange_store_init(const struct lb *lb, struct worker *w)
 {
-	w->local = calloc(1, sizeof(struct exchange_store));
-	return w->local != NULL;
+	struct exchange_store *store = calloc(
+	        1, sizeof(*store) + lb->upstream_count * sizeof(store->budgets[0]));
+
+	w->local = store;
+	for (unsigned i = 0; store && i < lb->upstream_count; i++)
+		retry_budget_init(&store->budgets[i], w);
+	return store != NULL;
+}
+
+struct retry_budget *exchange_budget(const struct exchange *x)
+{
+	struct exchange_store *store = x->worker->local;
+
+	return &store->budgets[x->listener->upstream - x->lb->upstreams];
 }
 
 void exchange_store_free(struct worker *w)

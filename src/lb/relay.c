@@ -117,8 +117,7 @@ static size_t relay_refuse(
 
 static bool relay_worker_start(void *app, struct worker *w)
 {
-	(void)app;
-	return exchange_store_init(w);
+	return exchange_store_init(app, w);
 }
 
 /* A loop's own idle connections; the pool's are shared, and outlive its threads. */

@@ -2,6 +2,7 @@
 #include "lb/dial.h"
 #include "lb/exchange.h"
 #include "lb/forward.h"
+#include "lb/retry.h"
 
 static enum http_fault check_request(struct exchange *x)
 {
@@ -103,10 +104,10 @@ struct verdict exchange_head(struct exchange *x, size_t head)
 	x->head_at = x->in->start;
 	buf_consume(x->in, head); /* its bytes stay where they are until the exchange is over */
 	prepare(x);
-	long long forwards = max_forwards(x);
-	if (forwards == -2)
+	x->max_forwards = max_forwards(x);
+	if (x->max_forwards == -2)
 		return exchange_refuse(x, str_eq(x->request.method, STR("TRACE")) ? 405 : 200, END_OK);
-	if (!forward_request(x, forwards))
+	if (!forward_request(x, x->max_forwards))
 		return exchange_refuse_fault(x, HTTP_HEAD_TOO_LARGE);
 	if (!dial(x))
 		return exchange_refuse(x, 503, END_NO_SERVER);
@@ -116,7 +117,11 @@ struct verdict exchange_head(struct exchange *x, size_t head)
 		if (!send_whole_body(x))
 			return exchange_end(x);
 	} else if (!exchange_send(x)) {
-		return exchange_refuse(x, 502, END_SERVER_BROKE);
+		x->lost = true;
+		x->end = END_SERVER_BROKE;
+		x->status = 502;
+		if (!retry(x))
+			return exchange_refuse(x, x->status, x->end);
 	}
 	x->answer_by = clock_after(clock_coarse(), exchange_timeouts(x)->server);
 	return (struct verdict){VERDICT_WAIT, x->fd, x->answer_by};

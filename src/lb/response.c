@@ -4,6 +4,7 @@
 #include "lb/exchange.h"
 #include "lb/dial.h"
 #include "lb/forward.h"
+#include "lb/retry.h"
 #include "net/sock.h"
 #include "wire/pump.h"
 
@@ -81,8 +82,10 @@ static bool receive_answer(struct exchange *x)
 		}
 		if (n == -ETIMEDOUT)
 			return fail(x, END_SERVER_TIMEOUT, 504);
-		if (!dial_may_repeat(x) || !dial_again(x) || !exchange_send(x))
+		if (!dial_may_repeat(x) || !dial_again(x) || !exchange_send(x)) {
+			x->lost = true;
 			return fail(x, END_SERVER_BROKE, 502);
+		}
 		x->answer_by = clock_after(clock_coarse(), exchange_timeouts(x)->server);
 	}
 }
@@ -124,6 +127,7 @@ static bool relay_interim(struct exchange *x)
 		return fail(x, END_SERVER_BROKE, 502);
 	if (io_send_str(x->worker->io, x->conn->fd, buf_str(x->out), exchange_timeouts(x)->client) != 0)
 		return fail(x, END_CLIENT_LEFT, 0);
+	x->interim_told = true;
 	return true;
 }
 
@@ -175,6 +179,9 @@ static void take_down_end(struct exchange *x)
 		break;
 	case FLOW_SOURCE_ENDED:
 	case FLOW_SOURCE_LOST:
+		x->lost = true;
+		fail(x, END_SERVER_BROKE, status_after(x, 502));
+		break;
 	case FLOW_BAD_FRAMING:
 	case FLOW_TOO_LARGE:
 		fail(x, END_SERVER_BROKE, status_after(x, 502));
@@ -289,7 +296,9 @@ static void exchange_body(struct exchange *x)
 
 struct verdict exchange_end(struct exchange *x)
 {
-	exchange_body(x);
+	do {
+		exchange_body(x);
+	} while (!x->leaves && x->end != END_OK && retry(x));
 	if (x->leaves) {
 		x->leaves = false;
 		return (struct verdict){.kind = VERDICT_LEAVE};

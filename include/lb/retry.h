@@ -1,0 +1,31 @@
+/*
+ * Retries: a request that was sent, and whose connection to the server was lost before a byte of the answer went to the client, is sent to another
+ * server. Only what may be sent twice (RFC 9110 section 9.2.2), at most `retries` times, and within a budget.
+ *
+ * The budget is a share of the requests: each puts some hundredths of a retry into a bucket, and a retry takes a whole one out. So an
+ * outage cannot be multiplied (as in Finagle's RetryBudget and Envoy's retry_budget). Each worker has buckets of its own, one an upstream.
+ */
+#ifndef TPLB_LB_RETRY_H
+#define TPLB_LB_RETRY_H
+
+#include "lb/exchange.h"
+
+/* A worker's own. */
+struct retry_budget {
+	unsigned hundredths;
+	unsigned room;
+};
+
+/* A full bucket: so many retries at once when there were none for a while. */
+void retry_budget_init(struct retry_budget *b, const struct worker *w);
+void retry_budget_deposit(struct retry_budget *b, unsigned hundredths);
+/* False: it is used up. */
+bool retry_budget_take(struct retry_budget *b);
+
+/*
+ * The exchange has failed (x->end, x->status tell how it would be answered). True: it was sent to another server, and its answer is to be
+ * waited for; else all is as it was, but x->server may be NULL.
+ */
+bool retry(struct exchange *x);
+
+#endif
