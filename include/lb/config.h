@@ -58,6 +58,19 @@ struct lb_config_passive {
 	bool count_5xx;
 };
 
+enum lb_same_site { LB_SAME_SITE_NONE_SAID, LB_SAME_SITE_LAX, LB_SAME_SITE_STRICT, LB_SAME_SITE_NONE };
+
+struct lb_config_sticky {
+	const void *place;
+	char *cookie; /* its name; empty: no sticky sessions */
+	char *path;
+	char *domain;    /* empty: none */
+	int64_t max_age; /* ns; 0: until the browser closes */
+	bool secure;
+	bool http_only;
+	int same_site; /* enum lb_same_site */
+};
+
 struct lb_config_upstream {
 	const void *place;
 	char *name;
@@ -68,6 +81,7 @@ struct lb_config_upstream {
 	int64_t keepalive;        /* idle connections kept to each server */
 	struct lb_config_health health;
 	struct lb_config_passive passive;
+	struct lb_config_sticky sticky;
 	int64_t retries;      /* of a request that was sent and lost; at most LB_RETRIES_MAX */
 	int64_t retry_budget; /* percent of the requests */
 	bool panic;           /* with all servers down, ask them all the same */

@@ -54,6 +54,7 @@ struct exchange {
 
 	/* The server. */
 	struct server *server; /* NULL: none picked */
+	struct server *sticky; /* that the request's cookie names; NULL: none */
 	bool counted;          /* in server->active */
 	bool in_panic;         /* it was down, and was asked all the same */
 	int fd;                /* its connection; -1: none */

@@ -29,6 +29,7 @@ struct pick_request {
 	const struct addr_ip *client;
 	const struct http_head *head; /* NULL in tcp mode */
 	struct server_set tried;      /* servers that could not be reached: not again */
+	const struct server *wanted;  /* first of all, if it is up or draining; NULL: none is */
 	bool in_panic;                /* set by pick_server: it is down, and is asked all the same */
 };
 

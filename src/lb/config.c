@@ -261,6 +261,40 @@ static void check_health(struct lb_config *c, const struct lb_config_upstream *u
 		        "longer than health.interval: a server that hangs is asked less often than that");
 }
 
+/* RFC 6265 section 4.1.1: an attribute's value has no controls and no semicolon. */
+static bool is_attribute(const char *text)
+{
+	return is_sendable(text, true) && strchr(text, ';') == NULL;
+}
+
+static void check_sticky(struct lb_config *c, const struct lb_config_upstream *u)
+{
+	static const char *const others[] = {
+	        "path", "domain", "max_age", "secure", "http_only", "same_site", NULL};
+	const struct lb_config_sticky *s = &u->sticky;
+	enum { NAME_MAX_BYTES = 64, VALUE_MAX_BYTES = 120 };
+
+	for (int i = 0; !conf_is_set(c->conf, s->place, "cookie") && others[i] != NULL; i++)
+		if (conf_is_set(c->conf, s->place, others[i]))
+			conf_fault(c->conf, s->place, others[i],
+			        "there is no cookie without a name: add cookie = \"TPLB\"");
+	if (s->cookie == NULL || s->path == NULL || s->domain == NULL)
+		return;
+	if (!is_token(s->cookie) || strlen(s->cookie) > NAME_MAX_BYTES)
+		conf_fault(c->conf, s->place, "cookie",
+		        "must be a cookie's name such as \"TPLB\", of at most %d letters, digits and "
+		        "\"-._\", not \"%s\"",
+		        NAME_MAX_BYTES, s->cookie);
+	if (s->path[0] != '/' || !is_attribute(s->path) || strlen(s->path) > VALUE_MAX_BYTES)
+		conf_fault(c->conf, s->place, "path", "must begin with \"/\", not \"%s\"", s->path);
+	if (!is_attribute(s->domain) || strlen(s->domain) > VALUE_MAX_BYTES)
+		conf_fault(c->conf, s->place, "domain",
+		        "must be a domain such as \"shop.example\", not \"%s\"", s->domain);
+	if (s->same_site == LB_SAME_SITE_NONE && !s->secure)
+		conf_warning(c->conf, s->place, "same_site",
+		        "browsers drop a cookie with SameSite=None that is not secure: add secure = true");
+}
+
 static void check_states(struct lb_config *c, const struct lb_config_upstream *u)
 {
 	for (size_t i = 0; i < u->servers.count; i++)
@@ -280,6 +314,7 @@ static void check_upstreams(struct lb_config *c)
 		check_backups(c, u);
 		check_states(c, u);
 		check_health(c, u);
+		check_sticky(c, u);
 		if (u->servers.count > LB_SERVERS_MAX)
 			conf_fault(c->conf, u->place, "servers",
 			        "%zu servers are more than the %d that an upstream may have",
@@ -434,6 +469,11 @@ static void check_tcp_balance(struct lb_config *c, const struct lb_config_listen
 	u = lb_config_upstream(c, l->upstream_index);
 	if (u->name == NULL || strcmp(u->name, l->upstream) != 0)
 		return; /* a fault already */
+	if (u->sticky.cookie != NULL && u->sticky.cookie[0] != '\0')
+		conf_fault(c->conf, l->place, "upstream",
+		        "\"%s\" has sticky sessions by cookie, which need http mode: take balance = "
+		        "\"source\" there, or mode \"http\"",
+		        u->name);
 	if (u->policy == LB_BALANCE_URI || u->header != NULL)
 		conf_fault(c->conf, l->place, "upstream",
 		        "\"%s\" balances by \"%s\", which needs http mode: take another policy there, "

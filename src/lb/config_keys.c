@@ -22,6 +22,11 @@ const char *const lb_hold_names[] = {
 const char *const lb_mode_names[] = {[LB_MODE_HTTP] = "http", [LB_MODE_TCP] = "tcp", NULL};
 static const char *const health_types[] = {
         [LB_HEALTH_NONE] = "none", [LB_HEALTH_TCP] = "tcp", [LB_HEALTH_HTTP] = "http", NULL};
+static const char *const same_sites[] = {[LB_SAME_SITE_NONE_SAID] = "",
+        [LB_SAME_SITE_LAX] = "lax",
+        [LB_SAME_SITE_STRICT] = "strict",
+        [LB_SAME_SITE_NONE] = "none",
+        NULL};
 static const char *const server_states[] = {
         [LB_SERVER_READY] = "ready", [LB_SERVER_DRAIN] = "drain", [LB_SERVER_MAINT] = "maint", NULL};
 static const char *const formats[] = {[LB_LOG_COMBINED] = "combined", NULL};
@@ -263,6 +268,50 @@ static const struct conf_section passive_section = {.size = sizeof(struct lb_con
         .place = offsetof(struct lb_config_passive, place),
         .keys = passive_keys};
 
+static const struct conf_key sticky_keys[] = {
+        {.name = "cookie",
+                .type = CONF_STRING,
+                .offset = offsetof(struct lb_config_sticky, cookie),
+                .fallback = "",
+                .help = "the cookie that names a client's server; empty: no sticky sessions"},
+        {.name = "path",
+                .type = CONF_STRING,
+                .offset = offsetof(struct lb_config_sticky, path),
+                .fallback = "/",
+                .help = "its Path attribute"},
+        {.name = "domain",
+                .type = CONF_STRING,
+                .offset = offsetof(struct lb_config_sticky, domain),
+                .fallback = "",
+                .help = "its Domain attribute; empty: none"},
+        {.name = "max_age",
+                .type = CONF_DURATION,
+                .offset = offsetof(struct lb_config_sticky, max_age),
+                .fallback = "0s",
+                .max = 400 * DAY,
+                .help = "how long the client keeps it; 0s: until the browser closes"},
+        {.name = "secure",
+                .type = CONF_BOOL,
+                .offset = offsetof(struct lb_config_sticky, secure),
+                .fallback = "false",
+                .help = "the client sends it over TLS only"},
+        {.name = "http_only",
+                .type = CONF_BOOL,
+                .offset = offsetof(struct lb_config_sticky, http_only),
+                .fallback = "true",
+                .help = "scripts do not see it"},
+        {.name = "same_site",
+                .type = CONF_CHOICE,
+                .offset = offsetof(struct lb_config_sticky, same_site),
+                .fallback = "lax",
+                .choices = same_sites,
+                .help = "its SameSite attribute: lax, strict, none; empty: none is said"},
+        END,
+};
+static const struct conf_section sticky_section = {.size = sizeof(struct lb_config_sticky),
+        .place = offsetof(struct lb_config_sticky, place),
+        .keys = sticky_keys};
+
 static const struct conf_key upstream_keys[] = {
         {.name = "name",
                 .type = CONF_STRING,
@@ -295,6 +344,11 @@ static const struct conf_key upstream_keys[] = {
                 .offset = offsetof(struct lb_config_upstream, passive),
                 .section = &passive_section,
                 .help = "what failed requests tell about a server"},
+        {.name = "sticky",
+                .type = CONF_GROUP,
+                .offset = offsetof(struct lb_config_upstream, sticky),
+                .section = &sticky_section,
+                .help = "a client stays with its server, by a cookie"},
         {.name = "retries",
                 .type = CONF_INT,
                 .offset = offsetof(struct lb_config_upstream, retries),

@@ -136,8 +136,9 @@ static bool dial_but(struct exchange *x, const struct server *refused)
 {
 	struct upstream *u = x->listener->upstream;
 	unsigned i;
-	struct pick_request request = {
-	        .client = &x->conn->peer, .head = x->listener->mode == LB_MODE_HTTP ? &x->request : NULL};
+	struct pick_request request = {.client = &x->conn->peer,
+	        .head = x->listener->mode == LB_MODE_HTTP ? &x->request : NULL,
+	        .wanted = x->sticky};
 
 	let_go(x);
 	if (refused)

@@ -1,4 +1,5 @@
 #include "lb/forward.h"
+#include "lb/sticky.h"
 
 #include "base/assert.h"
 
@@ -209,6 +210,18 @@ static void put_connection(struct writer *w, const struct exchange *x)
 	}
 }
 
+/* A cache before us must not give one client's cookie to others: Cache-Control lines add up (RFC 9111 section 5.2). */
+static void put_session(struct writer *w, const struct exchange *x)
+{
+	char cookie[STICKY_COOKIE_MAX];
+	size_t len = sticky_cookie(x, cookie);
+
+	if (len == 0)
+		return;
+	put_field(w, STR("Set-Cookie"), (struct str){cookie, len});
+	put_field(w, STR("Cache-Control"), STR("private"));
+}
+
 bool forward_response(struct exchange *x, struct http_framing framing)
 {
 	const struct http_head *head = &x->response;
@@ -238,6 +251,8 @@ bool forward_response(struct exchange *x, struct http_framing framing)
 	}
 	if (!has_date && head->status >= 200) /* RFC 9110 section 6.6.1 */
 		put_field(&w, STR("Date"), http_date_now(&x->worker->date));
+	if (head->status >= 200 || head->status == 101)
+		put_session(&w, x);
 	put_via(&w, x, head->minor);
 	if (framing.kind == BODY_CHUNKED)
 		put(&w, STR("Transfer-Encoding: chunked\r\n"));

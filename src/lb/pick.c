@@ -88,11 +88,27 @@ static unsigned pick_impaired(struct upstream *u, struct pick_request *r)
 	return i;
 }
 
+/* Its session lives there, whatever the policy. */
+static bool is_wanted(const struct upstream *u, const struct pick_request *r)
+{
+	enum server_state state;
+
+	if (!r->wanted || server_set_has(&r->tried, (unsigned)(r->wanted - u->servers)))
+		return false;
+	state = server_state(r->wanted);
+	return state == SERVER_UP || state == SERVER_DRAINING;
+}
+
 unsigned pick_server(struct upstream *u, struct pick_request *r)
 {
-	bool impaired = atomic_load_explicit(&u->impaired, memory_order_relaxed) > 0;
-	unsigned i = impaired ? pick_impaired(u, r) : pick_untried(u, r);
+	unsigned i;
 
+	if (is_wanted(u, r))
+		i = (unsigned)(r->wanted - u->servers);
+	else if (atomic_load_explicit(&u->impaired, memory_order_relaxed) > 0)
+		i = pick_impaired(u, r);
+	else
+		i = pick_untried(u, r);
 	if (i < u->count)
 		server_set_add(&r->tried, i);
 	return i;

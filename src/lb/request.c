@@ -3,6 +3,7 @@
 #include "lb/exchange.h"
 #include "lb/forward.h"
 #include "lb/retry.h"
+#include "lb/sticky.h"
 
 static enum http_fault check_request(struct exchange *x)
 {
@@ -109,6 +110,7 @@ struct verdict exchange_head(struct exchange *x, size_t head)
 		return exchange_refuse(x, str_eq(x->request.method, STR("TRACE")) ? 405 : 200, END_OK);
 	if (!forward_request(x, x->max_forwards))
 		return exchange_refuse_fault(x, HTTP_HEAD_TOO_LARGE);
+	x->sticky = sticky_server(x);
 	if (!dial(x))
 		return exchange_refuse(x, 503, END_NO_SERVER);
 	if (x->has_body) {

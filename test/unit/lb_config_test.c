@@ -1,5 +1,6 @@
 /* The load balancer's configuration: defaults, cross checks with their lines, resolving, printing, the samples. */
 #include <check.h>
+#include <glob.h>
 #include <errno.h>
 #include <stdlib.h>
 
@@ -11,6 +12,11 @@
 #define SERVER "{ address = \"127.0.0.1:9012\"; }"
 #define UPSTREAM "{ name = \"o\"; servers = ( " SERVER " ); }"
 #define BASE "listeners = ( " LISTENER " ); upstreams = ( " UPSTREAM " );\n"
+
+/* A configuration whose upstream, in line 2, has this as well. */
+#define WITH(text)                                                                                           \
+	"listeners = ( " LISTENER " );\nupstreams = ( { name = \"o\"; " text " servers = ( " SERVER " ); } " \
+	");"
 
 static char *faults_of(const struct lb_config *c)
 {
@@ -247,6 +253,44 @@ static const struct {
         {"upstreams = ( { name = \"a\"; servers = ( { address = \"127.0.0.1:1\"; backup = true; } ); } );\n"
          "listeners = ( { bind = \"127.0.0.1:81\"; upstream = \"a\"; } );\n",
                 "x:1: upstreams[0].servers: all of them are backups: at least one must not be\n"},
+        /* one key of an upstream wrong */
+        {WITH("health = { path = \"/x\"; };"),
+                "x:2: upstreams[0].health.path: there are no probes without a type: add type = \"http\" or "
+                "type = \"tcp\"\n"},
+        {WITH("health = { type = \"tcp\"; path = \"/x\"; };"),
+                "x:2: upstreams[0].health.path: a probe of type \"tcp\" only connects: leave the key out, or "
+                "take type = \"http\"\n"},
+        {WITH("health = { type = \"http\"; path = \"x\"; method = \"GE T\"; host = \"a b\"; expect = "
+              "100; };"),
+                "x:2: upstreams[0].health.path: must begin with \"/\", have no spaces and at most 1024 "
+                "bytes, not \"x\"\n"
+                "x:2: upstreams[0].health.method: must be a method such as \"GET\", not \"GE T\"\n"
+                "x:2: upstreams[0].health.host: must be a host name, or a name and a port, not \"a b\"\n"
+                "x:2: upstreams[0].health.expect: must be a status from 200 to 599, or 0 for any from 200 "
+                "to 399, not 100\n"},
+        {WITH("health = { type = \"http\"; method = \"HEAD\"; body = \"x\"; };"),
+                "x:2: upstreams[0].health.body: an answer to HEAD has no body: take another method\n"},
+        {WITH("health = { type = \"http\"; timeout = \"3s\"; };"),
+                "x:2: upstreams[0].health.timeout: warning: longer than health.interval: a server that hangs "
+                "is asked less often than that\n"},
+        {WITH("sticky = { path = \"/\"; };"),
+                "x:2: upstreams[0].sticky.path: there is no cookie without a name: add cookie = \"TPLB\"\n"},
+        {WITH("sticky = { cookie = \"a b\"; path = \"x\"; domain = \"a;b\"; same_site = \"none\"; };"),
+                "x:2: upstreams[0].sticky.cookie: must be a cookie's name such as \"TPLB\", of at most 64 "
+                "letters, digits and \"-._\", not \"a b\"\n"
+                "x:2: upstreams[0].sticky.path: must begin with \"/\", not \"x\"\n"
+                "x:2: upstreams[0].sticky.domain: must be a domain such as \"shop.example\", not "
+                "\"a;b\"\n"
+                "x:2: upstreams[0].sticky.same_site: warning: browsers drop a cookie with SameSite=None "
+                "that is not secure: add secure = true\n"},
+        {WITH("retries = 11;"), "x:2: upstreams[0].retries: must be a whole number from 0 to 10, not 11\n"},
+        {"upstreams = ( { name = \"a\"; sticky = { cookie = \"S\"; }; servers = ( " SERVER " ); } );\n"
+         "listeners = ( { bind = \"127.0.0.1:81\"; mode = \"tcp\"; upstream = \"a\"; } );\n",
+                "x:2: listeners[0].upstream: \"a\" has sticky sessions by cookie, which need http mode: take "
+                "balance = \"source\" there, or mode \"http\"\n"},
+        {"listeners = ( " LISTENER " );\nupstreams = ( { name = \"o\"; servers = ( { address = "
+         "\"127.0.0.1:1\"; state = \"drain\"; } ); } );",
+                "x:2: upstreams[0].servers: warning: none of them is ready: requests get 503 until one is\n"},
         {BASE "x = ;",
                 "x:2: syntax error here or just above: look for a missing quote, bracket, comma or \"=\"\n"},
 };
@@ -380,13 +424,8 @@ START_TEST(test_unreadable)
 }
 END_TEST
 
-static const char *const samples[] = {"etc/tplb.conf", "etc/samples/pool.conf", "etc/samples/tcp.conf"};
-
-START_TEST(test_samples)
+static void check_sample(const char *path)
 {
-	char path[512];
-	const char *top = getenv("srcdir");
-	snprintf(path, sizeof(path), "%s/%s", top != NULL ? top : ".", samples[_i]);
 	struct lb_config *c = lb_config_read(path);
 	char *got = faults_of(c);
 	ck_assert_msg(conf_fault_count(c->conf) == 0, "%s", got);
@@ -400,6 +439,23 @@ START_TEST(test_samples)
 	free(second);
 	lb_config_free(again);
 	lb_config_free(c);
+}
+
+/* What is installed is right, and what -T prints of it as well. */
+START_TEST(test_samples)
+{
+	const char *top = getenv("srcdir");
+	char pattern[512];
+	glob_t found;
+
+	snprintf(pattern, sizeof(pattern), "%s/etc/tplb.conf", top != NULL ? top : ".");
+	check_sample(pattern);
+	snprintf(pattern, sizeof(pattern), "%s/etc/samples/*.conf", top != NULL ? top : ".");
+	ck_assert_int_eq(glob(pattern, 0, NULL, &found), 0);
+	for (size_t i = 0; i < found.gl_pathc; i++)
+		check_sample(found.gl_pathv[i]);
+	ck_assert_uint_ge(found.gl_pathc, 6);
+	globfree(&found);
 }
 END_TEST
 
@@ -417,7 +473,7 @@ static Suite *suite(void)
 	tcase_add_test(all, test_ephemeral);
 	tcase_add_test(all, test_print_again);
 	tcase_add_test(all, test_unreadable);
-	tcase_add_loop_test(all, test_samples, 0, sizeof(samples) / sizeof(samples[0]));
+	tcase_add_test(all, test_samples);
 	suite_add_tcase(s, all);
 	return s;
 }
