@@ -7,12 +7,13 @@
 
 #include <stdint.h>
 
+#include "base/buckets.h"
 #include "base/clock.h"
 
 #define HISTOGRAM_MOST (3600 * CLOCK_NS_PER_S)
 
 /* HISTOGRAM_MOST has 42 bits, of which 8 tell its bucket. */
-enum { HISTOGRAM_SUB_BITS = 7, HISTOGRAM_BUCKETS = (42 - HISTOGRAM_SUB_BITS + 1) << HISTOGRAM_SUB_BITS };
+enum { HISTOGRAM_SUB_BITS = 7, HISTOGRAM_BUCKETS = BUCKETS_COUNT(HISTOGRAM_SUB_BITS, 42) };
 
 /* All zero: empty. */
 struct histogram {

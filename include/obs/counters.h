@@ -9,6 +9,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "obs/waits.h"
+
 #define COUNTERS(ROW)                                                                                        \
 	ROW(connections_accepted, "client connections accepted")                                             \
 	ROW(connections_closed, "client connections closed")                                                 \
@@ -64,6 +66,7 @@ enum counter_id {
 /* 64: a cache line, so that two workers' sets never share one. Allocate with counters_new. */
 struct counters {
 	_Alignas(64) _Atomic uint64_t value[COUNTER_COUNT]; /* relaxed; one writer */
+	struct waits waits;                                 /* of those dispatched, in the queue */
 };
 
 /* n sets in one array, zeroed; NULL when memory is out. Freed with free(3). */
@@ -80,6 +83,9 @@ static inline void counter_add(struct counters *c, enum counter_id id, uint64_t 
 
 const char *counter_name(enum counter_id id);
 const char *counter_help(enum counter_id id);
+
+/* The waits of all of sets[0, n) together. Any thread. */
+struct waits_total counters_waits(const struct counters *sets, unsigned n);
 
 /* The sum of one counter over sets[0, n). Any thread. */
 uint64_t counters_sum(const struct counters *sets, unsigned n, enum counter_id id);

@@ -43,3 +43,12 @@ uint64_t counters_sum(const struct counters *sets, unsigned n, enum counter_id i
 		sum += atomic_load_explicit(&sets[i].value[id], memory_order_relaxed);
 	return sum;
 }
+
+struct waits_total counters_waits(const struct counters *sets, unsigned n)
+{
+	struct waits_total total = {0};
+
+	for (unsigned i = 0; i < n; i++)
+		waits_add(&total, &sets[i].waits);
+	return total;
+}
