@@ -16,8 +16,8 @@ struct acceptor;
 
 /* What differs between the engines. arg: acceptor.arg. */
 struct acceptor_ops {
-	/* Takes the first items that it can, in order; returns how many. The others are refused. */
-	size_t (*dispatch)(void *arg, const struct queue_item *items, size_t n);
+	/* Takes what it can, in order, and returns how many: as queue_put, which may choose others to be refused for those behind them. */
+	size_t (*dispatch)(void *arg, struct queue_item *items, size_t n);
 	/* Begins or ceases to accept; connections then come through acceptor_take. False when a listener cannot be watched. */
 	bool (*listen)(void *arg, bool on);
 	/* Whether to dispatch a connection just accepted without waiting for its first bytes. */
@@ -33,6 +33,7 @@ struct acceptor {
 	void *arg;
 	struct lot *lot;
 	struct queue *queue;
+	bool sheds;                /* the queue's discipline is codel */
 	struct counters *counters; /* its own set */
 	struct log_ring *log;      /* its own; NULL: no access log */
 	_Atomic unsigned

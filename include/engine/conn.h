@@ -45,7 +45,8 @@ struct conn {
 	bool unread; /* a receive may have left bytes in the socket, of which epoll, edge-triggered, tells no more */
 	int64_t accepted_at;
 	int64_t head_since;        /* when the first byte of the incomplete head in `in` came; 0: none */
-	int64_t queued_at;         /* when it was last put on the queue */
+	int64_t queued_at;         /* when its request was put on the queue; 0: it did not pass it */
+	int64_t queue_wait;        /* ns that its request waited there */
 	_Atomic int64_t deadline;  /* while PARKED: when the timer closes it; see lot.c */
 	_Atomic int64_t parked_at; /* while PARKED: since when; relaxed, for choosing whom to evict */
 	struct addr_ip peer;

@@ -13,6 +13,7 @@
 #include "net/loop.h"
 #include "obs/counters.h"
 #include "obs/log.h"
+#include "work/queue.h"
 
 /* One listening socket. */
 struct listener {
@@ -43,7 +44,8 @@ struct engine_options {
 	bool reads_files;             /* the service reads files: helpers do that for fibers */
 	unsigned queue_size;
 	int64_t queue_timeout; /* ns */
-	unsigned connections;  /* at most, all listeners together */
+	struct queue_rule queue_rule;
+	unsigned connections; /* at most, all listeners together */
 	size_t header_size;
 	int64_t header_timeout; /* ns; 0: none */
 	int64_t drain;          /* ns */
@@ -77,6 +79,13 @@ void engine_free(struct engine *e);
 
 /* Sets of counters: one a worker, one a loop, then the pool's acceptor's. */
 const struct counters *engine_counters(const struct engine *e, unsigned *count);
+
+/* What waits for a worker or fiber now. Any thread. */
+struct engine_queue {
+	size_t depth;
+	int64_t age; /* ns that the oldest has waited; 0: there is none */
+};
+struct engine_queue engine_queue(const struct engine *e);
 
 /* Connections open now. */
 unsigned engine_connections(const struct engine *e);

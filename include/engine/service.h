@@ -36,10 +36,20 @@ struct verdict {
 };
 
 /* Why the engine refuses a connection itself. */
-enum refusal { REFUSAL_QUEUE_FULL, REFUSAL_QUEUE_TIMEOUT, REFUSAL_LIMIT, REFUSAL_HEADER_TIMEOUT };
+enum refusal {
+	REFUSAL_QUEUE_FULL,
+	REFUSAL_QUEUE_TIMEOUT,
+	REFUSAL_LIMIT,
+	REFUSAL_HEADER_TIMEOUT,
+	REFUSAL_SHED,
+	REFUSAL_DRAINING
+};
 
 /* The answer that goes with a refusal, but for its date. */
 struct http_reply refusal_reply(enum refusal why);
+
+/* The refusal in one word, for the log. */
+const char *refusal_word(enum refusal why);
 
 struct service {
 	void *app;

@@ -20,6 +20,7 @@ struct buf_store {
 	size_t cap;    /* of each */
 };
 
+struct conn;
 struct queue;
 
 struct worker {
@@ -35,6 +36,12 @@ struct worker {
 	struct buf_store bodies; /* larger ones, for what goes to clients */
 	void *local;             /* the service's own, from service.worker_start */
 };
+
+/* The connection is about to begin a request, off the queue at time `now`: says so in its record, and counts the wait. */
+void worker_takes(struct worker *w, struct conn *c, int64_t now);
+
+/* It begins a further one that never was on the queue. */
+void worker_goes_on(struct conn *c);
 
 /*
  * How long a body may stall from now on: patience, or a sixteenth of it with a slow client while others wait in the queue. (Not with a

@@ -153,7 +153,10 @@ struct lb_config {
 	struct {
 		const void *place;
 		int64_t size;
-		int64_t timeout; /* ns */
+		int64_t timeout;  /* ns */
+		int discipline;   /* enum queue_discipline */
+		int64_t target;   /* ns */
+		int64_t interval; /* ns */
 	} queue;
 	struct conf_list listeners; /* of struct lb_config_listener, at least one */
 	struct conf_list upstreams; /* of struct lb_config_upstream, at least one */

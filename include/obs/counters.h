@@ -23,7 +23,10 @@
 	ROW(refused_limit, "connections refused at limits.connections")                                      \
 	ROW(refused_queue_full, "connections refused because the queue was full")                            \
 	ROW(refused_queue_timeout, "connections refused after queue.timeout")                                \
+	ROW(refused_shed, "connections shed by queue.discipline: they waited while the queue stood")         \
+	ROW(refused_draining, "connections that still were in the queue when timeouts.drain was over")       \
 	ROW(refused_header_timeout, "requests whose head did not come within timeouts.request_header")       \
+	ROW(dispatched, "connections given to a worker or fiber to begin a request")                         \
 	ROW(requests, "requests whose head was read")                                                        \
 	ROW(requests_malformed, "requests refused as malformed or over a limit")                             \
 	ROW(responses_1xx, "interim responses passed on")                                                    \

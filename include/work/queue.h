@@ -4,6 +4,25 @@
  * A pool that is larger than the machine costs nothing here: of all its threads only `runnable` are kept awake. A
  * worker that is about to sleep in the kernel says so (queue_worker_sleeps) and lets another one run, as
  * Windows' completion ports do. Knows no sockets.
+ *
+ * Three disciplines say who is next, and who is not worth serving any more. A queue *stands* once it has not been empty for `interval`: a burst
+ * is over by then, so more comes than can be served.
+ *
+ *	fifo     The oldest first. Under lasting overload everyone waits for as long as the queue is long, and all of it is late.
+ *	lifo     Fifo until the queue stands, then the newest first: those who are served are served at once, and those below
+ *	         them are served when the rush is over, or time out. (Adaptive LIFO: Ben Maurer, "Fail at Scale", ACM Queue 13 (8), 2015.)
+ *	codel    Lifo, and while the queue stands nobody waits longer than `target`: who has is shed, and can be told so early enough
+ *	         to go elsewhere. (Controlled delay, also Maurer's.)
+ *
+ * Maurer took the idea of `target` and `interval` from CoDel (Kathleen Nichols and Van Jacobson, "Controlling Queue Delay", ACM Queue 10 (5),
+ * 2012; RFC 8289), but not its control law, nor do we. CoDel drops one packet, then the next after interval / sqrt(count): that tells TCP
+ * senders to slow down, and is enough because they do. Those who send requests don't. At the law's 100 ms the rate of drops grows by some 50
+ * a second each second; with 800 requests a second too many it takes 16 s to match them, and long before a queue of a thousand is
+ * full and all that is served is late. What bounds the wait itself keeps pace with any load, at once.
+ *
+ * Nor is a mark on each item needed, as Maurer's code sets when it is put: while the queue does not stand nothing in it is older than `interval`
+ * anyway, and once it stands those who have waited for longer than `target` lie at the bottom, where nobody would come for
+ * them before the rush is over.
  */
 #ifndef TPLB_WORK_QUEUE_H
 #define TPLB_WORK_QUEUE_H
@@ -17,6 +36,15 @@ struct queue_item {
 	int64_t since; /* CLOCK_MONOTONIC ns when it was put; INT64_MAX: it never grows old */
 };
 
+/* By what was put back (queue_put_back) none of this is touched: it is next in every discipline, and neither shed nor pushed out. */
+enum queue_discipline { QUEUE_FIFO, QUEUE_LIFO, QUEUE_CODEL };
+
+struct queue_rule {
+	enum queue_discipline discipline;
+	int64_t target;   /* ns; codel's */
+	int64_t interval; /* ns; lifo's and codel's */
+};
+
 struct queue;
 
 /*
@@ -26,8 +54,15 @@ struct queue;
 struct queue *queue_new(size_t size, unsigned runnable, unsigned share);
 void queue_free(struct queue *q);
 
-/* Puts the first items that fit, all under one lock, and wakes workers for them. Returns how many were taken. Never waits. */
-size_t queue_put(struct queue *q, const struct queue_item *items, size_t n);
+/* Fifo until this is called. Any thread; what waits already falls under the new rule. */
+void queue_set_rule(struct queue *q, struct queue_rule rule);
+
+/*
+ * Puts items, the oldest first, all under one lock, and wakes workers for them. Returns how many there was room for; those behind them,
+ * items[that, n), are then the ones to refuse: the last of the items themselves, or, where the newest are served first, the
+ * oldest of the queue in their place, who would have been served last. Never waits.
+ */
+size_t queue_put(struct queue *q, struct queue_item *items, size_t n);
 
 /*
  * Takes up to max items; waits while there are none. Returns 0 once the queue was
@@ -37,6 +72,15 @@ size_t queue_take(struct queue *q, struct queue_item *items, size_t max);
 
 /* Takes up to max items that were put before `time`, the oldest first, without waiting. For any thread. */
 size_t queue_take_older(struct queue *q, int64_t time, struct queue_item *items, size_t max);
+
+/*
+ * Codel: takes up to max items that have waited for too long at time `now`, the oldest first, without waiting. None in other disciplines.
+ * For any thread.
+ */
+size_t queue_take_shed(struct queue *q, int64_t now, struct queue_item *items, size_t max);
+
+/* When queue_take_shed will have some, if nobody takes them before; INT64_MAX: as it looks, never. */
+int64_t queue_next_shed(struct queue *q);
 
 /* When the oldest item was put; INT64_MAX when empty. */
 int64_t queue_oldest(struct queue *q);
@@ -59,5 +103,6 @@ void queue_close(struct queue *q);
 
 /* Items now in the queue. */
 size_t queue_depth(const struct queue *q);
+bool queue_is_full(const struct queue *q);
 
 #endif

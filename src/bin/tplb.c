@@ -13,6 +13,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "base/clock.h"
 #include "base/diag.h"
 #include "ctl/signals.h"
 #include "lb/graph.h"
@@ -358,6 +359,8 @@ static struct engine_options engine_options(struct program *p)
 	        .fibers = (unsigned)c->async.fibers,
 	        .queue_size = (unsigned)c->queue.size,
 	        .queue_timeout = c->queue.timeout,
+	        .queue_rule = {(enum queue_discipline)c->queue.discipline, c->queue.target,
+	                c->queue.interval},
 	        .connections = (unsigned)c->limits.connections,
 	        .header_size = c->limits.header_size,
 	        .header_timeout = c->timeouts.request_header,
@@ -411,9 +414,25 @@ static void serve(struct program *p)
 			diag_warning("SIG%s is not acted upon; stop and start to take in a new configuration",
 			        sigabbrev_np(signal));
 	}
-	diag_info("draining: %u connections open", engine_connections(p->running));
+	struct engine_queue queue = engine_queue(p->running);
+	diag_info("draining: %u connections open, %zu requests queued, the oldest for %lld ms",
+	        engine_connections(p->running), queue.depth, (long long)(queue.age / CLOCK_NS_PER_MS));
 	signals_exit_on_next(EXIT_FAULT);
 	engine_drain(p->running);
+}
+
+/* The time between dispatch and worker. */
+static void log_waits(const struct counters *sets, unsigned count)
+{
+	struct waits_total w = counters_waits(sets, count);
+
+	if (w.count > 0)
+		diag_info(
+		        "queue wait: count %llu, mean %lluus, p50 %lluus, p90 %lluus, p99 %lluus, max %lluus",
+		        (unsigned long long)w.count, (unsigned long long)(w.sum / w.count),
+		        (unsigned long long)waits_percentile(&w, 50),
+		        (unsigned long long)waits_percentile(&w, 90),
+		        (unsigned long long)waits_percentile(&w, 99), (unsigned long long)w.max);
 }
 
 /* What was done, server by server, and every counter that says something went wrong. */
@@ -433,6 +452,7 @@ static void log_summary(const struct program *p)
 			        (unsigned long long)lb_server_failures(p->lb, u->servers[k].index),
 			        standing_downs(u, &u->servers[k]));
 	}
+	log_waits(sets, count);
 	for (unsigned id = 0; id < COUNTER_COUNT; id++) {
 		uint64_t sum = counters_sum(sets, count, (enum counter_id)id) +
 		               counters_sum(health_counters(p->lb->health), 1, (enum counter_id)id);

@@ -22,6 +22,8 @@ static enum counter_id counter_of(enum refusal why)
 	        [REFUSAL_QUEUE_TIMEOUT] = COUNTER_refused_queue_timeout,
 	        [REFUSAL_LIMIT] = COUNTER_refused_limit,
 	        [REFUSAL_HEADER_TIMEOUT] = COUNTER_refused_header_timeout,
+	        [REFUSAL_SHED] = COUNTER_refused_shed,
+	        [REFUSAL_DRAINING] = COUNTER_refused_draining,
 	};
 
 	return ids[why];
@@ -46,12 +48,21 @@ void acceptor_refuse(
 	lot_linger(a->lot, c);
 }
 
+static void refuse_queued(struct acceptor *a, const struct queue_item *items, size_t n, enum refusal why)
+{
+	for (size_t i = 0; i < n; i++) {
+		struct conn *c = items[i].what;
+
+		c->queue_wait = a->now - c->queued_at;
+		acceptor_refuse(a, a->counters, a->log, c, why);
+	}
+}
+
 static void batch_put(struct acceptor *a)
 {
 	size_t taken = a->batch_count ? a->ops->dispatch(a->arg, a->batch, a->batch_count) : 0;
 
-	for (size_t i = taken; i < a->batch_count; i++)
-		acceptor_refuse(a, a->counters, a->log, a->batch[i].what, REFUSAL_QUEUE_FULL);
+	refuse_queued(a, a->batch + taken, a->batch_count - taken, REFUSAL_QUEUE_FULL);
 	a->batch_count = 0;
 }
 
@@ -105,6 +116,7 @@ static void admit(struct acceptor *a, struct listener *listener, int fd, const s
 	c->listener = listener;
 	c->peer = addr_ip_of(peer ? peer : &asked);
 	c->accepted_at = a->now;
+	c->queued_at = a->now;
 	if (full) {
 		acceptor_refuse(a, a->counters, a->log, c, REFUSAL_LIMIT);
 	} else if (listener->eager) {
@@ -263,11 +275,22 @@ static void expire_queued(struct acceptor *a)
 	struct queue_item items[64];
 	size_t n;
 
+	while (a->sheds && (n = queue_take_shed(a->queue, a->now, items, 64)) > 0)
+		refuse_queued(a, items, n, REFUSAL_SHED);
 	if (a->options->queue_timeout <= 0)
 		return;
 	while ((n = queue_take_older(a->queue, a->now - a->options->queue_timeout, items, 64)) > 0)
-		for (size_t i = 0; i < n; i++)
-			acceptor_refuse(a, a->counters, a->log, items[i].what, REFUSAL_QUEUE_TIMEOUT);
+		refuse_queued(a, items, n, REFUSAL_QUEUE_TIMEOUT);
+}
+
+/* Those still in the queue hear of it before they are cut. */
+static void end_drain(struct acceptor *a)
+{
+	struct queue_item items[64];
+	size_t n;
+
+	while ((n = queue_take_older(a->queue, CLOCK_NEVER, items, 64)) > 0)
+		refuse_queued(a, items, n, REFUSAL_DRAINING);
 }
 
 /* When the thread must wake even if nothing happens. */
@@ -278,6 +301,8 @@ int64_t acceptor_next_look(struct acceptor *a)
 
 	if (oldest != CLOCK_NEVER && oldest + a->options->queue_timeout < at)
 		at = oldest + a->options->queue_timeout;
+	if (a->sheds && queue_next_shed(a->queue) < at)
+		at = queue_next_shed(a->queue);
 	if (a->resume_at < at)
 		at = a->resume_at;
 	if (atomic_load(&a->draining)) {
@@ -314,8 +339,10 @@ bool acceptor_is_finished(struct acceptor *a)
 
 	if (!atomic_load(&a->draining) || !a->unlistened)
 		return false;
-	if (open > 0 && clock_now() < a->drain_end)
+	a->now = clock_now();
+	if (open > 0 && a->now < a->drain_end)
 		return false;
+	end_drain(a);
 	atomic_store(&a->cut, open);
 	return true;
 }

@@ -49,6 +49,7 @@ struct async_loop {
 	int64_t tick_at;
 	int64_t trim_at;  /* when buffers that were not needed are freed next */
 	int64_t retry_at; /* not before then is a queued one begun: past, as a rule */
+	int64_t taken_at; /* about when those are begun that are just being begun */
 	unsigned begun;   /* this turn */
 	bool stamped;     /* acceptor.now is of this turn */
 	bool is_open;     /* `loop` is */
@@ -109,6 +110,7 @@ static void serve_on(struct async_loop *l, struct conn *c, struct verdict v, voi
 		if (!settle_at_home(l, c, v, turns))
 			return;
 		exchange = NULL;
+		worker_goes_on(c);
 		v = s->begin(s->app, &l->worker, c, &exchange);
 	}
 }
@@ -129,10 +131,12 @@ static void serve(void *arg)
 	CHECK_MAGIC(t.conn, CONN_MAGIC);
 	void *exchange = t.conn->exchange;
 	t.conn->exchange = NULL;
-	if (exchange)
+	if (exchange) {
 		v = s->end(s->app, &t.loop->worker, exchange);
-	else
+	} else {
+		worker_takes(&t.loop->worker, t.conn, t.loop->taken_at);
 		v = s->begin(s->app, &t.loop->worker, t.conn, &exchange);
+	}
 	serve_on(t.loop, t.conn, v, exchange);
 }
 
@@ -145,12 +149,12 @@ static bool start_fiber(struct async_loop *l, struct conn *c)
 	return loop_start(&l->loop, serve, &task);
 }
 
-/* The oldest in the queue. False: no fiber is free, or no memory for one; then it waits on. */
-static bool start_oldest(struct async_loop *l)
+/* The next in the queue. False: there is none, no fiber is free, or no memory for one; then it waits on. */
+static bool start_next(struct async_loop *l)
 {
 	struct queue_item item;
 
-	if (!fiber_is_free(&l->loop.fibers))
+	if (queue_depth(l->queue) == 0 || !fiber_is_free(&l->loop.fibers))
 		return false;
 	(void)queue_take(l->queue, &item, 1);
 	if (start_fiber(l, item.what))
@@ -164,29 +168,34 @@ static bool start_oldest(struct async_loop *l)
  * A few are begun in a turn, the others wait in the queue for the next: the answers that came meanwhile go first, and what is in
  * hand stays small enough for the caches (doc/performance.md). Where the queue is full, more are begun.
  */
-static size_t dispatch(void *arg, const struct queue_item *items, size_t n)
+static size_t dispatch(void *arg, struct queue_item *items, size_t n)
 {
 	struct async_loop *l = arg;
+	size_t i = 0;
 
-	for (size_t i = 0; i < n; i++) {
+	l->taken_at = l->acceptor.now;
+	for (; i < n; i++) {
 		if (l->begun < BEGUN_A_TURN && queue_depth(l->queue) == 0 && start_fiber(l, items[i].what)) {
 			l->begun++;
 			continue;
 		}
+		if (queue_is_full(l->queue) && !start_next(l))
+			break;
 		if (!fiber_is_free(&l->loop.fibers))
 			COUNT(l->worker.counters, fibers_short);
-		if (queue_put(l->queue, &items[i], 1) == 0 &&
-		        !(start_oldest(l) && queue_put(l->queue, &items[i], 1) == 1))
-			return i;
+		(void)queue_put(l->queue, &items[i], 1); /* there is room */
 	}
-	return n;
+	counter_add(l->worker.counters, COUNTER_fibers_short, n - i);
+	return i + queue_put(l->queue, items + i, n - i);
 }
 
 static void start_queued(struct async_loop *l)
 {
-	for (; l->has_lot && l->begun < BEGUN_A_TURN && queue_depth(l->queue) > 0; l->begun++)
-		if (!start_oldest(l))
-			break;
+	if (l->has_lot && queue_depth(l->queue) > 0) {
+		l->taken_at = clock_now();
+		while (l->begun < BEGUN_A_TURN && start_next(l))
+			l->begun++;
+	}
 	l->begun = 0;
 	while (l->given && fiber_is_free(&l->loop.fibers)) {
 		struct conn *c = l->given;
@@ -402,6 +411,7 @@ static int open_parts(struct async_loop *l)
 	l->queue = queue_new(part(e->queue_size, e->loops, l->index), 1, 1);
 	if (!l->queue)
 		return ENOMEM;
+	queue_set_rule(l->queue, e->queue_rule);
 	const char *why;
 	if (!lot_init(
 	            &l->lot, &l->loop, o->lingerer, e->connections + ENGINE_REFUSAL_RECORDS, o->total, &why))
@@ -411,6 +421,7 @@ static int open_parts(struct async_loop *l)
 	        .arg = l,
 	        .lot = &l->lot,
 	        .queue = l->queue,
+	        .sheds = e->queue_rule.discipline == QUEUE_CODEL,
 	        .counters = l->worker.counters,
 	        .log = l->worker.log,
 	        .listening_now = o->listening_now};
@@ -565,6 +576,21 @@ unsigned async_connections(const struct async *a)
 
 	for (unsigned i = 0; i < a->count; i++)
 		sum += open_of(a->loops[i]);
+	return sum;
+}
+
+size_t async_queued(const struct async *a, int64_t *oldest)
+{
+	size_t sum = 0;
+
+	*oldest = CLOCK_NEVER;
+	for (unsigned i = 0; i < a->count; i++) {
+		int64_t since = queue_oldest(a->loops[i]->queue);
+
+		sum += queue_depth(a->loops[i]->queue);
+		if (since < *oldest)
+			*oldest = since;
+	}
 	return sum;
 }
 

@@ -61,6 +61,8 @@ struct conn *conn_table_take(struct conn_table *t)
 	c->in = NULL;
 	c->scanned = 0;
 	c->head_since = 0;
+	c->queued_at = 0;
+	c->queue_wait = 0;
 	c->exchange = NULL;
 	c->unread = false;
 	c->watched = false;

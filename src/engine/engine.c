@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include "base/assert.h"
+#include "base/clock.h"
 #include "engine/async.h"
 #include "engine/pool_acceptor.h"
 #include "engine/pool_engine.h"
@@ -77,11 +78,13 @@ static bool start_pool(struct engine *e, const char **why)
 	e->queue = queue_new(o->queue_size, runnable_workers(), o->hold_connection ? 1 : o->burst);
 	if (!e->queue)
 		return false;
+	queue_set_rule(e->queue, o->queue_rule);
 	if (!lot_init(&e->lot, NULL, e->lingerer, o->connections + ENGINE_REFUSAL_RECORDS, &e->total, why))
 		return false;
 	e->acceptor.acceptor = (struct acceptor){.options = o,
 	        .lot = &e->lot,
 	        .queue = e->queue,
+	        .sheds = o->queue_rule.discipline == QUEUE_CODEL,
 	        .counters = &e->counters[last],
 	        .log = o->log ? log_ring(o->log, last) : NULL,
 	        .listening_now = &e->listening_now};
@@ -178,6 +181,23 @@ const struct counters *engine_counters(const struct engine *e, unsigned *count)
 {
 	*count = engine_sets(&e->options);
 	return e->counters;
+}
+
+struct engine_queue engine_queue(const struct engine *e)
+{
+	struct engine_queue state = {0};
+	int64_t oldest = CLOCK_NEVER;
+
+	if (e->options.kind == ENGINE_ASYNC) {
+		state.depth = async_queued(e->async, &oldest);
+	} else {
+		state.depth = queue_depth(e->queue);
+		oldest = queue_oldest(e->queue);
+	}
+	int64_t now = clock_now();
+	if (oldest < now)
+		state.age = now - oldest;
+	return state;
 }
 
 unsigned engine_connections(const struct engine *e)

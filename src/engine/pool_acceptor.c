@@ -12,7 +12,7 @@
 
 enum { EVENTS = 256, ACCEPTS_A_TURN = 64 };
 
-static size_t dispatch(void *arg, const struct queue_item *items, size_t n)
+static size_t dispatch(void *arg, struct queue_item *items, size_t n)
 {
 	struct pool_acceptor *p = arg;
 

@@ -109,6 +109,7 @@ static void begin(struct hand *h, struct conn *c, unsigned turns)
 		}
 		if (!settle_or_hold(h, c, v, turns))
 			return;
+		worker_goes_on(c);
 	}
 }
 
@@ -117,10 +118,12 @@ static void end(struct hand *h, struct waiting w)
 	const struct service *s = &h->engine->options->service;
 	struct verdict v = s->end(s->app, h->worker, w.exchange);
 
-	if (v.kind == VERDICT_LEAVE)
+	if (v.kind == VERDICT_LEAVE) {
 		leave(h, w.conn, w.exchange);
-	else if (settle_or_hold(h, w.conn, v, w.turns))
+	} else if (settle_or_hold(h, w.conn, v, w.turns)) {
+		worker_goes_on(w.conn);
 		begin(h, w.conn, w.turns);
+	}
 }
 
 /* Sleeps until a server answers or the first deadline; then ends what is ready or overdue (the exchange sees to that). */
@@ -175,6 +178,7 @@ static void work(void *arg, unsigned id, const struct queue_item *items, size_t 
 	struct pool_engine *p = arg;
 	struct pool_worker *w = &p->workers[id];
 	struct hand h = {.engine = p, .worker = &w->worker, .todo = items, .todo_count = n};
+	int64_t now = clock_now(); /* once a burst */
 
 	w->hand = &h;
 	while (h.todo_count > 0) {
@@ -187,6 +191,7 @@ static void work(void *arg, unsigned id, const struct queue_item *items, size_t 
 			add_waiting(&h, (struct waiting){c, c->exchange, c->wait_deadline, 1, c->wait_fd});
 			c->exchange = NULL;
 		} else {
+			worker_takes(&w->worker, c, now);
 			begin(&h, c, 0);
 		}
 	}

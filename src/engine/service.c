@@ -6,18 +6,40 @@ struct http_reply refusal_reply(enum refusal why)
 
 	switch (why) {
 	case REFUSAL_QUEUE_FULL:
-		reply.text = STR("the queue is full");
+		reply.text = STR("Service Unavailable: the queue is full (queue_full)");
 		break;
 	case REFUSAL_QUEUE_TIMEOUT:
-		reply.text = STR("queued too long");
+		reply.text = STR("Service Unavailable: no worker was free in time (queue_timeout)");
 		break;
 	case REFUSAL_LIMIT:
-		reply.text = STR("too many connections");
+		reply.text = STR("Service Unavailable: too many connections (limit)");
 		break;
 	case REFUSAL_HEADER_TIMEOUT:
 		reply.status = 408;
 		reply.retry_after = 0;
+		reply.text = STR(
+		        "Request Timeout: the head of the request was not sent in time (header_timeout)");
+		break;
+	case REFUSAL_SHED:
+		reply.text = STR("Service Unavailable: more requests come than can be served (shed)");
+		break;
+	case REFUSAL_DRAINING:
+		reply.text = STR("Service Unavailable: the server is about to stop (draining)");
 		break;
 	}
 	return reply;
+}
+
+const char *refusal_word(enum refusal why)
+{
+	static const char *const words[] = {
+	        [REFUSAL_QUEUE_FULL] = "queue_full",
+	        [REFUSAL_QUEUE_TIMEOUT] = "queue_timeout",
+	        [REFUSAL_LIMIT] = "limit",
+	        [REFUSAL_HEADER_TIMEOUT] = "header_timeout",
+	        [REFUSAL_SHED] = "shed",
+	        [REFUSAL_DRAINING] = "draining",
+	};
+
+	return words[why];
 }

@@ -2,6 +2,7 @@
 
 #include <stdlib.h>
 
+#include "engine/conn.h"
 #include "work/queue.h"
 
 enum {
@@ -57,6 +58,21 @@ void buf_store_free(struct buf_store *s)
 		free(b);
 	}
 	s->count = 0;
+}
+
+void worker_takes(struct worker *w, struct conn *c, int64_t now)
+{
+	int64_t wait = now - c->queued_at;
+
+	c->queue_wait = wait > 0 ? wait : 0; /* `now` may be the beginning of a turn in which it was queued */
+	COUNT(w->counters, dispatched);
+	waits_record(&w->counters->waits, wait);
+}
+
+void worker_goes_on(struct conn *c)
+{
+	c->queued_at = 0;
+	c->queue_wait = 0;
 }
 
 struct patience worker_patience(const struct worker *w)

@@ -5,6 +5,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "work/queue.h"
+
 /* A path or one of the words: a word that is neither would silently become a file in some folder. */
 static void check_target(
         struct lb_config *c, const char *key, const char *value, const char *const *words, const char *known)
@@ -54,6 +56,25 @@ static void check_sizes(struct lb_config *c)
 		conf_warning(c->conf, c->pool.place, "workers",
 		        "some workers never work: limits.connections lets only %lld in",
 		        (long long)c->limits.connections);
+}
+
+static void check_discipline(struct lb_config *c)
+{
+	const void *place = c->queue.place;
+
+	if (c->queue.discipline == QUEUE_FIFO && conf_is_set(c->conf, place, "interval"))
+		conf_warning(
+		        c->conf, place, "interval", "only the disciplines \"lifo\" and \"codel\" look at it");
+	if (c->queue.discipline != QUEUE_CODEL && conf_is_set(c->conf, place, "target"))
+		conf_warning(c->conf, place, "target", "only the discipline \"codel\" looks at it");
+	if (c->queue.discipline != QUEUE_CODEL)
+		return;
+	if (c->queue.target >= c->queue.interval)
+		conf_fault(c->conf, place, "target",
+		        "must be shorter than queue.interval, or every burst would be shed");
+	if (c->queue.timeout > 0 && c->queue.timeout <= c->queue.interval)
+		conf_warning(c->conf, place, "timeout",
+		        "all have timed out before queue.interval is over: nobody is ever shed");
 }
 
 /* RFC 9110 section 5.6.2. */
@@ -521,6 +542,7 @@ static struct lb_config *config_check(struct lb_config *c, struct conf *conf)
 	}
 	check_user(c);
 	check_sizes(c);
+	check_discipline(c);
 	check_via(c);
 	check_log(c);
 	check_upstreams(c);

@@ -5,6 +5,7 @@
 #include "lb/config.h"
 #include "engine/engine.h"
 #include "work/pool.h"
+#include "work/queue.h"
 
 #include "base/clock.h"
 
@@ -30,6 +31,8 @@ static const char *const same_sites[] = {[LB_SAME_SITE_NONE_SAID] = "",
 static const char *const server_states[] = {
         [LB_SERVER_READY] = "ready", [LB_SERVER_DRAIN] = "drain", [LB_SERVER_MAINT] = "maint", NULL};
 static const char *const formats[] = {[LB_LOG_COMBINED] = "combined", NULL};
+static const char *const disciplines[] = {
+        [QUEUE_FIFO] = "fifo", [QUEUE_LIFO] = "lifo", [QUEUE_CODEL] = "codel", NULL};
 static const char *const levels[] = {[DIAG_ERROR] = "error",
         [DIAG_WARNING] = "warning",
         [DIAG_INFO] = "info",
@@ -112,6 +115,27 @@ static const struct conf_key queue_keys[] = {
                 .fallback = "1s",
                 .max = DAY,
                 .help = "longest wait in the queue, then 503; 0s: no limit"},
+        {.name = "discipline",
+                .type = CONF_CHOICE,
+                .offset = IN(queue, discipline),
+                .fallback = "fifo",
+                .choices = disciplines,
+                .help = "fifo; lifo: newest first while the queue stands; codel: so, and then nobody waits "
+                        "longer than target"},
+        {.name = "target",
+                .type = CONF_DURATION,
+                .offset = IN(queue, target),
+                .fallback = "5ms",
+                .min = CLOCK_NS_PER_US,
+                .max = DAY,
+                .help = "codel: longest wait while the queue stands, then 503"},
+        {.name = "interval",
+                .type = CONF_DURATION,
+                .offset = IN(queue, interval),
+                .fallback = "100ms",
+                .min = CLOCK_NS_PER_US,
+                .max = DAY,
+                .help = "lifo and codel: a queue that has not been empty for so long stands"},
         END,
 };
 static const struct conf_section queue_section = {

@@ -7,6 +7,10 @@
  *
  * No wake-up is lost: queue_put writes depth and then reads running; a worker that sleeps lowers running and then
  * reads depth; all four are sequentially consistent, so at least one of the two sees the other.
+ *
+ * The ring holds, from its front: what was put back, which is next whatever the discipline; then the others in the order of their
+ * coming. So the newest are at its end, and those to shed or push out in one piece behind the first part. Time is what those who put bring with their
+ * items, and a taker needs none: between two puts it makes no difference whether the queue stands.
  */
 #include "work/queue.h"
 
@@ -31,7 +35,11 @@ struct queue {
 	unsigned share;
 
 	struct lock lock;
-	size_t first;         /* lock: where the oldest item is */
+	size_t first;           /* lock: where the oldest item is */
+	size_t ahead;           /* lock: items that were put back */
+	struct queue_rule rule; /* lock */
+	int64_t busy_since; /* lock: when the first item was put since the queue was empty last; CLOCK_NEVER: it is, or holds but what was put back */
+	bool stands;        /* lock: the newest are next; never with fifo */
 	struct waiter *idle;  /* lock: a stack, so that few workers run, and those often, with warm caches */
 	bool closed;          /* lock */
 	_Atomic size_t depth; /* written under lock, seq_cst; read anywhere */
@@ -53,6 +61,7 @@ struct queue *queue_new(size_t size, unsigned runnable, unsigned share)
 	q->size = size;
 	q->runnable = (int)runnable;
 	q->share = share;
+	q->busy_since = CLOCK_NEVER;
 	lock_init(&q->lock);
 	return q;
 }
@@ -64,6 +73,65 @@ void queue_free(struct queue *q)
 	lock_destroy(&q->lock);
 	free(q->items);
 	free(q);
+}
+
+void queue_set_rule(struct queue *q, struct queue_rule rule)
+{
+	lock_take(&q->lock);
+	q->rule = rule;
+	q->stands = false; /* the next put tells */
+	lock_drop(&q->lock);
+}
+
+/* The item k places behind the front. */
+static struct queue_item *item_locked(struct queue *q, size_t k)
+{
+	size_t at = q->first + k;
+
+	lock_must_hold(&q->lock);
+	return &q->items[at < q->size ? at : at - q->size];
+}
+
+static void set_depth_locked(struct queue *q, size_t depth)
+{
+	lock_must_hold(&q->lock);
+	atomic_store(&q->depth, depth);
+	if (depth == 0) {
+		q->busy_since = CLOCK_NEVER;
+		q->stands = false;
+	}
+}
+
+/* Takes n items out that lie behind those that were put back: these move up. */
+static void close_gap_locked(struct queue *q, size_t n)
+{
+	lock_must_hold(&q->lock);
+	for (size_t k = q->ahead; k-- > 0;)
+		*item_locked(q, k + n) = *item_locked(q, k);
+	q->first += n;
+	if (q->first >= q->size)
+		q->first -= q->size;
+}
+
+static void look_at_time_locked(struct queue *q, int64_t now)
+{
+	lock_must_hold(&q->lock);
+	if (q->busy_since == CLOCK_NEVER)
+		q->busy_since = now;
+	else if (q->rule.discipline != QUEUE_FIFO && now - q->busy_since >= q->rule.interval)
+		q->stands = true;
+}
+
+/* The queue is full, and its newest are served first: the item takes the oldest's place, and becomes that one. */
+static void push_out_locked(struct queue *q, struct queue_item *item)
+{
+	lock_must_hold(&q->lock);
+	if (q->ahead == q->size)
+		return;
+	struct queue_item oldest = *item_locked(q, q->ahead);
+	close_gap_locked(q, 1);
+	*item_locked(q, q->size - 1) = *item;
+	*item = oldest;
 }
 
 /*
@@ -83,22 +151,21 @@ static void wake_locked(struct queue *q, size_t n)
 	}
 }
 
-size_t queue_put(struct queue *q, const struct queue_item *items, size_t n)
+size_t queue_put(struct queue *q, struct queue_item *items, size_t n)
 {
+	if (n == 0)
+		return 0;
 	lock_take(&q->lock);
 	size_t depth = atomic_load(&q->depth);
 	size_t taken = q->closed ? 0 : q->size - depth;
 	if (taken > n)
 		taken = n;
-	size_t at = q->first + depth;
-	if (at >= q->size)
-		at -= q->size;
-	for (size_t i = 0; i < taken; i++) {
-		q->items[at] = items[i];
-		if (++at == q->size)
-			at = 0;
-	}
+	look_at_time_locked(q, items[0].since);
+	for (size_t i = 0; i < taken; i++)
+		*item_locked(q, depth + i) = items[i];
 	atomic_store(&q->depth, depth + taken);
+	for (size_t i = taken; i < n && q->stands && !q->closed; i++)
+		push_out_locked(q, &items[i]);
 	wake_locked(q, (taken + q->share - 1) / q->share);
 	lock_drop(&q->lock);
 	return taken;
@@ -112,6 +179,7 @@ bool queue_put_back(struct queue *q, struct queue_item item)
 	if (fits) {
 		q->first = (q->first > 0 ? q->first : q->size) - 1;
 		q->items[q->first] = item;
+		q->ahead++;
 		atomic_store(&q->depth, depth + 1);
 		wake_locked(q, 1);
 	}
@@ -119,15 +187,23 @@ bool queue_put_back(struct queue *q, struct queue_item item)
 	return fits;
 }
 
+/* The next n. */
 static void pop_locked(struct queue *q, struct queue_item *items, size_t n)
 {
+	size_t depth = atomic_load(&q->depth);
+	size_t ahead = n < q->ahead ? n : q->ahead;
+	size_t front = q->stands ? ahead : n;
+
 	lock_must_hold(&q->lock);
-	for (size_t i = 0; i < n; i++) {
+	for (size_t i = 0; i < front; i++) {
 		items[i] = q->items[q->first];
 		if (++q->first == q->size)
 			q->first = 0;
 	}
-	atomic_store(&q->depth, atomic_load(&q->depth) - n);
+	q->ahead -= ahead;
+	set_depth_locked(q, depth - n);
+	for (size_t i = front; i < n; i++)
+		items[i] = *item_locked(q, depth - 1 - i);
 }
 
 static void remove_locked(struct queue *q, const struct waiter *w)
@@ -176,47 +252,93 @@ size_t queue_take(struct queue *q, struct queue_item *items, size_t max)
 	return n;
 }
 
-/* The item k places behind the oldest. */
-static struct queue_item *item_locked(struct queue *q, size_t k)
+/* Those that were put back may be in any order; of the others the first is the oldest. */
+static int64_t oldest_locked(struct queue *q)
 {
-	size_t at = q->first + k;
+	size_t depth = atomic_load(&q->depth);
+	int64_t oldest = CLOCK_NEVER;
 
 	lock_must_hold(&q->lock);
-	return &q->items[at < q->size ? at : at - q->size];
+	for (size_t k = 0; k < depth && (k <= q->ahead || oldest == CLOCK_NEVER); k++)
+		if (item_locked(q, k)->since < oldest)
+			oldest = item_locked(q, k)->since;
+	return oldest;
 }
 
 size_t queue_take_older(struct queue *q, int64_t time, struct queue_item *items, size_t max)
+{
+	size_t n = 0, kept = 0, ahead = 0;
+
+	if (atomic_load(&q->depth) == 0)
+		return 0;
+	lock_take(&q->lock);
+	size_t depth = oldest_locked(q) < time ? atomic_load(&q->depth)
+	                                       : 0; /* as a rule there is nothing to do */
+	for (size_t k = 0; k < depth; k++) {
+		struct queue_item *item = item_locked(q, k);
+
+		if (n < max && item->since < time) {
+			items[n++] = *item;
+			continue;
+		}
+		ahead += k < q->ahead;
+		*item_locked(q, kept++) = *item;
+	}
+	if (depth > 0) {
+		q->ahead = ahead;
+		set_depth_locked(q, kept);
+	}
+	lock_drop(&q->lock);
+	return n;
+}
+
+size_t queue_take_shed(struct queue *q, int64_t now, struct queue_item *items, size_t max)
 {
 	size_t n = 0;
 
 	if (atomic_load(&q->depth) == 0)
 		return 0;
 	lock_take(&q->lock);
-	size_t depth = atomic_load(&q->depth);
-	size_t kept = 0;
-	for (size_t k = 0; k < depth; k++) {
-		struct queue_item *item = item_locked(q, k);
-
-		if (n < max && item->since < time)
-			items[n++] = *item;
-		else
-			*item_locked(q, kept++) = *item;
+	size_t depth = q->rule.discipline == QUEUE_CODEL ? atomic_load(&q->depth) : 0;
+	if (depth > 0)
+		look_at_time_locked(q, now);
+	while (q->stands && n < max && q->ahead + n < depth &&
+	        now - item_locked(q, q->ahead + n)->since >= q->rule.target) {
+		items[n] = *item_locked(q, q->ahead + n);
+		n++;
 	}
-	atomic_store(&q->depth, kept);
+	if (n > 0) {
+		close_gap_locked(q, n);
+		set_depth_locked(q, depth - n);
+	}
 	lock_drop(&q->lock);
 	return n;
 }
 
-int64_t queue_oldest(struct queue *q)
+int64_t queue_next_shed(struct queue *q)
 {
-	int64_t since = CLOCK_NEVER;
+	int64_t at = CLOCK_NEVER;
 
 	if (atomic_load(&q->depth) == 0)
-		return since;
+		return at;
 	lock_take(&q->lock);
-	size_t depth = atomic_load(&q->depth);
-	for (size_t k = 0; k < depth && since == CLOCK_NEVER; k++)
-		since = item_locked(q, k)->since;
+	if (q->rule.discipline == QUEUE_CODEL && q->ahead < atomic_load(&q->depth)) {
+		int64_t since = item_locked(q, q->ahead)->since;
+
+		at = since + q->rule.target;
+		if (!q->stands && at < q->busy_since + q->rule.interval)
+			at = q->busy_since + q->rule.interval;
+	}
+	lock_drop(&q->lock);
+	return at;
+}
+
+int64_t queue_oldest(struct queue *q)
+{
+	if (atomic_load(&q->depth) == 0)
+		return CLOCK_NEVER;
+	lock_take(&q->lock);
+	int64_t since = oldest_locked(q);
 	lock_drop(&q->lock);
 	return since;
 }
@@ -249,4 +371,9 @@ void queue_close(struct queue *q)
 size_t queue_depth(const struct queue *q)
 {
 	return atomic_load_explicit(&q->depth, memory_order_relaxed);
+}
+
+bool queue_is_full(const struct queue *q)
+{
+	return queue_depth(q) >= q->size;
 }

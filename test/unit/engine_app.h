@@ -328,6 +328,24 @@ static inline void start(void)
 	ck_assert_msg(app.engine != NULL, "%s", why);
 }
 
+static inline uint64_t counted(enum counter_id id)
+{
+	unsigned count;
+	const struct counters *sets = engine_counters(app.engine, &count);
+
+	ck_assert_uint_eq(count, options.workers + options.loops + (options.kind == ENGINE_POOL));
+	return counters_sum(sets, count, id);
+}
+
+/* Everyone who was given to a worker or fiber has waited, if for no time. */
+static inline void expect_all_waits_counted(void)
+{
+	unsigned count;
+	const struct counters *sets = engine_counters(app.engine, &count);
+
+	ck_assert_uint_eq(counters_waits(sets, count).count, counted(COUNTER_dispatched));
+}
+
 static inline void stop(void)
 {
 	unsigned workers = options.workers + options.loops;
@@ -336,6 +354,7 @@ static inline void stop(void)
 	ck_assert(engine_is_draining(app.engine));
 	ck_assert_uint_eq(engine_wait(app.engine), 0);
 	ck_assert_uint_eq(engine_connections(app.engine), 0);
+	expect_all_waits_counted();
 	engine_free(app.engine);
 	ck_assert_uint_eq(atomic_load(&app.started), workers);
 	ck_assert_uint_eq(atomic_load(&app.stopped), workers);
@@ -428,15 +447,6 @@ static inline void close_gate(int gate)
 	char byte;
 
 	HOLDS(read(app.gates[gate][0], &byte, 1) == 1);
-}
-
-static inline uint64_t counted(enum counter_id id)
-{
-	unsigned count;
-	const struct counters *sets = engine_counters(app.engine, &count);
-
-	ck_assert_uint_eq(count, options.workers + options.loops + (options.kind == ENGINE_POOL));
-	return counters_sum(sets, count, id);
 }
 
 static inline void wait_counted(enum counter_id id, uint64_t want)

@@ -113,6 +113,75 @@ START_TEST(queue_timeout)
 }
 END_TEST
 
+static void wait_queued(size_t depth)
+{
+	while (engine_queue(app.engine).depth != depth)
+		usleep(500);
+}
+
+/* Once the queue stands, the newest are served first: the older one waits for longer than the one who came after it. */
+START_TEST(lifo)
+{
+	if (engines[_i].loops > 1)
+		return;
+	use_engine(_i, 1);
+	options.burst = 1;
+	options.queue_rule = (struct queue_rule){QUEUE_LIFO, 0, 20 * MS};
+	start();
+	int busy = ask("s\n");
+	wait_until(&app.asleep, 1);
+	ck_assert_uint_eq(engine_queue(app.engine).depth, 0);
+	ck_assert_int_eq(engine_queue(app.engine).age, 0);
+	int old = ask("e old\n");
+	wait_queued(1);
+	while (engine_queue(app.engine).age < 20 * MS)
+		usleep(500);
+	int newest = ask("s1 newest\n");
+	wait_queued(2);
+	open_gate(0);
+	expect(busy, "s\n");
+	wait_queued(1);
+	wait_until(&app.asleep, 1);
+	ck_assert(!has_answer(old));
+	open_gate(1);
+	expect(newest, "s1 newest\n");
+	expect(old, "e old\n");
+	ck_assert_uint_eq(counted(COUNTER_dispatched), 3);
+	close(busy);
+	close(old);
+	close(newest);
+	stop();
+}
+END_TEST
+
+/* While the queue stands, who has waited for the target is told that it was in vain. */
+START_TEST(shed)
+{
+	if (engines[_i].loops > 1)
+		return;
+	use_engine(_i, 1);
+	options.burst = 1;
+	options.queue_rule = (struct queue_rule){QUEUE_CODEL, 10 * MS, 60 * MS};
+	start();
+	int busy = ask("s\n");
+	wait_until(&app.asleep, 1);
+	int64_t began = clock_now();
+	int first = ask("e 1\n"), second = ask("e 2\n");
+	expect_refused(first, REFUSAL_SHED);
+	expect_refused(second, REFUSAL_SHED);
+	ck_assert_int_ge(clock_now() - began, 60 * MS);
+	ck_assert_uint_eq(counted(COUNTER_refused_shed), 2);
+	ck_assert_uint_eq(counted(COUNTER_dispatched), 1);
+	open_gate(0);
+	expect(busy, "s\n");
+	int after = ask("e after\n");
+	expect(after, "e after\n");
+	close(busy);
+	close(after);
+	stop();
+}
+END_TEST
+
 /* At the limit the longest-parked makes room; when all are busy, the new one is refused. */
 START_TEST(connection_limit)
 {
@@ -220,6 +289,8 @@ int main(void)
 	tcase_add_loop_test(tc, pipelined, 0, count * 2);
 	tcase_add_loop_test(tc, queue_full, 0, count);
 	tcase_add_loop_test(tc, queue_timeout, 0, count);
+	tcase_add_loop_test(tc, lifo, 0, count);
+	tcase_add_loop_test(tc, shed, 0, count);
 	tcase_add_loop_test(tc, connection_limit, 0, count);
 	tcase_add_loop_test(tc, ends, 0, count);
 	tcase_add_loop_test(tc, drains, 0, count * 2);

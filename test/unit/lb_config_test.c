@@ -6,6 +6,7 @@
 
 #include "base/clock.h"
 #include "lb/config.h"
+#include "work/queue.h"
 
 /* What every text below needs to be right; one line. */
 #define LISTENER "{ bind = \"127.0.0.1:80\"; upstream = \"o\"; }"
@@ -60,6 +61,9 @@ START_TEST(test_defaults)
 	ck_assert_int_eq(c->pool.hold, LB_HOLD_REQUEST);
 	ck_assert_int_eq(c->queue.size, 1024);
 	ck_assert_int_eq(c->queue.timeout, CLOCK_NS_PER_S);
+	ck_assert_int_eq(c->queue.discipline, QUEUE_FIFO);
+	ck_assert_int_eq(c->queue.target, 5 * CLOCK_NS_PER_MS);
+	ck_assert_int_eq(c->queue.interval, 100 * CLOCK_NS_PER_MS);
 	ck_assert_int_eq(c->timeouts.connect, CLOCK_NS_PER_S);
 	ck_assert_int_eq(c->timeouts.request_header, 10 * CLOCK_NS_PER_S);
 	ck_assert_int_eq(c->timeouts.client, 30 * CLOCK_NS_PER_S);
@@ -143,6 +147,21 @@ static const struct {
         {BASE "pool: { workers = \"16\"; };",
                 "x:2: pool.workers: must be a whole number from 1 to 4096, not a string\n"},
         {BASE "pool: { workers = 0; };", "x:2: pool.workers: must be a whole number from 1 to 4096, not 0\n"},
+        {BASE "queue: { discipline = \"random\"; };",
+                "x:2: queue.discipline: must be \"fifo\", \"lifo\" or \"codel\", not \"random\"\n"},
+        {BASE "queue: { discipline = \"codel\"; target = \"0s\"; };",
+                "x:2: queue.target: must be a duration such as \"250ms\" or \"5s\", from 1us to 24h, not "
+                "\"0s\"\n"},
+        {BASE "queue: { discipline = \"codel\"; target = \"100ms\"; };",
+                "x:2: queue.target: must be shorter than queue.interval, or every burst would be shed\n"},
+        {BASE "queue: { discipline = \"codel\";\ntimeout = \"100ms\"; };",
+                "x:3: queue.timeout: warning: all have timed out before queue.interval is over: nobody is "
+                "ever shed\n"},
+        {BASE "queue: { target = \"1ms\";\ninterval = \"1s\"; };",
+                "x:2: queue.target: warning: only the discipline \"codel\" looks at it\n"
+                "x:3: queue.interval: warning: only the disciplines \"lifo\" and \"codel\" look at it\n"},
+        {BASE "queue: { discipline = \"lifo\"; target = \"1ms\"; interval = \"1s\"; };",
+                "x:2: queue.target: warning: only the discipline \"codel\" looks at it\n"},
         {BASE "queue: { size = 1048577; };",
                 "x:2: queue.size: must be a whole number from 1 to 1048576, not 1048577\n"},
         {BASE "timeouts: { conect = \"1s\"; };",
@@ -385,7 +404,7 @@ START_TEST(test_print_again)
 {
 	struct lb_config *c = read_expect(
 	        "user = \"root\"; pool: { workers = 3; hold = \"connection\"; }; queue: { timeout = "
-	        "\"1500ms\"; };\n"
+	        "\"1500ms\"; discipline = \"codel\"; target = \"8ms\"; interval = \"80ms\"; };\n"
 	        "listeners = ( { bind = \"*:80\"; upstream = \"o\"; }, { name = \"q\\\"\\\\\"; bind = "
 	        "\"*:81\"; mode = "
 	        "\"tcp\"; upstream = \"o\"; } );\n"
@@ -402,6 +421,8 @@ START_TEST(test_print_again)
 	ck_assert_str_eq(first, second);
 	ck_assert_int_eq(again->pool.hold, LB_HOLD_CONNECTION);
 	ck_assert_int_eq(again->timeouts.keepalive, 0);
+	ck_assert_int_eq(again->queue.discipline, QUEUE_CODEL);
+	ck_assert_int_eq(again->queue.target, 8 * CLOCK_NS_PER_MS);
 	ck_assert_str_eq(lb_config_listener(again, 1)->name, "q\"\\");
 	ck_assert_uint_eq(again->forward.trusted.count, 2);
 	ck_assert_ptr_nonnull(strstr(first, "\t\tname = \"*:80\";"));

@@ -744,8 +744,8 @@ class CommandLine(OriginCase):
         self.assertTrue(refused and len(refused) < len(answers))
         self.assert_raw(
             refused[0],
-            b"HTTP/1.1 503 Service Unavailable\r\nDate: DATE\r\nContent-Type: text/plain; charset=utf-8\r\nContent-Length: 18\r\n"
-            b"Retry-After: 1\r\nServer: tplb-origin\r\nConnection: close\r\n\r\nthe queue is full\n",
+            b"HTTP/1.1 503 Service Unavailable\r\nDate: DATE\r\nContent-Type: text/plain; charset=utf-8\r\nContent-Length: 52\r\n"
+            b"Retry-After: 1\r\nServer: tplb-origin\r\nConnection: close\r\n\r\nService Unavailable: the queue is full (queue_full)\n",
         )
 
 
