@@ -27,6 +27,9 @@ struct async *async_start(const struct async_options *options, const char **why)
 /* Any thread that owns the connection: end() is called on a fiber with its `exchange`. Never waits. */
 void async_give(struct async *a, struct conn *c);
 
+/* Where the loops accept themselves: begin() is called on a fiber of the connection's own loop. Any thread. Never waits. */
+void async_give_back(struct conn *c);
+
 /* Where the loops accept themselves. */
 void async_drain(struct async *a);
 bool async_is_draining(const struct async *a);

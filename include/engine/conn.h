@@ -52,6 +52,7 @@ struct conn {
 	struct addr_ip peer;
 	/* A request on its way from one worker to another: through the queue when it waits for its server, to a loop by `message`. */
 	void *exchange; /* NULL: none */
+	bool resumes;   /* it was shelved: begin() goes on with the exchange */
 	struct loop_message message;
 	int wait_fd;
 	int64_t wait_deadline;

@@ -45,6 +45,7 @@ struct engine_options {
 	unsigned queue_size;
 	int64_t queue_timeout; /* ns */
 	struct queue_rule queue_rule;
+	size_t shelved;       /* connections that the service may have shelved at once, at most */
 	unsigned connections; /* at most, all listeners together */
 	size_t header_size;
 	int64_t header_timeout; /* ns; 0: none */
@@ -70,6 +71,12 @@ struct engine *engine_start(const struct engine_options *options, const char **w
 void engine_drain(struct engine *e);
 /* True while draining: answers then say `Connection: close`. Any thread. */
 bool engine_is_draining(const struct engine *e);
+
+/*
+ * A connection that the service has shelved (VERDICT_SHELVED) goes on: begin() is called with the exchange on some worker, or on the loop
+ * whose connection it is. Any thread; never waits. options.shelved of them at most at a time.
+ */
+void engine_resume(struct engine *e, struct conn *c, void *exchange);
 
 /* Waits until a drained engine has no connection left or options.drain has passed. Returns how many connections were cut. */
 unsigned engine_wait(struct engine *e);

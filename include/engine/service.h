@@ -26,6 +26,7 @@ enum verdict_kind {
 	VERDICT_LINGER, /* an answer was sent while the client may still be sending: close without losing it (RFC 9112 section 9.6) */
 	VERDICT_RESET, /* close with a reset: a message was cut short */
 	VERDICT_WAIT, /* from begin only: call end() when `fd` is readable, or at `deadline`; a loop calls it at once, and its receive waits */
+	VERDICT_SHELVED, /* from begin only: the service keeps connection and exchange, which may be another thread's already; engine_resume brings them back */
 	VERDICT_LEAVE /* from begin and end, where worker->patience is set: what is left would hold a thread for too long; call end() on a loop */
 };
 
@@ -57,8 +58,8 @@ struct service {
 	bool (*worker_start)(void *app, struct worker *w);
 	void (*worker_stop)(void *app, struct worker *w);
 	/*
-	 * The connection is readable, or was just accepted where its listener is eager. *exchange: what end() is to be called with;
-	 * set with VERDICT_WAIT and VERDICT_LEAVE only.
+	 * The connection is readable, or was just accepted where its listener is eager; *exchange is NULL. Or it was shelved with this
+	 * *exchange, and goes on. *exchange: what end() is to be called with; set with VERDICT_WAIT and VERDICT_LEAVE only.
 	 */
 	struct verdict (*begin)(void *app, struct worker *w, struct conn *c, void **exchange);
 	struct verdict (*end)(void *app, struct worker *w, void *exchange);

@@ -9,6 +9,7 @@
 #include "conf/conf.h"
 #include "net/addr.h"
 #include "net/loop.h"
+#include "work/queue.h"
 
 enum lb_engine { LB_ENGINE_POOL, LB_ENGINE_ASYNC };
 enum lb_hold { LB_HOLD_REQUEST, LB_HOLD_CONNECTION };
@@ -31,8 +32,9 @@ struct lb_config_server {
 	char *address;
 	int64_t weight; /* 1 to 256 */
 	bool backup;
-	int state;        /* enum lb_server_state: what it starts in */
-	struct addr addr; /* resolved by lb_config_resolve */
+	int64_t max_connections; /* requests at once; 0: no limit */
+	int state;               /* enum lb_server_state: what it starts in */
+	struct addr addr;        /* resolved by lb_config_resolve */
 };
 
 /* Probes that tplb makes itself. */
@@ -185,6 +187,9 @@ struct lb_config *lb_config_read_text(const char *name, const char *text);
  * addresses are parsed by lb_config_read already. Call it only while conf_fault_count is 0.
  */
 void lb_config_resolve(struct lb_config *config);
+
+/* Its queue's discipline. */
+struct queue_rule lb_config_queue_rule(const struct lb_config *config);
 
 /* The effective configuration, as `tplb -T` prints it. */
 void lb_config_print(const struct lb_config *config, FILE *out);

@@ -4,11 +4,21 @@
 
 #include "lb/exchange.h"
 
+enum dial_end {
+	DIAL_DONE,
+	DIAL_NONE,    /* none could be reached */
+	DIAL_BUSY,    /* all have what they may have, and there is no room to wait */
+	DIAL_SHELVED, /* likewise, and it waits (lb/shelf.h): the exchange is no longer the caller's */
+};
+
 /*
  * Picks a server and leases a connection to it (x->server, x->fd, x->reused). A server that cannot be reached is skipped;
- * each is tried once. False when none could be reached.
+ * each is tried once.
  */
-bool dial(struct exchange *x);
+enum dial_end dial(struct exchange *x);
+
+/* It was on the shelf and was given a place with x->server: connects. */
+enum dial_end dial_shelved(struct exchange *x);
 
 /* Whether the request may be sent once more after its kept connection failed: RFC 9110 section 9.2.2, and no byte of an answer came. */
 bool dial_may_repeat(const struct exchange *x);

@@ -17,8 +17,9 @@
 /* How it ended: one word a cause, for the log. */
 enum exchange_end {
 	END_OK,
-	END_REFUSED,   /* tplb answered itself: malformed, too large, … (x->fault) */
-	END_NO_SERVER, /* no server could be reached */
+	END_REFUSED,     /* tplb answered itself: malformed, too large, … (x->fault) */
+	END_NO_SERVER,   /* no server could be reached */
+	END_SERVER_BUSY, /* all had what they may have at once, for too long */
 	END_CLIENT_LEFT,
 	END_CLIENT_TIMEOUT,
 	END_SERVER_BROKE, /* closed, reset or broke the protocol */
@@ -56,6 +57,8 @@ struct exchange {
 	struct server *server; /* NULL: none picked */
 	struct server *sticky; /* that the request's cookie names; NULL: none */
 	bool counted;          /* in server->active */
+	bool overdue;          /* it has waited on the shelf for too long, or there was no room: refuse it */
+	int64_t shelved_at;    /* when it was shelved first; 0: never */
 	bool in_panic;         /* it was down, and was asked all the same */
 	int fd;                /* its connection; -1: none */
 	bool reused;
@@ -97,6 +100,8 @@ void exchange_store_free(struct worker *w);
 
 /* See above; head: its length at the front of x->in. VERDICT_WAIT: call exchange_end once the server answers. VERDICT_LEAVE: on a loop. */
 struct verdict exchange_head(struct exchange *x, size_t head);
+/* It was shelved, and goes on. */
+struct verdict exchange_resume(struct exchange *x);
 /* exchange_body and exchange_finish. */
 struct verdict exchange_end(struct exchange *x);
 
@@ -124,8 +129,8 @@ static inline bool exchange_request_is_over(const struct exchange *x)
 /* Logs, gives the server's connection back, frees x, and says what becomes of the client's. */
 struct verdict exchange_finish(struct exchange *x);
 
-/* For tcp mode: the connection is new; runs the tunnel to its end, or until it leaves. */
-struct verdict exchange_tunnel_tcp(struct exchange *x);
+/* For tcp mode: a server was dialled with this end (enum dial_end); runs the tunnel to its end, or until it leaves. */
+struct verdict exchange_tunnel_tcp(struct exchange *x, int dialled);
 /* STAGE_TUNNEL begins: opaque bytes from now on (what each buffer still holds first). */
 void exchange_tunnel_begin(struct exchange *x);
 /* Moves them both ways until both are done. Leaves at once where the worker has no time for it. */

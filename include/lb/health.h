@@ -2,21 +2,18 @@
  * Probes: one thread with an event loop of its own asks the servers, never behind the pool's queue; so it answers when
  * all workers are busy. A probe is a fiber, straight-line code with one deadline; many run at once.
  *
- * The thread also looks at servers that requests brought down (passive), and moves slow starts on.
+ * The thread also looks at servers that requests brought down (passive), moves slow starts on, and sees to those who wait for a server (lb/shelf.h).
  */
 #ifndef TPLB_LB_HEALTH_H
 #define TPLB_LB_HEALTH_H
 
-#include "lb/upstream.h"
+#include "lb/lb.h"
 #include "obs/counters.h"
 
 struct health;
 
-/*
- * Starts the thread, named "NAME-health". upstreams: outlive it. connect_timeout: ns, for servers without probes. NULL: *why tells.
- */
-struct health *health_start(const char *name, struct upstream *upstreams, unsigned count,
-        int64_t connect_timeout, const char **why);
+/* Starts the thread, named "NAME-health", for all servers of lb, which outlives it. NULL: *why tells. */
+struct health *health_start(const char *name, struct lb *lb, const char **why);
 
 /* Any thread: a server's standing has changed, look now. */
 void health_wake(struct health *h);

@@ -44,6 +44,9 @@ void lb_free(struct lb *lb);
 /* What the engine is to call. */
 struct service lb_service(struct lb *lb);
 
+/* For engine_options.shelved. */
+size_t lb_shelved(const struct lb *lb);
+
 /* Starts the thread that sees to the servers' health. False: *why tells. Before engine_start. lb_free ends it. */
 bool lb_watch_servers(struct lb *lb, const char **why);
 

@@ -37,7 +37,8 @@ struct server {
 	unsigned
 	        index; /* among all servers of all upstreams: of its per-worker counters and idle connections */
 	unsigned weight;
-	uint64_t id; /* for hashes: of its address, so that it stays when others come and go */
+	unsigned most; /* requests at once (max_connections); 0: no limit */
+	uint64_t id;   /* for hashes: of its address, so that it stays when others come and go */
 	struct addr addr;
 	char text[ADDR_TEXT_MAX]; /* the address for logs */
 
@@ -48,8 +49,8 @@ struct server {
 
 	/* What changes has a cache line of its own: every pick reads what is above. */
 	_Alignas(
-	        64) _Atomic unsigned active; /* relaxed: requests and tunnels that it has now; kept where upstream.counts */
-	_Atomic int64_t warn_at; /* relaxed: a failed connect is logged again from then on */
+	        64) _Atomic unsigned active; /* requests and tunnels that it has now; kept where upstream.counts, or it has a limit; seq_cst where it has, see lb/shelf.h */
+	_Atomic int64_t warn_at;             /* relaxed: a failed connect is logged again from then on */
 	struct standing standing;
 };
 
@@ -64,6 +65,8 @@ struct upstream {
 	struct server *servers;
 	struct picker *picker;
 	bool counts; /* the picker looks at server.active */
+	struct queue *
+	        shelf; /* exchanges that wait for a server with room; NULL: no server has a limit. See lb/shelf.h */
 
 	_Atomic unsigned
 	        impaired;      /* relaxed; written under lock: servers that are not up, or not wholly yet */

@@ -54,6 +54,8 @@
 	ROW(server_ups, "times that a server came up again")                                                 \
 	ROW(probes, "health probes made")                                                                    \
 	ROW(probes_failed, "health probes that failed")                                                      \
+	ROW(shelved, "requests that waited for a server below its max_connections")                          \
+	ROW(server_busy, "requests refused because all servers stayed at their max_connections")             \
 	ROW(no_server, "requests for which no server could be reached")                                      \
 	ROW(bytes_in, "bytes received from clients")                                                         \
 	ROW(bytes_out, "bytes sent to clients")                                                              \

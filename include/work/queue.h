@@ -52,6 +52,8 @@ struct queue;
  * NULL when memory is out.
  */
 struct queue *queue_new(size_t size, unsigned runnable, unsigned share);
+/* Before anything is put: room for n more than `size`, for queue_return. False when memory is out. */
+bool queue_reserve(struct queue *q, size_t n);
 void queue_free(struct queue *q);
 
 /* Fifo until this is called. Any thread; what waits already falls under the new rule. */
@@ -69,6 +71,9 @@ size_t queue_put(struct queue *q, struct queue_item *items, size_t n);
  * closed and is empty. For workers only.
  */
 size_t queue_take(struct queue *q, struct queue_item *items, size_t max);
+
+/* The same, without waiting. For any thread. */
+size_t queue_try_take(struct queue *q, struct queue_item *items, size_t max);
 
 /* Takes up to max items that were put before `time`, the oldest first, without waiting. For any thread. */
 size_t queue_take_older(struct queue *q, int64_t time, struct queue_item *items, size_t max);
@@ -91,6 +96,9 @@ int64_t queue_oldest(struct queue *q);
  */
 bool queue_put_back(struct queue *q, struct queue_item item);
 
+/* The same for an item that was elsewhere meanwhile, and may use what queue_reserve has made room for. */
+bool queue_return(struct queue *q, struct queue_item item);
+
 /* Each worker, once, before its first queue_take: it counts as awake from now on. */
 void queue_worker_enters(struct queue *q);
 
@@ -101,7 +109,7 @@ void queue_worker_wakes(struct queue *q);
 /* Nothing is put any more; takers get what is left, then 0. */
 void queue_close(struct queue *q);
 
-/* Items now in the queue. */
+/* Items now in the queue; sequentially consistent with queue_put. */
 size_t queue_depth(const struct queue *q);
 bool queue_is_full(const struct queue *q);
 

@@ -359,8 +359,7 @@ static struct engine_options engine_options(struct program *p)
 	        .fibers = (unsigned)c->async.fibers,
 	        .queue_size = (unsigned)c->queue.size,
 	        .queue_timeout = c->queue.timeout,
-	        .queue_rule = {(enum queue_discipline)c->queue.discipline, c->queue.target,
-	                c->queue.interval},
+	        .queue_rule = lb_config_queue_rule(c),
 	        .connections = (unsigned)c->limits.connections,
 	        .header_size = c->limits.header_size,
 	        .header_timeout = c->timeouts.request_header,
@@ -383,6 +382,7 @@ static bool start(struct program *p)
 		for (size_t i = 0; i < p->config->listeners.count; i++)
 			p->listeners[i].app = &p->lb->listeners[i];
 		options.service = lb_service(p->lb);
+		options.shelved = lb_shelved(p->lb);
 		p->running = engine_start(&options, &why);
 	}
 	if (!p->running) {
@@ -446,8 +446,7 @@ static void log_summary(const struct program *p)
 
 		for (unsigned k = 0; k < u->count; k++)
 			diag_info("server %s of %s: %s, %llu requests, %llu failures, went down %u times",
-			        u->servers[k].text, u->name,
-			        server_state_name(server_state(&u->servers[k])),
+			        u->servers[k].text, u->name, server_state_name(server_state(&u->servers[k])),
 			        (unsigned long long)lb_server_requests(p->lb, u->servers[k].index),
 			        (unsigned long long)lb_server_failures(p->lb, u->servers[k].index),
 			        standing_downs(u, &u->servers[k]));

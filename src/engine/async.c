@@ -107,7 +107,7 @@ static void serve_on(struct async_loop *l, struct conn *c, struct verdict v, voi
 		turns++;
 		if (v.kind == VERDICT_WAIT)
 			v = s->end(s->app, &l->worker, exchange);
-		if (!settle_at_home(l, c, v, turns))
+		if (v.kind == VERDICT_SHELVED || !settle_at_home(l, c, v, turns))
 			return;
 		exchange = NULL;
 		worker_goes_on(c);
@@ -131,7 +131,10 @@ static void serve(void *arg)
 	CHECK_MAGIC(t.conn, CONN_MAGIC);
 	void *exchange = t.conn->exchange;
 	t.conn->exchange = NULL;
-	if (exchange) {
+	if (exchange && t.conn->resumes) {
+		t.conn->resumes = false;
+		v = s->begin(s->app, &t.loop->worker, t.conn, &exchange);
+	} else if (exchange) {
 		v = s->end(s->app, &t.loop->worker, exchange);
 	} else {
 		worker_takes(&t.loop->worker, t.conn, t.loop->taken_at);
@@ -189,14 +192,9 @@ static size_t dispatch(void *arg, struct queue_item *items, size_t n)
 	return i + queue_put(l->queue, items + i, n - i);
 }
 
-static void start_queued(struct async_loop *l)
+/* What was begun already goes before what is queued. False: there was no memory for a fiber. */
+static bool start_given(struct async_loop *l)
 {
-	if (l->has_lot && queue_depth(l->queue) > 0) {
-		l->taken_at = clock_now();
-		while (l->begun < BEGUN_A_TURN && start_next(l))
-			l->begun++;
-	}
-	l->begun = 0;
 	while (l->given && fiber_is_free(&l->loop.fibers)) {
 		struct conn *c = l->given;
 
@@ -211,8 +209,19 @@ static void start_queued(struct async_loop *l)
 			l->given_last = &c->next;
 		l->given = c;
 		l->retry_at = clock_now() + RETRY_NS;
-		return;
+		return false;
 	}
+	return true;
+}
+
+static void start_queued(struct async_loop *l)
+{
+	if (start_given(l) && l->has_lot && queue_depth(l->queue) > 0) {
+		l->taken_at = clock_now();
+		while (l->begun < BEGUN_A_TURN && start_next(l))
+			l->begun++;
+	}
+	l->begun = 0;
 }
 
 static bool listen_on(void *arg, bool on)
@@ -557,6 +566,12 @@ void async_give(struct async *a, struct conn *c)
 
 	c->message.deliver = deliver_given;
 	loop_post(&a->loops[next % a->count]->loop, &c->message);
+}
+
+void async_give_back(struct conn *c)
+{
+	c->message.deliver = deliver_given;
+	loop_post(c->lot->loop, &c->message);
 }
 
 void async_drain(struct async *a)

@@ -76,7 +76,7 @@ static bool start_pool(struct engine *e, const char **why)
 
 	*why = "out of memory";
 	e->queue = queue_new(o->queue_size, runnable_workers(), o->hold_connection ? 1 : o->burst);
-	if (!e->queue)
+	if (!e->queue || !queue_reserve(e->queue, o->shelved))
 		return false;
 	queue_set_rule(e->queue, o->queue_rule);
 	if (!lot_init(&e->lot, NULL, e->lingerer, o->connections + ENGINE_REFUSAL_RECORDS, &e->total, why))
@@ -157,6 +157,19 @@ unsigned engine_wait(struct engine *e)
 	PTHREAD_OK(pthread_join(e->acceptor.thread, NULL));
 	e->acceptor_runs = false;
 	return atomic_load(&e->acceptor.acceptor.cut);
+}
+
+void engine_resume(struct engine *e, struct conn *c, void *exchange)
+{
+	c->exchange = exchange;
+	c->resumes = true;
+	if (e->options.kind == ENGINE_ASYNC) {
+		async_give_back(c);
+		return;
+	}
+	/* It has waited already: it is next. There is room, by queue_reserve; and the queue is open, for a connection is. */
+	bool fits = queue_return(e->queue, (struct queue_item){.what = c, .since = CLOCK_NEVER});
+	MUST(fits);
 }
 
 void engine_free(struct engine *e)

@@ -89,13 +89,12 @@ static void add_waiting(struct hand *h, struct waiting w)
 	h->count++;
 }
 
-/* Begins requests of the connection until one waits for its server or there is none left. */
-static void begin(struct hand *h, struct conn *c, unsigned turns)
+/* Begins requests of the connection, or goes on with one that was shelved, until one waits for its server or there is none left. */
+static void begin(struct hand *h, struct conn *c, void *exchange, unsigned turns)
 {
 	const struct service *s = &h->engine->options->service;
 
-	for (;;) {
-		void *exchange = NULL;
+	for (;; exchange = NULL) {
 		struct verdict v = s->begin(s->app, h->worker, c, &exchange);
 
 		turns++;
@@ -107,7 +106,7 @@ static void begin(struct hand *h, struct conn *c, unsigned turns)
 			leave(h, c, exchange);
 			return;
 		}
-		if (!settle_or_hold(h, c, v, turns))
+		if (v.kind == VERDICT_SHELVED || !settle_or_hold(h, c, v, turns))
 			return;
 		worker_goes_on(c);
 	}
@@ -122,7 +121,7 @@ static void end(struct hand *h, struct waiting w)
 		leave(h, w.conn, w.exchange);
 	} else if (settle_or_hold(h, w.conn, v, w.turns)) {
 		worker_goes_on(w.conn);
-		begin(h, w.conn, w.turns);
+		begin(h, w.conn, NULL, w.turns);
 	}
 }
 
@@ -187,13 +186,16 @@ static void work(void *arg, unsigned id, const struct queue_item *items, size_t 
 		CHECK_MAGIC(c, CONN_MAGIC);
 		h.todo++;
 		h.todo_count--;
-		if (c->exchange) {
-			add_waiting(&h, (struct waiting){c, c->exchange, c->wait_deadline, 1, c->wait_fd});
-			c->exchange = NULL;
-		} else {
-			worker_takes(&w->worker, c, now);
-			begin(&h, c, 0);
+		void *exchange = c->exchange;
+		c->exchange = NULL;
+		if (exchange && !c->resumes) {
+			add_waiting(&h, (struct waiting){c, exchange, c->wait_deadline, 1, c->wait_fd});
+			continue;
 		}
+		if (!exchange)
+			worker_takes(&w->worker, c, now);
+		c->resumes = false;
+		begin(&h, c, exchange, 0);
 	}
 	while (h.count > 0)
 		wait_once(&h);

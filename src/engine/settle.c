@@ -28,6 +28,7 @@ bool settle(struct acceptor *a, struct worker *w, struct conn *c, struct verdict
 		settle_close(a, w, c, v.kind);
 		return false;
 	case VERDICT_WAIT:
+	case VERDICT_SHELVED:
 	case VERDICT_LEAVE:
 		break;
 	}

@@ -602,6 +602,12 @@ void lb_config_resolve(struct lb_config *c)
 	free(named);
 }
 
+struct queue_rule lb_config_queue_rule(const struct lb_config *c)
+{
+	return (struct queue_rule){
+	        (enum queue_discipline)c->queue.discipline, c->queue.target, c->queue.interval};
+}
+
 void lb_config_print(const struct lb_config *c, FILE *out)
 {
 	conf_print(&lb_config_section, c, out);

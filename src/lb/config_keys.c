@@ -185,6 +185,15 @@ static const struct conf_key server_keys[] = {
                 .offset = offsetof(struct lb_config_server, backup),
                 .fallback = "false",
                 .help = "asked only when no server that is not a backup can be reached"},
+        {.name = "max_connections",
+                .type = CONF_INT,
+                .offset = offsetof(struct lb_config_server, max_connections),
+                .fallback = "0",
+                .min = 0,
+                .max = 1048576,
+                .help = "requests (tcp mode: connections) that it gets at once; others wait for a server; 0: "
+                        "no "
+                        "limit"},
         {.name = "state",
                 .type = CONF_CHOICE,
                 .offset = offsetof(struct lb_config_server, state),

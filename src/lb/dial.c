@@ -8,6 +8,7 @@
 #include "lb/health.h"
 #include "lb/pick.h"
 #include "lb/retry.h"
+#include "lb/shelf.h"
 #include "lb/standing.h"
 
 /* A request that must not be sent twice goes only where the server hardly had time to close (RFC 9110 section 9.2.2). */
@@ -118,24 +119,49 @@ static void log_choice(const struct exchange *x)
 /* The server has this request no more. */
 static void let_go(struct exchange *x)
 {
-	if (x->counted)
+	if (x->counted && x->server->most > 0)
+		shelf_end_lease(x->lb, x->listener->upstream, x->server);
+	else if (x->counted)
 		atomic_fetch_sub_explicit(&x->server->active, 1, memory_order_relaxed);
 	x->counted = false;
 }
 
-static void hold(struct exchange *x, struct server *s)
+/* False: it has what it may have. */
+static bool hold(struct exchange *x, struct server *s)
 {
+	if (s->most > 0 && !shelf_lease(s))
+		return false;
 	x->server = s;
-	x->counted = x->listener->upstream->counts;
-	if (x->counted)
+	x->counted = x->listener->upstream->counts || s->most > 0;
+	if (x->counted && s->most == 0)
 		atomic_fetch_add_explicit(&s->active, 1, memory_order_relaxed);
+	return true;
+}
+
+/* Connects to x->server, which the exchange holds. */
+static bool reach(struct exchange *x)
+{
+	struct server *s = x->server;
+
+	x->reused = take_idle(x, s);
+	if (!x->reused && !connect_to(x, s)) {
+		let_go(x);
+		return false;
+	}
+	if (x->reused)
+		COUNT(x->worker->counters, server_reuses);
+	count(&counts(x, s)->requests);
+	if (diag_enabled(DIAG_DEBUG))
+		log_choice(x);
+	return true;
 }
 
 /* refused: could not be reached just now; NULL: nobody was asked yet. */
-static bool dial_but(struct exchange *x, const struct server *refused)
+static enum dial_end dial_but(struct exchange *x, const struct server *refused)
 {
 	struct upstream *u = x->listener->upstream;
 	unsigned i;
+	bool busy = false;
 	struct pick_request request = {.client = &x->conn->peer,
 	        .head = x->listener->mode == LB_MODE_HTTP ? &x->request : NULL,
 	        .wanted = x->sticky};
@@ -146,31 +172,39 @@ static bool dial_but(struct exchange *x, const struct server *refused)
 	for (unsigned k = 0; k < x->failed_count; k++)
 		server_set_add(&request.tried, (unsigned)(x->failed[k] - u->servers));
 	while ((i = pick_server(u, &request)) < u->count) {
-		struct server *s = &u->servers[i];
-
+		if (busy && (i >= u->primaries || request.in_panic))
+			break; /* those who are asked last are for when the others are down, not busy */
 		x->in_panic = request.in_panic;
-		hold(x, s); /* before the connect: others pick meanwhile */
-		x->reused = take_idle(x, s);
-		if (!x->reused && !connect_to(x, s)) {
-			let_go(x);
-			continue;
-		}
-		if (x->reused)
-			COUNT(x->worker->counters, server_reuses);
-		count(&counts(x, s)->requests);
-		if (diag_enabled(DIAG_DEBUG))
-			log_choice(x);
-		return true;
+		if (!hold(x, &u->servers[i])) /* before the connect: others pick meanwhile */
+			busy = true;
+		else if (reach(x))
+			return DIAL_DONE;
 	}
 	x->server = NULL;
+	if (busy)
+		return DIAL_BUSY;
 	COUNT(x->worker->counters, no_server);
-	return false;
+	return DIAL_NONE;
 }
 
-bool dial(struct exchange *x)
+static enum dial_end or_wait(struct exchange *x, enum dial_end end)
+{
+	if (end != DIAL_BUSY)
+		return end;
+	return shelf_put(x) ? DIAL_SHELVED : DIAL_BUSY;
+}
+
+enum dial_end dial(struct exchange *x)
 {
 	retry_budget_deposit(exchange_budget(x), (unsigned)x->listener->upstream->config->retry_budget);
-	return dial_but(x, NULL);
+	return or_wait(x, dial_but(x, NULL));
+}
+
+enum dial_end dial_shelved(struct exchange *x)
+{
+	const struct server *s = x->server;
+
+	return reach(x) ? DIAL_DONE : or_wait(x, dial_but(x, s));
 }
 
 bool dial_other(struct exchange *x)
@@ -181,7 +215,7 @@ bool dial_other(struct exchange *x)
 	x->failed[x->failed_count++] = failed;
 	x->server_reusable = false;
 	dial_release(x);
-	return dial_but(x, NULL);
+	return dial_but(x, NULL) == DIAL_DONE;
 }
 
 bool dial_again(struct exchange *x)
@@ -190,7 +224,7 @@ bool dial_again(struct exchange *x)
 	x->fd = -1;
 	x->reused = false;
 	COUNT(x->worker->counters, server_stale);
-	return connect_to(x, x->server) || dial_but(x, x->server);
+	return connect_to(x, x->server) || dial_but(x, x->server) == DIAL_DONE;
 }
 
 void dial_release(struct exchange *x)

@@ -11,6 +11,7 @@
 #include "base/diag.h"
 #include "base/rng.h"
 #include "lb/probe.h"
+#include "lb/shelf.h"
 #include "lb/standing.h"
 #include "net/loop.h"
 
@@ -27,7 +28,7 @@ struct watch {
 };
 
 struct health {
-	int64_t connect_timeout; /* constant */
+	struct lb *lb; /* constant */
 	pthread_t thread;
 	struct counters *counters; /* the thread writes */
 	_Atomic bool stop;         /* seq_cst */
@@ -79,7 +80,8 @@ static void recheck(struct watch *w)
 	struct health *h = w->health;
 	struct server *s = w->server;
 	char why[PROBE_WHY_MAX] = "";
-	bool good = probe_tcp(&h->loop.io, &s->addr, clock_after(clock_now(), h->connect_timeout), why);
+	bool good = probe_tcp(
+	        &h->loop.io, &s->addr, clock_after(clock_now(), h->lb->config->timeouts.connect), why);
 
 	count_change(h, s, standing_rechecked(w->upstream, s, good, why, clock_now()));
 }
@@ -121,6 +123,20 @@ static int64_t attend(struct watch *w, int64_t now)
 	return now; /* it may have ended at once */
 }
 
+static int64_t see_to_shelves(struct health *h, int64_t now)
+{
+	int64_t until = CLOCK_NEVER;
+
+	for (unsigned i = 0; i < h->lb->upstream_count && !atomic_load(&h->stop); i++) {
+		struct upstream *u = &h->lb->upstreams[i];
+		int64_t at = u->shelf ? shelf_tick(h->lb, u, now) : CLOCK_NEVER;
+
+		if (at < until)
+			until = at;
+	}
+	return until;
+}
+
 static void *health_thread(void *arg)
 {
 	struct health *h = arg;
@@ -134,14 +150,19 @@ static void *health_thread(void *arg)
 			if (at < until)
 				until = at;
 		}
+		int64_t shelf = see_to_shelves(h, now);
+		if (shelf < until)
+			until = shelf;
 		loop_turn(&h->loop, until);
 	}
 	loop_close(&h->loop);
 	return NULL;
 }
 
-static bool make_watches(struct health *h, struct upstream *upstreams, unsigned count)
+static bool make_watches(struct health *h)
 {
+	struct upstream *upstreams = h->lb->upstreams;
+	unsigned count = h->lb->upstream_count;
 	int64_t now = clock_now();
 
 	for (unsigned i = 0; i < count; i++)
@@ -214,18 +235,17 @@ static void health_free(struct health *h)
 	free(h);
 }
 
-struct health *health_start(const char *name, struct upstream *upstreams, unsigned count,
-        int64_t connect_timeout, const char **why)
+struct health *health_start(const char *name, struct lb *lb, const char **why)
 {
 	struct health *h = calloc(1, sizeof(*h));
 
 	*why = "out of memory";
 	if (!h)
 		return NULL;
-	h->connect_timeout = connect_timeout;
+	h->lb = lb;
 	h->random = (uint64_t)clock_now();
 	h->counters = counters_new(1);
-	if (h->counters && make_watches(h, upstreams, count)) {
+	if (h->counters && make_watches(h)) {
 		int error = start_thread(h, name);
 
 		if (error == 0)

@@ -12,6 +12,8 @@
 #include "lb/pick.h"
 #include "lb/standing.h"
 #include "net/io_blocking.h"
+#include "work/pool.h"
+#include "work/queue.h"
 
 enum { CACHE_LINE = 64 };
 
@@ -19,6 +21,7 @@ static void server_init(struct server *s, const struct lb_config_server *from, u
 {
 	s->index = index;
 	s->weight = (unsigned)from->weight;
+	s->most = (unsigned)from->max_connections;
 	s->addr = from->addr;
 	addr_format(&from->addr, s->text);
 	s->id = XXH3_64bits(s->text, strlen(s->text));
@@ -32,6 +35,20 @@ static void add_servers(
 	for (size_t i = 0; i < from->servers.count; i++)
 		if (lb_config_server(from, i)->backup == backups)
 			server_init(&u->servers[u->count++], lb_config_server(from, i), lb->server_count++);
+}
+
+static bool shelf_init(struct upstream *u, const struct lb_config *config)
+{
+	bool limited = false;
+
+	for (unsigned i = 0; i < u->count; i++)
+		limited |= u->servers[i].most > 0;
+	if (!limited)
+		return true;
+	u->shelf = queue_new((size_t)config->queue.size, 1, 1);
+	if (u->shelf)
+		queue_set_rule(u->shelf, lb_config_queue_rule(config));
+	return u->shelf != NULL;
 }
 
 static bool upstream_init(struct lb *lb, struct upstream *u, const struct lb_config_upstream *from)
@@ -50,6 +67,8 @@ static bool upstream_init(struct lb *lb, struct upstream *u, const struct lb_con
 	add_servers(lb, u, from, true);
 	for (unsigned i = 0; i < u->count; i++)
 		u->impaired += server_state(&u->servers[i]) != SERVER_UP;
+	if (!shelf_init(u, lb->config))
+		return false;
 	u->picker = picker_new((enum lb_balance)from->policy, from->header, u);
 	if (!u->picker)
 		return false;
@@ -153,13 +172,23 @@ static void upstream_free(struct upstream *u)
 	for (unsigned i = 0; i < u->count; i++) /* all that was counted has ended */
 		MUST(atomic_load_explicit(&u->servers[i].active, memory_order_relaxed) == 0);
 	free(u->servers);
+	queue_free(u->shelf);
 	lock_destroy(&u->lock);
+}
+
+size_t lb_shelved(const struct lb *lb)
+{
+	enum { IN_HANDS = 4096 * POOL_BURST_MAX }; /* that a worker shelves while others come back */
+	size_t n = 0;
+
+	for (unsigned i = 0; i < lb->upstream_count; i++)
+		n += lb->upstreams[i].shelf ? (size_t)lb->config->queue.size : 0;
+	return n > 0 ? n + IN_HANDS : 0;
 }
 
 bool lb_watch_servers(struct lb *lb, const char **why)
 {
-	lb->health = health_start(
-	        "tplb", lb->upstreams, lb->upstream_count, lb->config->timeouts.connect, why);
+	lb->health = health_start("tplb", lb, why);
 	return lb->health != NULL;
 }
 

@@ -4,6 +4,7 @@
 #include "base/assert.h"
 #include "http/reply.h"
 #include "lb/access.h"
+#include "lb/dial.h"
 #include "lb/exchange.h"
 #include "lb/lb.h"
 
@@ -82,12 +83,17 @@ static struct verdict begin_http(struct exchange *x)
 
 static struct verdict relay_begin(void *app, struct worker *w, struct conn *c, void **exchange)
 {
-	struct exchange *x = exchange_new(app, w, c);
+	struct exchange *x = *exchange;
 
+	if (x) {
+		x->worker = w;
+		return exchange_resume(x);
+	}
+	x = exchange_new(app, w, c);
 	if (!x)
 		return gone; /* no memory: nothing better can be said */
 	*exchange = x;
-	return x->listener->mode == LB_MODE_TCP ? exchange_tunnel_tcp(x) : begin_http(x);
+	return x->listener->mode == LB_MODE_TCP ? exchange_tunnel_tcp(x, (int)dial(x)) : begin_http(x);
 }
 
 static struct verdict relay_end(void *app, struct worker *w, void *exchange)

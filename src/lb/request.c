@@ -1,4 +1,5 @@
 /* exchange_head: from the parsed head of a request to its bytes on the way to a server. */
+#include "base/assert.h"
 #include "lb/dial.h"
 #include "lb/exchange.h"
 #include "lb/forward.h"
@@ -89,6 +90,36 @@ static bool send_whole_body(struct exchange *x)
 	return x->up.state == FLOW_DONE;
 }
 
+/* A server was dialled; sends the request. */
+static struct verdict go_on(struct exchange *x, enum dial_end end)
+{
+	switch (end) {
+	case DIAL_DONE:
+		break;
+	case DIAL_SHELVED:
+		return (struct verdict){.kind = VERDICT_SHELVED};
+	case DIAL_BUSY:
+		COUNT(x->worker->counters, server_busy);
+		return exchange_refuse(x, 503, END_SERVER_BUSY);
+	case DIAL_NONE:
+		return exchange_refuse(x, 503, END_NO_SERVER);
+	}
+	if (x->has_body) {
+		if (!prepare_body(x))
+			return exchange_refuse(x, 503, END_REFUSED);
+		if (!send_whole_body(x))
+			return exchange_end(x);
+	} else if (!exchange_send(x)) {
+		x->lost = true;
+		x->end = END_SERVER_BROKE;
+		x->status = 502;
+		if (!retry(x))
+			return exchange_refuse(x, x->status, x->end);
+	}
+	x->answer_by = clock_after(clock_coarse(), exchange_timeouts(x)->server);
+	return (struct verdict){VERDICT_WAIT, x->fd, x->answer_by};
+}
+
 struct verdict exchange_head(struct exchange *x, size_t head)
 {
 	enum http_fault fault = http_request_parse(&x->request, buf_head(x->in), head);
@@ -111,20 +142,13 @@ struct verdict exchange_head(struct exchange *x, size_t head)
 	if (!forward_request(x, x->max_forwards))
 		return exchange_refuse_fault(x, HTTP_HEAD_TOO_LARGE);
 	x->sticky = sticky_server(x);
-	if (!dial(x))
-		return exchange_refuse(x, 503, END_NO_SERVER);
-	if (x->has_body) {
-		if (!prepare_body(x))
-			return exchange_refuse(x, 503, END_REFUSED);
-		if (!send_whole_body(x))
-			return exchange_end(x);
-	} else if (!exchange_send(x)) {
-		x->lost = true;
-		x->end = END_SERVER_BROKE;
-		x->status = 502;
-		if (!retry(x))
-			return exchange_refuse(x, x->status, x->end);
-	}
-	x->answer_by = clock_after(clock_coarse(), exchange_timeouts(x)->server);
-	return (struct verdict){VERDICT_WAIT, x->fd, x->answer_by};
+	return go_on(x, dial(x));
+}
+
+struct verdict exchange_resume(struct exchange *x)
+{
+	CHECK_MAGIC(x, EXCHANGE_MAGIC);
+	enum dial_end end = x->overdue ? DIAL_BUSY : dial_shelved(x);
+
+	return x->listener->mode == LB_MODE_TCP ? exchange_tunnel_tcp(x, (int)end) : go_on(x, end);
 }

@@ -60,11 +60,15 @@ void exchange_tunnel(struct exchange *x)
 	counter_add(x->worker->counters, COUNTER_bytes_out, x->down.sent);
 }
 
-struct verdict exchange_tunnel_tcp(struct exchange *x)
+struct verdict exchange_tunnel_tcp(struct exchange *x, int dialled)
 {
-	if (!dial(x)) {
+	if (dialled == DIAL_SHELVED)
+		return (struct verdict){.kind = VERDICT_SHELVED};
+	if (dialled != DIAL_DONE) {
 		x->is_tunnel = true;
-		x->end = END_NO_SERVER;
+		x->end = dialled == DIAL_BUSY ? END_SERVER_BUSY : END_NO_SERVER;
+		if (dialled == DIAL_BUSY)
+			COUNT(x->worker->counters, server_busy);
 		return exchange_finish(x);
 	}
 	exchange_tunnel_begin(x);

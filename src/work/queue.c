@@ -31,6 +31,7 @@ struct waiter {
 struct queue {
 	/* constant */
 	size_t size;
+	size_t room; /* of the ring: size, and what is reserved for items that are put back */
 	int runnable;
 	unsigned share;
 
@@ -44,7 +45,7 @@ struct queue {
 	bool closed;          /* lock */
 	_Atomic size_t depth; /* written under lock, seq_cst; read anywhere */
 	_Atomic int running;  /* seq_cst */
-	struct queue_item *items; /* lock: ring of `size` */
+	struct queue_item *items; /* lock: ring of `room` */
 };
 
 struct queue *queue_new(size_t size, unsigned runnable, unsigned share)
@@ -59,11 +60,25 @@ struct queue *queue_new(size_t size, unsigned runnable, unsigned share)
 		return NULL;
 	}
 	q->size = size;
+	q->room = size;
 	q->runnable = (int)runnable;
 	q->share = share;
 	q->busy_since = CLOCK_NEVER;
 	lock_init(&q->lock);
 	return q;
+}
+
+bool queue_reserve(struct queue *q, size_t n)
+{
+	struct queue_item *items = calloc(q->size + n, sizeof(*items));
+
+	MUST(q->items && queue_depth(q) == 0);
+	if (!items)
+		return false;
+	free(q->items);
+	q->items = items;
+	q->room = q->size + n;
+	return true;
 }
 
 void queue_free(struct queue *q)
@@ -89,7 +104,7 @@ static struct queue_item *item_locked(struct queue *q, size_t k)
 	size_t at = q->first + k;
 
 	lock_must_hold(&q->lock);
-	return &q->items[at < q->size ? at : at - q->size];
+	return &q->items[at < q->room ? at : at - q->room];
 }
 
 static void set_depth_locked(struct queue *q, size_t depth)
@@ -109,8 +124,8 @@ static void close_gap_locked(struct queue *q, size_t n)
 	for (size_t k = q->ahead; k-- > 0;)
 		*item_locked(q, k + n) = *item_locked(q, k);
 	q->first += n;
-	if (q->first >= q->size)
-		q->first -= q->size;
+	if (q->first >= q->room)
+		q->first -= q->room;
 }
 
 static void look_at_time_locked(struct queue *q, int64_t now)
@@ -125,12 +140,14 @@ static void look_at_time_locked(struct queue *q, int64_t now)
 /* The queue is full, and its newest are served first: the item takes the oldest's place, and becomes that one. */
 static void push_out_locked(struct queue *q, struct queue_item *item)
 {
+	size_t depth = atomic_load(&q->depth);
+
 	lock_must_hold(&q->lock);
-	if (q->ahead == q->size)
+	if (q->ahead == depth)
 		return;
 	struct queue_item oldest = *item_locked(q, q->ahead);
 	close_gap_locked(q, 1);
-	*item_locked(q, q->size - 1) = *item;
+	*item_locked(q, depth - 1) = *item;
 	*item = oldest;
 }
 
@@ -157,7 +174,7 @@ size_t queue_put(struct queue *q, struct queue_item *items, size_t n)
 		return 0;
 	lock_take(&q->lock);
 	size_t depth = atomic_load(&q->depth);
-	size_t taken = q->closed ? 0 : q->size - depth;
+	size_t taken = q->closed || depth >= q->size ? 0 : q->size - depth;
 	if (taken > n)
 		taken = n;
 	look_at_time_locked(q, items[0].since);
@@ -171,13 +188,13 @@ size_t queue_put(struct queue *q, struct queue_item *items, size_t n)
 	return taken;
 }
 
-bool queue_put_back(struct queue *q, struct queue_item item)
+static bool put_front(struct queue *q, struct queue_item item, size_t most)
 {
 	lock_take(&q->lock);
 	size_t depth = atomic_load(&q->depth);
-	bool fits = !q->closed && depth < q->size;
+	bool fits = !q->closed && depth < most;
 	if (fits) {
-		q->first = (q->first > 0 ? q->first : q->size) - 1;
+		q->first = (q->first > 0 ? q->first : q->room) - 1;
 		q->items[q->first] = item;
 		q->ahead++;
 		atomic_store(&q->depth, depth + 1);
@@ -185,6 +202,16 @@ bool queue_put_back(struct queue *q, struct queue_item item)
 	}
 	lock_drop(&q->lock);
 	return fits;
+}
+
+bool queue_put_back(struct queue *q, struct queue_item item)
+{
+	return put_front(q, item, q->size);
+}
+
+bool queue_return(struct queue *q, struct queue_item item)
+{
+	return put_front(q, item, q->room);
 }
 
 /* The next n. */
@@ -197,7 +224,7 @@ static void pop_locked(struct queue *q, struct queue_item *items, size_t n)
 	lock_must_hold(&q->lock);
 	for (size_t i = 0; i < front; i++) {
 		items[i] = q->items[q->first];
-		if (++q->first == q->size)
+		if (++q->first == q->room)
 			q->first = 0;
 	}
 	q->ahead -= ahead;
@@ -244,6 +271,19 @@ size_t queue_take(struct queue *q, struct queue_item *items, size_t max)
 	lock_take(&q->lock);
 	while (atomic_load(&q->depth) == 0 && !q->closed)
 		wait_locked(q);
+	size_t n = atomic_load(&q->depth);
+	if (n > max)
+		n = max;
+	pop_locked(q, items, n);
+	lock_drop(&q->lock);
+	return n;
+}
+
+size_t queue_try_take(struct queue *q, struct queue_item *items, size_t max)
+{
+	if (atomic_load(&q->depth) == 0)
+		return 0;
+	lock_take(&q->lock);
 	size_t n = atomic_load(&q->depth);
 	if (n > max)
 		n = max;
@@ -370,7 +410,7 @@ void queue_close(struct queue *q)
 
 size_t queue_depth(const struct queue *q)
 {
-	return atomic_load_explicit(&q->depth, memory_order_relaxed);
+	return atomic_load(&q->depth);
 }
 
 bool queue_is_full(const struct queue *q)

@@ -108,6 +108,33 @@ START_TEST(put_back)
 }
 END_TEST
 
+/* What comes back from elsewhere has room of its own, in front of a queue that is full. */
+START_TEST(returned)
+{
+	struct queue *q = queue_new(2, 1, 1);
+	struct queue_item put[3] = {item(1, 10), item(2, 20), item(3, 30)}, out[4];
+
+	queue_worker_enters(q);
+	ck_assert(queue_reserve(q, 2));
+	ck_assert_uint_eq(queue_try_take(q, out, 4), 0);
+	for (int round = 0; round < 7; round++) { /* also around the ring's end */
+		ck_assert_uint_eq(queue_put(q, put, 3), 2);
+		ck_assert(!queue_put_back(q, item(9, 0)));
+		ck_assert(queue_return(q, item(4, CLOCK_NEVER)) && queue_return(q, item(5, CLOCK_NEVER)));
+		ck_assert(!queue_return(q, item(6, CLOCK_NEVER)));
+		ck_assert_uint_eq(queue_put(q, put, 1), 0);
+		ck_assert_uint_eq(queue_try_take(q, out, 3), 3);
+		ck_assert_uint_eq(queue_put(q, &put[2], 1), 1);
+		ck_assert_uint_eq(queue_take(q, out + 3, 1), 1);
+		static const uintptr_t want[] = {5, 4, 1, 2};
+		for (int i = 0; i < 4; i++)
+			ck_assert_uint_eq(number_of(&out[i]), want[i]);
+		ck_assert_uint_eq(queue_try_take(q, out, 4), 1);
+	}
+	queue_free(q);
+}
+END_TEST
+
 /* Against a plain list: what is old goes, what never grows old stays, the order of both is kept. */
 START_TEST(older)
 {
@@ -490,6 +517,7 @@ int main(void)
 	tcase_add_test(tc, prefix);
 	tcase_add_test(tc, order);
 	tcase_add_test(tc, put_back);
+	tcase_add_test(tc, returned);
 	tcase_add_test(tc, older);
 	tcase_add_test(tc, closed);
 	tcase_add_loop_test(tc, many, 1, 4);

@@ -1,0 +1,150 @@
+#include "lb/shelf.h"
+
+#include "base/assert.h"
+#include "base/clock.h"
+#include "lb/pick.h"
+#include "lb/standing.h"
+#include "work/queue.h"
+
+enum { BATCH = 32 };
+#define LOOK_NS (50 * CLOCK_NS_PER_MS)
+#define LOOK_MIN_NS CLOCK_NS_PER_MS
+
+static unsigned limit_of(const struct server *s)
+{
+	uint64_t most = server_weight(s) * s->most / s->weight / 256;
+
+	return most > 0 ? (unsigned)most : 1;
+}
+
+bool shelf_lease(struct server *s)
+{
+	unsigned n = atomic_load(&s->active), most = limit_of(s);
+
+	do {
+		if (n >= most)
+			return false;
+	} while (!atomic_compare_exchange_weak(&s->active, &n, n + 1));
+	return true;
+}
+
+static void give(struct lb *lb, struct exchange *x, struct server *s)
+{
+	CHECK_MAGIC(x, EXCHANGE_MAGIC);
+	x->server = s;
+	x->counted = s != NULL;
+	x->overdue = s == NULL;
+	engine_resume(atomic_load_explicit(&lb->engine, memory_order_acquire), x->conn, x);
+}
+
+/* The freest in this state, of servers[from] to [to - 1], that has room: leased. NULL: none has. */
+static struct server *lease_one(struct upstream *u, unsigned from, unsigned to, enum server_state state)
+{
+	for (;;) {
+		struct server *best = NULL;
+
+		for (unsigned i = from; i < to; i++) {
+			struct server *s = &u->servers[i];
+
+			if (server_state(s) == state &&
+			        (s->most == 0 || atomic_load(&s->active) < limit_of(s)) &&
+			        (!best || server_is_freer(s, best)))
+				best = s;
+		}
+		if (!best)
+			return NULL;
+		if (best->most == 0)
+			atomic_fetch_add(&best->active, 1);
+		else if (!shelf_lease(best))
+			continue; /* somebody else was faster: look again */
+		return best;
+	}
+}
+
+static bool any_is(const struct upstream *u, unsigned from, unsigned to, enum server_state state)
+{
+	for (unsigned i = from; i < to; i++)
+		if (server_state(&u->servers[i]) == state)
+			return true;
+	return false;
+}
+
+/* In the order of pick_server: a backup only when no other server is up, one that is down only in panic. */
+static struct server *lease_any(struct upstream *u)
+{
+	if (any_is(u, 0, u->primaries, SERVER_UP))
+		return lease_one(u, 0, u->primaries, SERVER_UP);
+	if (any_is(u, u->primaries, u->count, SERVER_UP))
+		return lease_one(u, u->primaries, u->count, SERVER_UP);
+	return u->config->panic ? lease_one(u, 0, u->count, SERVER_DOWN) : NULL;
+}
+
+/* Gives away what is free while somebody waits. */
+static void share_out(struct lb *lb, struct upstream *u)
+{
+	struct queue_item item;
+	struct server *s;
+
+	while (queue_depth(u->shelf) > 0 && (s = lease_any(u))) {
+		if (queue_try_take(u->shelf, &item, 1) == 1)
+			give(lb, item.what, s);
+		else
+			atomic_fetch_sub(
+			        &s->active, 1); /* then look again: who came meanwhile found it full */
+	}
+}
+
+void shelf_end_lease(struct lb *lb, struct upstream *u, struct server *s)
+{
+	struct queue_item item;
+
+	if (server_state(s) == SERVER_UP && atomic_load(&s->active) <= limit_of(s) &&
+	        queue_try_take(u->shelf, &item, 1) == 1) {
+		give(lb, item.what, s);
+		return;
+	}
+	atomic_fetch_sub(&s->active, 1);
+	share_out(lb, u);
+}
+
+bool shelf_put(struct exchange *x)
+{
+	struct lb *lb = x->lb;
+	struct upstream *u = x->listener->upstream;
+	int64_t now = clock_now();
+
+	if (!atomic_load_explicit(&lb->engine, memory_order_acquire))
+		return false; /* the program is just starting */
+	if (x->shelved_at == 0)
+		x->shelved_at = now;
+	struct queue_item item = {.what = x, .since = x->shelved_at};
+	COUNT(x->worker->counters, shelved);
+	if (queue_put(u->shelf, &item, 1) == 0) {
+		if (item.what == x)
+			return false;
+		give(lb, item.what, NULL); /* it was pushed out */
+	}
+	share_out(lb, u);
+	return true;
+}
+
+int64_t shelf_tick(struct lb *lb, struct upstream *u, int64_t now)
+{
+	struct queue_item items[BATCH];
+	int64_t timeout = lb->config->queue.timeout, next = now + LOOK_NS;
+	size_t n;
+
+	while (timeout > 0 && (n = queue_take_older(u->shelf, now - timeout, items, BATCH)) > 0)
+		for (size_t i = 0; i < n; i++)
+			give(lb, items[i].what, NULL);
+	while ((n = queue_take_shed(u->shelf, now, items, BATCH)) > 0)
+		for (size_t i = 0; i < n; i++)
+			give(lb, items[i].what, NULL);
+	share_out(lb, u);
+	int64_t oldest = queue_oldest(u->shelf), shed = queue_next_shed(u->shelf);
+	if (timeout > 0 && oldest < CLOCK_NEVER - timeout && oldest + timeout < next)
+		next = oldest + timeout;
+	if (shed < next)
+		next = shed;
+	return next > now + LOOK_MIN_NS ? next : now + LOOK_MIN_NS;
+}
