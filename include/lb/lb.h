@@ -47,8 +47,10 @@ struct service lb_service(struct lb *lb);
 /* For engine_options.shelved. */
 size_t lb_shelved(const struct lb *lb);
 
-/* Starts the thread that sees to the servers' health. False: *why tells. Before engine_start. lb_free ends it. */
+/* Starts the thread that sees to the servers' health. False: *why tells. Before engine_start. */
 bool lb_watch_servers(struct lb *lb, const char **why);
+/* Ends it: when no connection is left, and before engine_free, for it gives shelved ones back to the engine. */
+void lb_unwatch_servers(struct lb *lb);
 
 bool lb_is_draining(const struct lb *lb);
 

@@ -488,6 +488,7 @@ static int run(struct program *p)
 		log_flush(p->log); /* workers may still hold connections: they end with the process */
 		_exit(EXIT_SUCCESS);
 	}
+	lb_unwatch_servers(p->lb);
 	engine_free(p->running);
 	lb_free(p->lb);
 	diag_info("stopped");
