@@ -19,6 +19,7 @@ struct load_options {
 	double rate; /* requests a second; 0: a closed loop */
 	unsigned connections;
 	int64_t duration, timeout; /* ns */
+	int64_t good;              /* ns: an answer that comes within it counts as good */
 	bool keepalive, json;
 	enum loop_driver_kind driver;
 	const char *text; /* the URL, of argv */

@@ -18,6 +18,7 @@ struct load_result {
 	int64_t lasted;     /* ns */
 	uint64_t scheduled; /* that were due, or in a closed loop begun */
 	uint64_t sent, answered;
+	uint64_t good;   /* answered below 400 within options.good of when they were due */
 	uint64_t late;   /* sent more than a millisecond after they were due */
 	uint64_t cut;    /* on their way when the run ended: neither answered nor failed */
 	uint64_t opened; /* connections */

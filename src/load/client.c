@@ -236,6 +236,7 @@ static void count_answer(struct load_client *c)
 	record(c, now);
 	result->answered++;
 	c->answered++;
+	result->good += c->status < 400 && now - c->due <= c->run->options->good;
 	if (c->status >= 400)
 		result->errors.status++;
 }

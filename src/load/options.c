@@ -15,7 +15,8 @@ enum { DEFAULT_CONNECTIONS = 10, DEFAULT_SECONDS = 10 };
 #define DURATION_MAX (24 * 3600 * CLOCK_NS_PER_S)
 
 static const char help[] =
-        "Usage: tplb-load [-r RATE] [-c CONNECTIONS] [-d DURATION] [-t TIMEOUT] [-k on|off] [-D DRIVER] [-j] "
+        "Usage: tplb-load [-r RATE] [-c CONNECTIONS] [-d DURATION] [-t TIMEOUT] [-g DURATION] [-k on|off] "
+        "[-D DRIVER] [-j] "
         "URL\n"
         "Sends GET requests to an HTTP/1.1 server and tells how it answered.\n"
         "\n"
@@ -27,6 +28,8 @@ static const char help[] =
         "  -d, --duration DURATION  such as 10s or 2m (default 10s)\n"
         "  -t, --timeout DURATION   a connect or an answer that takes longer is given up; also how long\n"
         "                           after the end an open loop waits for what was due (default 10s)\n"
+        "  -g, --good DURATION      an answer below 400 that comes within it of when it was due is a good\n"
+        "                           one; they are counted apart (default 1s)\n"
         "  -k, --keepalive on|off   off: a connection a request (default on)\n"
         "  -D, --driver DRIVER      io_uring, epoll, or auto: io_uring where the system allows it\n"
         "                           (default auto)\n"
@@ -49,6 +52,7 @@ static const struct option long_options[] = {
         {"connections", required_argument, NULL, 'c'},
         {"duration", required_argument, NULL, 'd'},
         {"timeout", required_argument, NULL, 't'},
+        {"good", required_argument, NULL, 'g'},
         {"keepalive", required_argument, NULL, 'k'},
         {"driver", required_argument, NULL, 'D'},
         {"json", no_argument, NULL, 'j'},
@@ -124,6 +128,8 @@ static bool read_option(int option, const char *value, struct load_options *out,
 		return read_duration("--duration", value, &out->duration, why);
 	case 't':
 		return read_duration("--timeout", value, &out->timeout, why);
+	case 'g':
+		return read_duration("--good", value, &out->good, why);
 	case 'k':
 		return read_keepalive(out, value, why);
 	case 'D':
@@ -168,10 +174,11 @@ enum load_options_verdict load_options_parse(
 	*out = (struct load_options){.connections = DEFAULT_CONNECTIONS,
 	        .duration = DEFAULT_SECONDS * CLOCK_NS_PER_S,
 	        .timeout = DEFAULT_SECONDS * CLOCK_NS_PER_S,
+	        .good = CLOCK_NS_PER_S,
 	        .keepalive = true};
 	optind = 0; /* glibc: begin anew */
 	opterr = 0;
-	while ((option = getopt_long(argc, argv, ":r:c:d:t:k:D:jhv", long_options, NULL)) != -1) {
+	while ((option = getopt_long(argc, argv, ":r:c:d:t:g:k:D:jhv", long_options, NULL)) != -1) {
 		if (option == 'h')
 			return LOAD_OPTIONS_HELP;
 		if (option == 'v')

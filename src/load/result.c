@@ -89,6 +89,8 @@ void load_print_text(const struct load_options *o, const struct load_result *r, 
 	        r->bytes);
 	if (r->cut > 0)
 		fprintf(out, "; %" PRIu64 " cut by the end", r->cut);
+	fprintf(out, "\ngood       %" PRIu64 ", %.2f a second, within %.10g ms", r->good,
+	        (double)r->good / seconds(o->duration), ms(o->good));
 	fprintf(out, "\n\n%-10s %9s %9s %9s %9s %9s %9s\n", "ms", "mean", "p50", "p90", "p99", "p99.9",
 	        "max");
 	print_times("latency", &r->latency, out);
@@ -132,6 +134,8 @@ void load_print_json(const struct load_options *o, const struct load_result *r, 
 	json_count("scheduled", r->scheduled, ",", out);
 	json_count("sent", r->sent, ",", out);
 	json_count("answered", r->answered, ",", out);
+	json_count("good", r->good, ",", out);
+	fprintf(out, "\"good_within_ms\":%.10g,", ms(o->good));
 	json_count("cut", r->cut, ",", out);
 	json_count("opened", r->opened, ",", out);
 	fprintf(out, "\"rps\":%.3f,", rps(r));

@@ -13,12 +13,14 @@ static void setup(void)
 	options = (struct load_options){.rate = 0.5,
 	        .connections = 3,
 	        .duration = 2 * CLOCK_NS_PER_S,
+	        .good = 1500 * CLOCK_NS_PER_MS,
 	        .keepalive = true,
 	        .text = "http://h/"};
 	result = (struct load_result){.lasted = 2500 * CLOCK_NS_PER_MS,
 	        .scheduled = 11,
 	        .sent = 10,
 	        .answered = 5,
+	        .good = 4,
 	        .late = 2,
 	        .cut = 1,
 	        .opened = 4,
@@ -46,7 +48,7 @@ START_TEST(json)
 	char *text = printed(load_print_json);
 	ck_assert_str_eq(text,
 	        "{\"rate\":0.5,\"connections\":3,\"duration_s\":2,\"lasted_s\":2.500000,\"driver\":\"epoll\","
-	        "\"keepalive\":true,\"scheduled\":11,\"sent\":10,\"answered\":5,\"cut\":1,\"opened\":4,"
+	        "\"keepalive\":true,\"scheduled\":11,\"sent\":10,\"answered\":5,\"good\":4,\"good_within_ms\":1500,\"cut\":1,\"opened\":4,"
 	        "\"rps\":2.000,\"bytes\":1000,"
 	        "\"latency_ms\":{\"mean\":2.0000,\"p50\":2.0000,\"p90\":2.0000,\"p99\":2.0000,\"p999\":2."
 	        "0000,"
@@ -83,6 +85,7 @@ START_TEST(text)
 	        "scheduled  11\n"
 	        "sent       10, 2 more than 1 ms late\n"
 	        "answered   5, 2.00 requests/s, 1000 bytes; 1 cut by the end\n"
+	        "good       4, 2.00 a second, within 1500 ms\n"
 	        "\n"
 	        "ms              mean       p50       p90       p99     p99.9       max\n"
 	        "latency        2.000     2.000     2.000     2.000     2.000     2.000\n"
