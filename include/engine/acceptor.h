@@ -63,6 +63,8 @@ int64_t acceptor_next_look(struct acceptor *a);
 void acceptor_begin_turn(struct acceptor *a);
 /* What happened in the turn: a parked connection is readable, now the caller's; ... */
 void acceptor_add(struct acceptor *a, struct conn *c);
+/* ... a parked connection, now the caller's, is at its end, which is no request and takes nobody's time and no place in the queue; ... */
+void acceptor_hang_up(struct acceptor *a, struct conn *c);
 /* ... one was accepted (peer NULL: ask the socket), or accepting failed with -errno. False: accept no more for now. */
 bool acceptor_take(struct acceptor *a, unsigned listener, int fd, const struct addr *peer);
 /* ... another acceptor has passed one on. */

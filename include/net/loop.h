@@ -34,8 +34,8 @@ struct loop_message {
 
 struct loop_events {
 	void *arg;
-	/* A parked descriptor has bytes or is at its end; it is no longer parked. */
-	void (*ready)(void *arg, void *thing);
+	/* A parked descriptor has bytes or is at its end; it is no longer parked. over: at its end, or broken, and no bytes came before that. */
+	void (*ready)(void *arg, void *thing, bool over);
 	/* A connection was accepted from the listener (peer NULL: ask the socket), or accepting failed with -errno. False: no more for now. */
 	bool (*accepted)(void *arg, unsigned listener, int fd, const struct addr *peer);
 };

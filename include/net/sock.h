@@ -23,6 +23,8 @@ int sock_error(int fd);
 
 /* Whether an idle connection is as it should be: open, with nothing to read. Never waits. */
 bool sock_is_quiet(int fd);
+/* Whether the stream is at its end, or broken, with nothing to be read before that. Never waits. */
+bool sock_is_over(int fd);
 
 /* Closes so that the peer sees a reset, not a clean end: for a message that had to be cut short. */
 void sock_reset(int fd);

@@ -74,6 +74,14 @@ void acceptor_add(struct acceptor *a, struct conn *c)
 	a->batch[a->batch_count++] = (struct queue_item){.what = c, .since = a->now};
 }
 
+void acceptor_hang_up(struct acceptor *a, struct conn *c)
+{
+	if (c->in)
+		COUNT(a->counters, client_left);
+	COUNT(a->counters, connections_closed);
+	lot_close(a->lot, c);
+}
+
 bool acceptor_requeue(struct acceptor *a, struct conn *c)
 {
 	struct queue_item item = {.what = c, .since = clock_now()};

@@ -320,12 +320,15 @@ static bool pass(void *arg, unsigned listener, int fd, const struct addr *peer, 
 	return true;
 }
 
-static void on_ready(void *arg, void *thing)
+static void on_ready(void *arg, void *thing, bool over)
 {
 	struct async_loop *l = arg;
 
 	lot_claim_ready(thing);
-	acceptor_add(stamped(l), thing);
+	if (over)
+		acceptor_hang_up(&l->acceptor, thing);
+	else
+		acceptor_add(stamped(l), thing);
 }
 
 static bool on_accepted(void *arg, unsigned listener, int fd, const struct addr *peer)

@@ -67,10 +67,12 @@ static void handle_event(struct acceptor *a, const struct epoll_event *e)
 	uint64_t data = e->data.u64;
 
 	if (data & LOT_EVENT_CONN) {
-		struct conn *c = lot_claim(
-		        a->lot, data, (e->events & (EPOLLRDHUP | EPOLLHUP | EPOLLERR)) != 0);
+		bool last = (e->events & (EPOLLRDHUP | EPOLLHUP | EPOLLERR)) != 0;
+		struct conn *c = lot_claim(a->lot, data, last);
 
-		if (c)
+		if (c && last && sock_is_over(c->fd))
+			acceptor_hang_up(a, c);
+		else if (c)
 			acceptor_add(a, c);
 	} else if (data < a->options->listener_count) {
 		if (a->listening)

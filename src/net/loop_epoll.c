@@ -312,7 +312,7 @@ static void take_event(struct loop *l, uint64_t data, unsigned events)
 		void *thing = w->thing;
 
 		w->thing = NULL;
-		l->options.events.ready(l->options.events.arg, thing);
+		l->options.events.ready(l->options.events.arg, thing, w->ended && sock_is_over(fd));
 		return;
 	}
 	for (unsigned i = 0; f && i < f->n; i++) {

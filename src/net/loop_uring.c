@@ -693,7 +693,9 @@ static void take_recv(struct loop *l, int fd, unsigned group, bool current, int 
 		void *thing = w->thing;
 
 		w->thing = NULL;
-		l->options.events.ready(l->options.events.arg, thing);
+		bool over = result == 0 || (result < 0 && result != RESULT_TRY && result != -ENOBUFS);
+
+		l->options.events.ready(l->options.events.arg, thing, over);
 	} else {
 		wake_waiter(l, w);
 	}

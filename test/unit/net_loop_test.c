@@ -53,8 +53,9 @@ static struct {
 	unsigned accepted_count;
 } told;
 
-static void on_ready(void *arg, void *thing)
+static void on_ready(void *arg, void *thing, bool over)
 {
+	(void)over;
 	HOLDS(arg == &told && loop.fibers.current == NULL && told.ready_count < 2048);
 	told.ready[told.ready_count++] = thing;
 }
