@@ -82,8 +82,7 @@ class Overload(WireCase):
         return found
 
     def queue_of_summary(self):
-        m = re.search(r"queue: (.*)", self.balancer.stderr)
-        return m.group(1) if m else None
+        return re.search(r"queue wait: (.*)", self.balancer.stderr).group(1)
 
     def check_refusals(self, report):
         """Who was refused could read it: not one connection was reset or cut. All that was due was answered, one way or the other."""
@@ -93,6 +92,7 @@ class Overload(WireCase):
         self.assertEqual(report["answered"], report["scheduled"], report)
         told = sum(v for k, v in report["counters"].items() if k.startswith("refused_"))
         self.assertEqual(refused, told, report)
+        self.assertEqual(report["queue"].split(",")[0], "count %d" % report["counters"]["dispatched"])
         self.assertEqual(report["counters"]["requests"] + told, report["scheduled"], report)
 
     def check(self, discipline, share):
