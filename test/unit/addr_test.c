@@ -209,6 +209,23 @@ START_TEST(test_ip)
 }
 END_TEST
 
+/* Every value of a byte, in each place. */
+START_TEST(test_ipv4_text)
+{
+	char out[ADDR_TEXT_MAX], want[INET_ADDRSTRLEN];
+
+	for (unsigned n = 0; n < 256; n++) {
+		struct addr_ip ip = {.family = AF_INET,
+		        .bytes = {(unsigned char)n, (unsigned char)(255 - n), (unsigned char)(n * 7),
+		                (unsigned char)(n + 1)}};
+
+		ck_assert_ptr_nonnull(inet_ntop(AF_INET, ip.bytes, want, sizeof(want)));
+		ck_assert_uint_eq(addr_ip_format(&ip, out), strlen(want));
+		ck_assert_str_eq(out, want);
+	}
+}
+END_TEST
+
 static const struct {
 	const char *block, *address;
 	bool in;
@@ -288,6 +305,7 @@ static Suite *suite(void)
 	tcase_add_test(text, test_collides);
 	tcase_set_timeout(text, 30);
 	tcase_add_test(ip, test_ip);
+	tcase_add_test(ip, test_ipv4_text);
 	tcase_add_loop_test(ip, test_block, 0, sizeof(members) / sizeof(members[0]));
 	tcase_add_test(ip, test_block_mapped_raw);
 	tcase_add_test(ip, test_block_bad);
