@@ -34,6 +34,7 @@ static void give(struct lb *lb, struct exchange *x, struct server *s)
 	x->server = s;
 	x->counted = s != NULL;
 	x->overdue = s == NULL;
+	x->in_panic = s && server_state(s) == SERVER_DOWN;
 	engine_resume(atomic_load_explicit(&lb->engine, memory_order_acquire), x->conn, x);
 }
 
