@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "net/ephemeral.h"
 #include "work/queue.h"
 
 /* A path or one of the words: a word that is neither would silently become a file in some folder. */
@@ -387,49 +388,18 @@ static void check_listener_bind(struct lb_config *c, size_t i, const bool *named
 	}
 }
 
-/* Reads a file of /proc/sys; empty when it is not there. */
-static void read_sysctl(const char *path, char *out, size_t size)
-{
-	FILE *f = fopen(path, "re");
-	size_t len = f != NULL ? fread(out, 1, size - 1, f) : 0;
-	if (f != NULL)
-		fclose(f);
-	out[len] = '\0';
-	out[strcspn(out, "\n")] = '\0';
-}
-
-/* Whether a list such as "8080,9000-9005" has the port. */
-static bool ports_have(const char *list, unsigned port)
-{
-	while (*list >= '0' && *list <= '9') {
-		char *end;
-		unsigned long first = strtoul(list, &end, 10), last = first;
-		if (*end == '-')
-			last = strtoul(end + 1, &end, 10);
-		if (port >= first && port <= last)
-			return true;
-		list = *end == ',' ? end + 1 : end;
-	}
-	return false;
-}
-
 /* An outgoing connection may hold a port of the ephemeral range at the moment when we want to bind it. */
 static void check_ephemeral(struct lb_config *c, const struct lb_config_listener *l)
 {
-	char range[64], reserved[4096];
-	unsigned port = addr_port(&l->addr), first, last;
-	if (port == 0)
-		return;
-	read_sysctl("/proc/sys/net/ipv4/ip_local_port_range", range, sizeof(range));
-	read_sysctl("/proc/sys/net/ipv4/ip_local_reserved_ports", reserved, sizeof(reserved));
-	if (sscanf(range, "%u %u", &first, &last) != 2 || port < first || port > last ||
-	        ports_have(reserved, port))
+	struct ephemeral range;
+	unsigned port = addr_port(&l->addr);
+	if (port == 0 || !ephemeral_read(&range, "") || !ephemeral_has(&range, port))
 		return;
 	conf_warning(c->conf, l->place, "bind",
 	        "port %u lies in the ephemeral range %u to %u, an outgoing connection may hold it: reserve "
 	        "it with "
 	        "sysctl -w net.ipv4.ip_local_reserved_ports=%s%s%u, or take a port outside",
-	        port, first, last, reserved, reserved[0] != '\0' ? "," : "", port);
+	        port, range.first, range.last, range.reserved, range.reserved[0] != '\0' ? "," : "", port);
 }
 
 /* Finds the listener's upstream; false when the file has none of that name. */
