@@ -12,6 +12,11 @@
 
 struct health;
 
+enum {
+	HEALTH_PROBES_MAX = 256 /* at once */,
+	HEALTH_BUFFER = 64 * 1024 /* of a probe, for either of the answer's halves */
+};
+
 /* Starts the thread, named "NAME-health", for all servers of lb, which outlives it. NULL: *why tells. */
 struct health *health_start(const char *name, struct lb *lb, const char **why);
 

@@ -20,6 +20,16 @@ enum { FIBER_STORE_MAX = 1024 };
 enum { FIBER_STORE_MAX = 30000 }; /* two mappings each, of the kernel's 65,530 a process (vm.max_map_count) */
 #endif
 
+/*
+ * Of each fiber: its stack and the guard below, a page of the largest kind. The relay needs some 20 KiB at its deepest (the access log's
+ * line), the origin's handlers 30; the sanitizers' frames are larger.
+ */
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+enum { FIBER_STACK_BYTES = 512 * 1024, FIBER_GUARD_BYTES = 64 * 1024 };
+#else
+enum { FIBER_STACK_BYTES = 64 * 1024, FIBER_GUARD_BYTES = 64 * 1024 };
+#endif
+
 /* The fibers of one thread. */
 struct fiber_store {
 	unsigned limit; /* fibers that may exist */

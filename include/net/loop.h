@@ -42,6 +42,14 @@ struct loop_events {
 
 enum loop_driver_kind { LOOP_AUTO, LOOP_URING, LOOP_EPOLL };
 
+enum {
+	LOOP_RING_ENTRIES = 2048, /* of io_uring's submission ring, as a rule */
+	/* Buffers that its driver makes at most for parked descriptors, and as many for resting ones; a power of two. */
+	LOOP_RING_BUFFERS = 1024,
+	/* What the kernel pins for a loop: entries of 64 bytes and an index each, four completions of 16 for each, both groups' rings, heads. */
+	LOOP_RING_PINNED = LOOP_RING_ENTRIES * (64 + 4 + 4 * 16) + 2 * LOOP_RING_BUFFERS * 16 + 4096
+};
+
 struct loop_options {
 	enum loop_driver_kind driver; /* LOOP_AUTO is asked for with loop_choose */
 	unsigned fibers;

@@ -19,10 +19,11 @@
 #include "lb/graph.h"
 #include "lb/health.h"
 #include "lb/lb.h"
+#include "lb/needs.h"
 #include "lb/standing.h"
 #include "net/sock.h"
 
-enum { EXIT_FAULT = 1, EXIT_USAGE = 2, BACKLOG = 4096, SPARE_DESCRIPTORS = 64 };
+enum { EXIT_FAULT = 1, EXIT_USAGE = 2 };
 
 /* The program's one root. */
 struct program {
@@ -33,6 +34,7 @@ struct program {
 	enum loop_driver_kind driver;
 	bool check, print, graph;
 	struct lb_config *config;
+	struct grants grants; /* what the system grants, read once */
 	struct listener *listeners;
 	struct log *log;
 	struct lb *lb;
@@ -46,7 +48,7 @@ static void print_usage(FILE *out)
 	        "The thread-pool load balancer, in the foreground.\n"
 	        "\n"
 	        "  -f, --file=FILE      configuration (default " SYSCONFDIR "/tplb.conf)\n"
-	        "  -t, --test           check the configuration and exit\n"
+	        "  -t, --test           check the configuration, print what it needs of the system and exit\n"
 	        "  -T, --print          check the configuration, print the effective one and exit\n"
 	        "  -g, --graph          check the configuration, print it as a graph for dot and exit\n"
 	        "  -e, --engine=ENGINE  engine, in place of the configured one: pool or async\n"
@@ -162,8 +164,33 @@ static bool override(struct program *p)
 	return true;
 }
 
+/* What will drive the loops; *why as in loop_choose. */
+static bool uses_uring(const struct program *p, const char **why)
+{
+	*why = NULL;
+	return needs_loops(p->config, p->grants.cores) > 0 &&
+	       loop_choose((enum loop_driver_kind)p->config->async.driver, why) == LOOP_URING;
+}
+
+/* What the configuration needs of the system: what is short becomes a warning, for another machine may have it. */
+static void weigh(struct program *p, struct needs *needs)
+{
+	const struct lb_config *c = p->config;
+	const char *why;
+
+	grants_read(&p->grants, "", c->user[0] != '\0');
+	bool uring = uses_uring(p, &why);
+	if (why && uring)
+		conf_warning(c->conf, c->async.place, "driver", "io_uring is not to be had here: %s", why);
+	needs_sum(needs, c, uring, &p->grants);
+	needs_warn(needs);
+}
+
 static int read_config(struct program *p)
 {
+	bool weighs = p->check && !p->print && !p->graph;
+	struct needs needs;
+
 	p->config = lb_config_read(p->file);
 	if (!p->config) {
 		fprintf(stderr, "tplb: out of memory\n");
@@ -174,6 +201,8 @@ static int read_config(struct program *p)
 			return EXIT_USAGE;
 		lb_config_resolve(p->config);
 	}
+	if (weighs && conf_fault_count(p->config->conf) == 0)
+		weigh(p, &needs);
 	int status = report_config(p);
 	if (status >= 0)
 		return status;
@@ -181,8 +210,10 @@ static int read_config(struct program *p)
 		lb_graph_print(p->config, stdout);
 	else if (p->print)
 		lb_config_print(p->config, stdout);
-	else if (p->check)
+	else if (weighs) {
 		printf("%s: configuration is valid\n", p->file);
+		needs_print(&needs, stdout);
+	}
 	return p->graph || p->print || p->check ? printed() : -1;
 }
 
@@ -193,7 +224,7 @@ static bool open_listener(struct listener *l, const struct lb_config_listener *f
 	l->addr = from->addr;
 	l->name = from->name;
 	l->eager = from->mode == LB_MODE_TCP;
-	l->fd = sock_listen(&from->addr, BACKLOG);
+	l->fd = sock_listen(&from->addr, LB_BACKLOG);
 	if (l->fd >= 0) {
 		l->addr.len = sizeof(l->addr.u); /* port 0: which one it became */
 		(void)getsockname(l->fd, &l->addr.u.any, &l->addr.len);
@@ -258,53 +289,6 @@ static bool drop_privileges(const char *user)
 	}
 	(void)prctl(PR_SET_DUMPABLE, 1); /* core files, as before the change of user; not essential */
 	return true;
-}
-
-/* Raises the descriptor limit to what the configuration needs; where the system refuses, fewer connections are allowed. */
-static void fit_descriptors(struct program *p)
-{
-	struct lb_config *c = p->config;
-	unsigned long base = SPARE_DESCRIPTORS + ENGINE_REFUSAL_RECORDS + c->listeners.count;
-	unsigned long wanted;
-
-	for (size_t i = 0; i < c->upstreams.count; i++) {
-		const struct lb_config_upstream *u = lb_config_upstream(c, i);
-
-		base += u->servers.count * (unsigned long)u->keepalive;
-	}
-	/* In flight: a server's connection each, and what holds a message that is spliced. */
-	base += 2ul * LB_PIPES_MAX + (p->loops > 0 ? (unsigned long)c->async.fibers + 8ul * p->loops : 0);
-	if (c->engine == LB_ENGINE_POOL)
-		base += (unsigned long)(c->pool.workers * c->pool.burst);
-	wanted = base + (unsigned long)c->limits.connections;
-	unsigned long have = sock_raise_limit(wanted);
-	if (have >= wanted)
-		return;
-	unsigned long fit = have > base ? have - base : have / 2;
-	diag_warning(
-	        "the system allows %lu descriptors where %lu are needed: at most %lu connections at once "
-	        "(raise it: ulimit -Hn, LimitNOFILE= in the unit)",
-	        have, wanted, fit);
-	c->limits.connections = (int64_t)(fit > 0 ? fit : 1);
-}
-
-static unsigned cores(void)
-{
-	long n = sysconf(_SC_NPROCESSORS_ONLN);
-
-	return n < 1 ? 1 : n > ENGINE_LOOPS_MAX ? ENGINE_LOOPS_MAX : (unsigned)n;
-}
-
-/* How many loops there will be. Each has a fiber at least. */
-static void choose_loops(struct program *p)
-{
-	const struct lb_config *c = p->config;
-
-	p->loops = c->async.loops > 0 ? (unsigned)c->async.loops : cores();
-	if (p->loops > (unsigned long long)c->async.fibers)
-		p->loops = (unsigned)c->async.fibers;
-	if (c->engine == LB_ENGINE_POOL && (c->pool.hold == LB_HOLD_CONNECTION || c->pool.patience <= 0))
-		p->loops = 0; /* nothing ever leaves its worker */
 }
 
 /* Their driver: as the user who will run them, for whom it may be forbidden. False: the one asked for is not to be had. */
@@ -375,7 +359,6 @@ static bool start(struct program *p)
 	char text[ADDR_TEXT_MAX];
 	const char *why = "out of memory";
 
-	fit_descriptors(p);
 	struct engine_options options = engine_options(p);
 	p->lb = lb_new(p->config, engine_sets(&options), p->loops);
 	if (p->lb && lb_watch_servers(p->lb, &why)) {
@@ -465,9 +448,14 @@ static void log_summary(const struct program *p)
 
 static bool prepare_and_start(struct program *p)
 {
-	choose_loops(p);
-	return open_listeners(p) && start_log(p) && drop_privileges(p->config->user) && choose_driver(p) &&
-	       start(p);
+	const char *why;
+
+	grants_read(&p->grants, "", p->config->user[0] != '\0');
+	p->loops = needs_loops(p->config, p->grants.cores);
+	if (!open_listeners(p) || !start_log(p))
+		return false;
+	needs_fit(p->config, uses_uring(p, &why), &p->grants); /* while we may still raise limits */
+	return drop_privileges(p->config->user) && choose_driver(p) && start(p);
 }
 
 static int run(struct program *p)

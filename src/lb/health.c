@@ -15,7 +15,7 @@
 #include "lb/standing.h"
 #include "net/loop.h"
 
-enum { PROBES_AT_ONCE = 256, BUFFER = 64 * 1024, JITTER = 10 /* a tenth */ };
+enum { JITTER = 10 /* a tenth */ };
 #define RETRY_NS (50 * CLOCK_NS_PER_MS) /* when no fiber was free */
 
 /* What the thread knows of one server. Its own. */
@@ -193,9 +193,9 @@ static void *open_and_run(void *arg)
 	struct opening *o = arg;
 	struct health *h = o->health;
 	const struct loop_options options = {.driver = LOOP_EPOLL,
-	        .fibers = PROBES_AT_ONCE,
-	        .client_buffer = BUFFER,
-	        .server_buffer = BUFFER};
+	        .fibers = HEALTH_PROBES_MAX,
+	        .client_buffer = HEALTH_BUFFER,
+	        .server_buffer = HEALTH_BUFFER};
 	int error = loop_open(&h->loop, &options);
 
 	PTHREAD_OK(pthread_mutex_lock(&o->lock));

@@ -21,14 +21,17 @@
 #include <valgrind/valgrind.h>
 #endif
 
-/* The relay needs some 20 KiB at its deepest (the access log's line), the origin's handlers 30; the sanitizers' frames are larger. */
 #if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
-enum { STACK_BYTES = 512 * 1024, SANITIZED = 1 };
+enum { SANITIZED = 1 };
 #else
-enum { STACK_BYTES = 64 * 1024, SANITIZED = 0 };
+enum { SANITIZED = 0 };
 #endif
-/* The guard is a page of the largest kind, of addresses only. */
-enum { GUARD_BYTES = 64 * 1024, KEEP_FIBERS = 16, SIGNAL_STACK_BYTES = 16 * 1024 };
+enum {
+	STACK_BYTES = FIBER_STACK_BYTES,
+	GUARD_BYTES = FIBER_GUARD_BYTES, /* of addresses only */
+	KEEP_FIBERS = 16,
+	SIGNAL_STACK_BYTES = 16 * 1024
+};
 
 /* Lies at the top of its own mapping: guard page, stack, this. */
 struct fiber {

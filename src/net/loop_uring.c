@@ -40,9 +40,9 @@
 #endif
 
 enum {
-	ENTRIES = 2048,
-	GROUP_BUFFERS = 1024, /* at most, a power of two */
-	GROUP_STEP = 64,      /* made at once */
+	ENTRIES = LOOP_RING_ENTRIES,
+	GROUP_BUFFERS = LOOP_RING_BUFFERS, /* at most */
+	GROUP_STEP = 64,                   /* made at once */
 	EVENTS_A_TURN = 4096
 };
 

@@ -257,8 +257,8 @@ class Origin(Process):
             raise
 
 
-def run(args, env=None):
-    """Runs tplb to its own end: (status, standard output, standard error)."""
+def run(args, env=None, preexec=None):
+    """Runs tplb to its own end: (status, standard output, standard error). preexec: as for Tplb."""
     if not os.access(TPLB, os.X_OK):
         raise AssertionError("%s is not there: set TPLB or run where it was built" % TPLB)
     try:
@@ -268,6 +268,7 @@ def run(args, env=None):
             capture_output=True,
             timeout=BOUND * 2,
             env=environment(env),
+            preexec_fn=preexec,
         )
     except subprocess.TimeoutExpired as e:
         raise Late("tplb %s did not end: %s" % (" ".join(args), e.stderr)) from None
