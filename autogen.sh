@@ -7,9 +7,9 @@ cd "$(dirname "$0")"
 # the wire, `make bench` and CI.
 build="gcc libc6-dev make autoconf automake pkg-config libconfig-dev libxxhash-dev libboost-context-dev liburing-dev"
 check="check python3"
-tools="binutils curl wrk gnuplot-nox graphviz nghttp2-client nginx libnginx-mod-stream haproxy varnish clang-format cppcheck procps util-linux valgrind"
+tools="binutils curl wrk gnuplot-nox graphviz nghttp2-client nginx libnginx-mod-stream haproxy varnish clang-format cppcheck procps util-linux valgrind mandoc groff man-db"
 fedora="gcc make autoconf automake pkgconf-pkg-config libconfig-devel xxhash-devel boost-devel boost-static liburing-devel check-devel python3 binutils curl wrk gnuplot graphviz nghttp2 nginx haproxy \
-varnish clang-tools-extra cppcheck procps-ng util-linux valgrind valgrind-devel libasan libubsan libtsan"
+varnish clang-tools-extra cppcheck procps-ng util-linux valgrind valgrind-devel mandoc groff man-db libasan libubsan libtsan"
 
 usage()
 {

@@ -91,6 +91,12 @@ bool conf_is_set(const struct conf *conf, const void *place, const char *key);
 /* Prints the effective configuration in libconfig syntax, readable again by conf_read, each key with its help as a comment. */
 void conf_print(const struct conf_section *root, const void *values, FILE *out);
 
+/* The manual's part about keys, in mdoc(7): subsections, the first of which is "Top level". Each key with its help, type, bounds and default. */
+void conf_print_manual(const struct conf_section *root, FILE *out);
+
+/* The path of every key, one a line: "pool", "pool.workers", "upstreams.servers.address". */
+void conf_print_paths(const struct conf_section *root, FILE *out);
+
 /* The name of `names` nearest to `word`, when near enough to be a misspelling; else NULL. */
 const char *conf_nearest(const char *word, const char *const *names);
 
