@@ -37,7 +37,7 @@ static void setup_with(const char *forward, const char *server, const char *clie
 	ck_assert_ptr_nonnull(lb);
 	worker = (struct worker){
 	        .heads = {.keep = 4, .cap = HEADER_SIZE}, .bodies = {.keep = 4, .cap = HEADER_SIZE}};
-	ck_assert(exchange_store_init(&worker));
+	ck_assert(exchange_store_init(lb, &worker));
 	listener = (struct listener){.app = &lb->listeners[0]};
 	conn = (struct conn){.magic = CONN_MAGIC, .fd = -1, .listener = &listener};
 	if (client) {
