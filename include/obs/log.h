@@ -21,13 +21,13 @@ struct log_targets {
 };
 
 /*
- * Opens the targets and starts the thread, which from then on also writes what diag() is given (its sink). `rings` are made, one
- * a worker. NULL on failure: *why then tells (static or allocated by strerror), *where which target.
+ * Opens the targets and starts the thread, which from then on also writes what diag() is given (its sink). rings: one a worker that there
+ * can be; each is made when it is asked for. NULL on failure: *why then tells (static or allocated by strerror), *where which target.
  */
 struct log *log_start(
         const struct log_targets *targets, unsigned rings, const char **where, const char **why);
 
-/* Ring number id, for that worker alone. */
+/* Ring number id, for that worker alone; one thread at a time asks for it. NULL where access lines are not wanted, or memory is out. */
 struct log_ring *log_ring(struct log *log, unsigned id);
 
 /* True when access lines are wanted at all. */

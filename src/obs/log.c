@@ -21,6 +21,7 @@
 #include "base/clock.h"
 #include "base/diag.h"
 #include "base/lock.h"
+#include "base/sparse.h"
 #include "obs/ring.h"
 
 enum { ACCESS_RING_BYTES = 64 * 1024, DIAG_RING_BYTES = 256 * 1024 };
@@ -43,15 +44,18 @@ struct target {
 
 struct log_ring {
 	struct ring ring;
-	struct log *log;
+	struct log *log;       /* NULL: not made yet */
+	struct log_ring *made; /* the one made before it; constant once it is in the list */
 };
 
 struct log {
 	struct target output;
 	struct target access;
-	unsigned ring_count;
-	struct log_ring *rings;
-	struct ring diag_ring; /* written under diag_lock */
+	bool access_on;                  /* constant */
+	unsigned ring_count;             /* constant */
+	struct log_ring *rings;          /* sparse */
+	_Atomic(struct log_ring *) made; /* a list of those there are; release, acquire */
+	struct ring diag_ring;           /* written under diag_lock */
 	struct lock diag_lock;
 	_Atomic uint64_t lost; /* relaxed: diagnostic lines */
 	_Atomic bool pending;  /* lines may be waiting; seq_cst */
@@ -199,8 +203,8 @@ static void drain_ring(struct log *log, struct ring *ring, const struct target *
 static void drain_all(struct log *log)
 {
 	drain_ring(log, &log->diag_ring, &log->output);
-	for (unsigned i = 0; i < log->ring_count; i++)
-		drain_ring(log, &log->rings[i].ring, &log->access);
+	for (struct log_ring *r = atomic_load_explicit(&log->made, memory_order_acquire); r; r = r->made)
+		drain_ring(log, &r->ring, &log->access);
 }
 
 static void reopen_target(struct target *t)
@@ -286,9 +290,9 @@ static void log_free(struct log *log)
 {
 	target_close(&log->output);
 	target_close(&log->access);
-	for (unsigned i = 0; i < log->ring_count; i++)
-		ring_free(&log->rings[i].ring);
-	free(log->rings);
+	for (struct log_ring *r = atomic_load_explicit(&log->made, memory_order_acquire); r; r = r->made)
+		ring_free(&r->ring);
+	sparse_free(log->rings, log->ring_count, sizeof(*log->rings));
 	ring_free(&log->diag_ring);
 	PTHREAD_OK(pthread_cond_destroy(&log->wake));
 	lock_destroy(&log->lock);
@@ -298,16 +302,17 @@ static void log_free(struct log *log)
 
 static bool make_rings(struct log *log, unsigned count)
 {
-	log->rings = calloc(count, sizeof(*log->rings));
-	if (!log->rings || !ring_init(&log->diag_ring, DIAG_RING_BYTES))
-		return false;
-	for (unsigned i = 0; i < count && log->access.kind != TARGET_OFF; i++) {
-		if (!ring_init(&log->rings[i].ring, ACCESS_RING_BYTES))
-			return false;
-		log->rings[i].log = log;
-		log->ring_count++;
-	}
-	return true;
+	log->ring_count = count;
+	log->rings = count > 0 ? sparse_new(count, sizeof(*log->rings)) : NULL;
+	return (log->rings || count == 0) && ring_init(&log->diag_ring, DIAG_RING_BYTES);
+}
+
+static void add_ring(struct log *log, struct log_ring *ring)
+{
+	ring->made = atomic_load_explicit(&log->made, memory_order_relaxed);
+	while (!atomic_compare_exchange_weak_explicit(
+	        &log->made, &ring->made, ring, memory_order_release, memory_order_relaxed))
+		;
 }
 
 static struct log *fail(struct log *log, const char **where, const char *place, const char **why, int error)
@@ -329,6 +334,7 @@ struct log *log_start(const struct log_targets *targets, unsigned rings, const c
 	init_wake(log);
 	target_name(&log->output, targets->output);
 	target_name(&log->access, targets->access);
+	log->access_on = log->access.kind != TARGET_OFF;
 	openlog(targets->ident, LOG_PID | LOG_NDELAY, LOG_DAEMON);
 	if (!target_open(&log->output))
 		return fail(log, where, targets->output, why, errno);
@@ -346,12 +352,22 @@ struct log *log_start(const struct log_targets *targets, unsigned rings, const c
 
 struct log_ring *log_ring(struct log *log, unsigned id)
 {
-	return id < log->ring_count ? &log->rings[id] : NULL;
+	if (!log->access_on)
+		return NULL;
+	MUST(id < log->ring_count);
+	struct log_ring *ring = &log->rings[id];
+	if (!ring->log) {
+		if (!ring_init(&ring->ring, ACCESS_RING_BYTES))
+			return NULL;
+		ring->log = log;
+		add_ring(log, ring);
+	}
+	return ring;
 }
 
 bool log_access_on(const struct log *log)
 {
-	return log->access.kind != TARGET_OFF;
+	return log->access_on;
 }
 
 bool log_access(struct log_ring *ring, struct str line)

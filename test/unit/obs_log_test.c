@@ -4,6 +4,7 @@
 #include <fcntl.h>
 #include <pthread.h>
 #include <signal.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -82,6 +83,33 @@ START_TEST(files)
 	ck_assert(log_access(log_ring(log, 0), STR("third\n")));
 	log_stop(log);
 	ck_assert_str_eq(contents(access_path), "first\nsecond\nthird\n");
+}
+END_TEST
+
+/* Rings come into use while the thread is at work, in any order, from several threads. */
+static void *log_lines_late(void *arg)
+{
+	struct log *log = arg;
+	static _Atomic unsigned next;
+	unsigned id = 4000 - 7 * atomic_fetch_add(&next, 1);
+
+	for (int i = 0; i < LINES; i++)
+		HOLDS(log_access(log_ring(log, id), STR("a line\n")));
+	return NULL;
+}
+
+START_TEST(rings_made_late)
+{
+	struct log *log = start(output, access_path, 4100);
+	pthread_t threads[THREADS];
+
+	for (int i = 0; i < THREADS; i++)
+		PTHREAD_OK(pthread_create(&threads[i], NULL, log_lines_late, log));
+	for (int i = 0; i < THREADS; i++)
+		PTHREAD_OK(pthread_join(threads[i], NULL));
+	ck_assert_ptr_eq(log_ring(log, 4000), log_ring(log, 4000));
+	log_stop(log);
+	ck_assert_uint_eq(strlen(contents(access_path)), THREADS * LINES * strlen("a line\n"));
 }
 END_TEST
 
@@ -352,6 +380,7 @@ int main(void)
 	tcase_set_timeout(tc, 60);
 	tcase_add_checked_fixture(tc, setup, NULL);
 	tcase_add_test(tc, files);
+	tcase_add_test(tc, rings_made_late);
 	tcase_add_test(tc, no_access_log);
 	tcase_add_test(tc, cannot_open);
 	tcase_add_test(tc, standard_streams);
