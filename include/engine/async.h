@@ -12,8 +12,7 @@ struct async;
 /* What the loops share with the rest of the engine. Constant. */
 struct async_options {
 	const struct engine_options *engine;
-	struct counters *counters;       /* one set a loop */
-	unsigned first_id;               /* worker id of the first loop */
+	struct counters *counters;       /* one set a loop; its worker id is its number */
 	struct lingerer *lingerer;       /* for lots of their own */
 	_Atomic unsigned *total;         /* see conn_table.h */
 	_Atomic unsigned *listening_now; /* see acceptor.h */

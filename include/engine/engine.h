@@ -33,7 +33,9 @@ enum { ENGINE_LOOPS_MAX = 64 };
 struct engine_options {
 	const char *name; /* threads are named after it */
 	enum engine_kind kind;
-	unsigned workers;     /* threads of the pool; the async engine has none */
+	unsigned workers; /* threads of the pool; the async engine has none */
+	unsigned
+	        workers_most; /* for engine_resize; 0: it stays as it is. Those who are not there cost addresses, not memory */
 	bool hold_connection; /* a worker keeps its connection until it closes */
 	unsigned burst;       /* requests a worker may have with servers at once */
 	int64_t patience;     /* ns that a body may stall before it leaves its worker for a loop */
@@ -56,7 +58,10 @@ struct engine_options {
 	struct log *log; /* with engine_sets rings; may be NULL */
 };
 
-/* How many sets of counters and rings of the log the engine uses: one a worker and loop, and the pool's acceptor. Worker ids are below it. */
+/*
+ * How many sets of counters and rings of the log the engine may come to use: one a loop, then the pool's acceptor, then one a worker that there
+ * can be. Worker ids are below it.
+ */
 unsigned engine_sets(const struct engine_options *options);
 
 struct engine;
@@ -81,10 +86,23 @@ void engine_resume(struct engine *e, struct conn *c, void *exchange);
 /* Waits until a drained engine has no connection left or options.drain has passed. Returns how many connections were cut. */
 unsigned engine_wait(struct engine *e);
 
+/*
+ * Pool engine: from now on so many threads, > 0 and at most options.workers_most. Further ones start at once. Those that are too many leave when
+ * they are done with what they have in hand (with hold_connection: when that connection ends), and nobody waits for them. Returns how many there are
+ * to be: fewer than asked for when memory or threads are out, *error then is an errno, otherwise 0. One caller at a time; not once engine_free was
+ * called.
+ */
+unsigned engine_resize(struct engine *e, unsigned workers, int *error);
+/* Threads of the pool that there are to be; 0 in the async engine. Any thread. */
+unsigned engine_workers(const struct engine *e);
+
 /* Joins all threads and frees. After engine_wait returned 0 only; otherwise the caller exits with threads running. */
 void engine_free(struct engine *e);
 
-/* Sets of counters: one a worker, one a loop, then the pool's acceptor's. */
+/*
+ * The sets of counters used so far: one a loop, then the pool's acceptor's, then one a worker. One of a worker that left keeps its counts, and is
+ * the next one's. They stay where they are. Any thread.
+ */
 const struct counters *engine_counters(const struct engine *e, unsigned *count);
 
 /* What waits for a worker or fiber now. Any thread. */

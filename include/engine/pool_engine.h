@@ -14,7 +14,6 @@ struct pool_worker {
 	struct io_blocking io;
 	struct queue *queue;
 	struct hand *hand; /* its thread's: what it has in hand; NULL between bursts */
-	bool started;      /* service.worker_start has been called */
 };
 
 struct pool_engine {
@@ -22,14 +21,24 @@ struct pool_engine {
 	struct acceptor *acceptor;
 	struct lot *lot;
 	struct queue *queue;
-	struct async *async; /* loops for what would hold a worker for too long; NULL: it stays */
+	struct async *async;       /* loops for what would hold a worker for too long; NULL: it stays */
+	unsigned first_id;         /* worker id of the pool's first thread */
+	struct counters *counters; /* by worker id */
 	struct pool *pool;
-	struct pool_worker
-	        *workers; /* options->workers of them; each touched by its thread only, once the pool runs */
+	struct pool_worker *
+	        workers; /* pool_engine_most of them, sparse; each touched by its thread only, while that runs */
+	_Atomic unsigned
+	        ids; /* worker ids used so far are below it; release, acquire: the sets below it are set up */
 };
 
-/* Makes the workers and starts the threads. counters: one set a worker. False on failure, *why then tells. */
-bool pool_engine_start(struct pool_engine *p, struct counters *counters, const char **why);
+/* How many workers there can be. */
+unsigned pool_engine_most(const struct engine_options *options);
+
+/* Makes the workers and starts the threads. False on failure, *why then tells. */
+bool pool_engine_start(struct pool_engine *p, const char **why);
+
+/* Worker ids that have been used are below it. Any thread. */
+unsigned pool_engine_ids(const struct pool_engine *p);
 
 /* Joins the threads, which finish what is queued, and frees the workers. Also after a failed start. */
 void pool_engine_stop(struct pool_engine *p);

@@ -24,8 +24,8 @@ struct conn;
 struct queue;
 
 struct worker {
-	unsigned id;      /* 0 to workers - 1; loops come behind the pool's threads */
-	bool is_loop;     /* its fibers take turns: no request holds it up */
+	unsigned id;  /* below engine_sets: loops, then the pool's acceptor (no worker), then its threads */
+	bool is_loop; /* its fibers take turns: no request holds it up */
 	int64_t patience; /* ns that a body may stall before it leaves (VERDICT_LEAVE) when nobody waits for the worker; 0: it never does */
 	const struct queue *queue; /* where those who wait for the worker are; NULL: nowhere that matters */
 	struct io *io;

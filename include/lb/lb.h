@@ -26,10 +26,10 @@ struct lb {
 	struct upstream *upstreams;
 	unsigned server_count;           /* of all upstreams */
 	struct lb_listener *listeners;   /* as many as the configuration's */
-	unsigned workers;                /* ids of workers: threads of the pool and loops */
+	unsigned workers;                /* ids of workers that there can be: loops, threads */
 	unsigned idle_sets;              /* one that the pool shares, or one a loop */
 	struct idle_set *idle;           /* [idle set][server] */
-	struct server_counters *counts;  /* [worker][server], a row a worker on cache lines of its own */
+	struct server_counters *counts;  /* [worker][server], sparse; a row on its own cache lines */
 	size_t counts_row;               /* entries from one worker's row to the next */
 	_Atomic int pipes;               /* relaxed: left for bodies and tunnels; see wire/flow.h */
 	struct health *health;           /* set once, before engine_start; NULL before */

@@ -74,8 +74,9 @@ struct counters {
 	struct waits waits;                                 /* of those dispatched, in the queue */
 };
 
-/* n sets in one array, zeroed; NULL when memory is out. Freed with free(3). */
+/* n sets in one array, zeroed; one that is never written takes no memory. NULL when memory is out. Freed with the same n. */
 struct counters *counters_new(unsigned n);
+void counters_free(struct counters *sets, unsigned n);
 
 /* By the owner of the set only. */
 static inline void counter_add(struct counters *c, enum counter_id id, uint64_t n)

@@ -68,7 +68,7 @@ size_t queue_put(struct queue *q, struct queue_item *items, size_t n);
 
 /*
  * Takes up to max items; waits while there are none. Returns 0 once the queue was
- * closed and is empty. For workers only.
+ * closed and is empty, or when the worker is dismissed: it then is none any more. For workers only.
  */
 size_t queue_take(struct queue *q, struct queue_item *items, size_t max);
 
@@ -105,6 +105,14 @@ void queue_worker_enters(struct queue *q);
 /* A worker that came out of queue_take is about to sleep in the kernel (or is back). */
 void queue_worker_sleeps(struct queue *q);
 void queue_worker_wakes(struct queue *q);
+
+/*
+ * n workers are to leave: queue_take returns 0 to so many, at once to those that wait in it (first to those that have waited longest), to others
+ * when they come next. One stays at least. Never waits.
+ */
+void queue_dismiss(struct queue *q, size_t n);
+/* Up to n of those that were dismissed and have not been told yet stay. Returns how many. */
+size_t queue_recall(struct queue *q, size_t n);
 
 /* Nothing is put any more; takers get what is left, then 0. */
 void queue_close(struct queue *q);

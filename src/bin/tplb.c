@@ -114,7 +114,8 @@ static int parse_arguments(struct program *p, int argc, char **argv)
 		case 'w':
 			errno = 0;
 			p->workers = strtol(optarg, &end, 10);
-			if (errno != 0 || *end || end == optarg || p->workers < 1 || p->workers > 4096)
+			if (errno != 0 || *end || end == optarg || p->workers < 1 ||
+			        p->workers > LB_WORKERS_MAX)
 				return usage_error(
 				        "--workers must be a whole number from 1 to 4096, not", optarg);
 			break;
@@ -335,6 +336,7 @@ static struct engine_options engine_options(struct program *p)
 	        .name = "tplb",
 	        .kind = c->engine == LB_ENGINE_ASYNC ? ENGINE_ASYNC : ENGINE_POOL,
 	        .workers = (unsigned)c->pool.workers,
+	        .workers_most = LB_WORKERS_MAX,
 	        .hold_connection = c->pool.hold == LB_HOLD_CONNECTION,
 	        .burst = (unsigned)c->pool.burst,
 	        .patience = c->pool.patience,

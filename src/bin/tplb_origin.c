@@ -150,7 +150,8 @@ static void stop(struct engine *engine, struct origin *o)
 static int serve(const struct origin_options *options, int root)
 {
 	struct listener listeners[OPTIONS_LISTEN_MAX];
-	unsigned workers = options->engine == ORIGIN_POOL ? options->workers : loops_of(options);
+	unsigned workers = options->engine == ORIGIN_POOL ? options->workers + 1 /* the acceptor's id */
+	                                                  : loops_of(options);
 	struct origin *o = origin_new(root, options->keepalive, workers);
 
 	if (!o) {

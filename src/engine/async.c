@@ -400,7 +400,7 @@ static int open_parts(struct async_loop *l)
 	struct async *a = l->async;
 	const struct async_options *o = &a->options;
 	const struct engine_options *e = o->engine;
-	unsigned id = o->first_id + l->index;
+	unsigned id = l->index;
 	static const struct acceptor_ops ops = {
 	        .dispatch = dispatch, .listen = listen_on, .is_eager = is_eager, .pass = pass};
 

@@ -14,7 +14,7 @@
 
 struct engine {
 	struct engine_options options;  /* constant */
-	struct counters *counters;      /* workers, loops, the pool's acceptor */
+	struct counters *counters;      /* loops, the pool's acceptor, workers */
 	_Atomic unsigned total;         /* see conn_table.h */
 	_Atomic unsigned listening_now; /* see acceptor.h */
 	struct lingerer *lingerer;
@@ -29,7 +29,7 @@ struct engine {
 
 unsigned engine_sets(const struct engine_options *o)
 {
-	return o->kind == ENGINE_ASYNC ? o->loops : o->workers + o->loops + 1;
+	return o->kind == ENGINE_ASYNC ? o->loops : o->loops + 1 + pool_engine_most(o);
 }
 
 /*
@@ -54,11 +54,10 @@ static void prefer_batches(void)
 	(void)pthread_setschedparam(pthread_self(), SCHED_BATCH, &none);
 }
 
-static bool start_loops(struct engine *e, unsigned first_id, struct acceptor *pool, const char **why)
+static bool start_loops(struct engine *e, struct acceptor *pool, const char **why)
 {
 	struct async_options options = {.engine = &e->options,
-	        .counters = &e->counters[first_id],
-	        .first_id = first_id,
+	        .counters = e->counters,
 	        .lingerer = e->lingerer,
 	        .total = &e->total,
 	        .listening_now = &e->listening_now,
@@ -72,7 +71,7 @@ static bool start_loops(struct engine *e, unsigned first_id, struct acceptor *po
 static bool start_pool(struct engine *e, const char **why)
 {
 	const struct engine_options *o = &e->options;
-	unsigned last = engine_sets(o) - 1;
+	unsigned id = o->loops; /* behind the loops' own; the workers' follow */
 
 	*why = "out of memory";
 	e->queue = queue_new(o->queue_size, runnable_workers(), o->hold_connection ? 1 : o->burst);
@@ -85,18 +84,20 @@ static bool start_pool(struct engine *e, const char **why)
 	        .lot = &e->lot,
 	        .queue = e->queue,
 	        .sheds = o->queue_rule.discipline == QUEUE_CODEL,
-	        .counters = &e->counters[last],
-	        .log = o->log ? log_ring(o->log, last) : NULL,
+	        .counters = &e->counters[id],
+	        .log = o->log ? log_ring(o->log, id) : NULL,
 	        .listening_now = &e->listening_now};
 	atomic_store(&e->listening_now, 1);
-	if (o->loops > 0 && !start_loops(e, o->workers, &e->acceptor.acceptor, why))
+	if (o->loops > 0 && !start_loops(e, &e->acceptor.acceptor, why))
 		return false;
 	e->pool = (struct pool_engine){.options = o,
 	        .acceptor = &e->acceptor.acceptor,
 	        .lot = &e->lot,
 	        .queue = e->queue,
-	        .async = e->async};
-	if (!pool_engine_start(&e->pool, e->counters, why))
+	        .async = e->async,
+	        .first_id = id + 1,
+	        .counters = e->counters};
+	if (!pool_engine_start(&e->pool, why))
 		return false;
 	int error = pool_acceptor_start(&e->acceptor);
 	if (error != 0)
@@ -119,7 +120,7 @@ static bool start_parts(struct engine *e, const char **why)
 		*why = strerror(error);
 		return false;
 	}
-	return e->options.kind == ENGINE_ASYNC ? start_loops(e, 0, NULL, why) : start_pool(e, why);
+	return e->options.kind == ENGINE_ASYNC ? start_loops(e, NULL, why) : start_pool(e, why);
 }
 
 struct engine *engine_start(const struct engine_options *options, const char **why)
@@ -186,13 +187,13 @@ void engine_free(struct engine *e)
 	if (e->queue)
 		lot_free(&e->lot);
 	queue_free(e->queue);
-	free(e->counters);
+	counters_free(e->counters, engine_sets(&e->options));
 	free(e);
 }
 
 const struct counters *engine_counters(const struct engine *e, unsigned *count)
 {
-	*count = engine_sets(&e->options);
+	*count = e->options.kind == ENGINE_ASYNC ? e->options.loops : pool_engine_ids(&e->pool);
 	return e->counters;
 }
 
@@ -211,6 +212,17 @@ struct engine_queue engine_queue(const struct engine *e)
 	if (oldest < now)
 		state.age = now - oldest;
 	return state;
+}
+
+unsigned engine_resize(struct engine *e, unsigned workers, int *error)
+{
+	MUST(e->options.kind == ENGINE_POOL);
+	return pool_resize(e->pool.pool, workers, error);
+}
+
+unsigned engine_workers(const struct engine *e)
+{
+	return e->options.kind == ENGINE_POOL ? pool_workers(e->pool.pool) : 0;
 }
 
 unsigned engine_connections(const struct engine *e)

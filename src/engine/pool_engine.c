@@ -9,11 +9,11 @@
 #include "engine/pool_engine.h"
 
 #include <errno.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include "base/assert.h"
 #include "base/clock.h"
+#include "base/sparse.h"
 #include "engine/settle.h"
 
 enum { KEEP_BUFFERS = POOL_BURST_MAX + 2 };
@@ -215,38 +215,76 @@ static void sleeping(void *arg, int asleep)
 	queue_worker_sleeps(w->queue);
 }
 
-static bool make_worker(struct pool_engine *p, unsigned id, struct counters *counters)
+/* Of the pool: a thread is about to start. Its place may have been another's. */
+static bool enter(void *arg, unsigned place)
 {
+	struct pool_engine *p = arg;
 	const struct engine_options *o = p->options;
-	struct pool_worker *pw = &p->workers[id];
+	struct pool_worker *pw = &p->workers[place];
 	struct worker *w = &pw->worker;
+	unsigned id = p->first_id + place;
+	struct log_ring *log = o->log ? log_ring(o->log, id) : NULL;
 
+	if (!log && o->log && log_access_on(o->log))
+		return false;
 	io_blocking_init(&pw->io);
 	pw->io.sleeping = sleeping;
 	pw->io.arg = pw;
 	pw->queue = p->queue;
-	worker_init(w, id, &pw->io.io, counters, o->log ? log_ring(o->log, id) : NULL, o->header_size,
-	        KEEP_BUFFERS);
+	worker_init(w, id, &pw->io.io, &p->counters[id], log, o->header_size, KEEP_BUFFERS);
 	w->patience = p->async && !o->hold_connection ? o->patience : 0;
 	w->queue = p->queue;
-	pw->started = !o->service.worker_start || o->service.worker_start(o->service.app, w);
-	return pw->started;
+	if (o->service.worker_start && !o->service.worker_start(o->service.app, w)) {
+		worker_free(w);
+		return false;
+	}
+	if (id >= atomic_load_explicit(&p->ids, memory_order_relaxed)) /* only written here, one at a time */
+		atomic_store_explicit(&p->ids, id + 1, memory_order_release);
+	return true;
 }
 
-bool pool_engine_start(struct pool_engine *p, struct counters *counters, const char **why)
+/* Of the pool: the thread ends. Its counts stay. */
+static void depart(void *arg, unsigned place)
+{
+	struct pool_engine *p = arg;
+	const struct service *s = &p->options->service;
+	struct worker *w = &p->workers[place].worker;
+
+	if (s->worker_stop)
+		s->worker_stop(s->app, w);
+	worker_free(w);
+}
+
+unsigned pool_engine_most(const struct engine_options *o)
+{
+	return o->workers_most > o->workers ? o->workers_most : o->workers;
+}
+
+unsigned pool_engine_ids(const struct pool_engine *p)
+{
+	return atomic_load_explicit(&p->ids, memory_order_acquire);
+}
+
+bool pool_engine_start(struct pool_engine *p, const char **why)
 {
 	const struct engine_options *o = p->options;
-	unsigned burst = o->hold_connection ? 1 : o->burst;
+	struct pool_options options = {.name = o->name,
+	        .workers = o->workers,
+	        .most = pool_engine_most(o),
+	        .burst = o->hold_connection ? 1 : o->burst,
+	        .queue = p->queue,
+	        .enter = enter,
+	        .work = work,
+	        .leave = depart,
+	        .arg = p};
 	int error;
 
 	*why = "out of memory";
-	p->workers = calloc(o->workers, sizeof(*p->workers));
+	atomic_init(&p->ids, p->first_id);
+	p->workers = sparse_new(options.most, sizeof(*p->workers));
 	if (!p->workers)
 		return false;
-	for (unsigned i = 0; i < o->workers; i++)
-		if (!make_worker(p, i, &counters[i]))
-			return false;
-	p->pool = pool_start(o->name, o->workers, burst, p->queue, work, p, &error);
+	p->pool = pool_start(&options, &error);
 	if (!p->pool)
 		*why = strerror(error);
 	return p->pool != NULL;
@@ -254,16 +292,7 @@ bool pool_engine_start(struct pool_engine *p, struct counters *counters, const c
 
 void pool_engine_stop(struct pool_engine *p)
 {
-	const struct service *s = &p->options->service;
-
 	if (p->pool)
 		pool_stop(p->pool);
-	for (unsigned i = 0; p->workers && i < p->options->workers; i++) {
-		struct worker *w = &p->workers[i].worker;
-
-		if (p->workers[i].started && s->worker_stop)
-			s->worker_stop(s->app, w);
-		worker_free(w);
-	}
-	free(p->workers);
+	sparse_free(p->workers, pool_engine_most(p->options), sizeof(*p->workers));
 }

@@ -230,7 +230,7 @@ static int start_thread(struct health *h, const char *name)
 
 static void health_free(struct health *h)
 {
-	free(h->counters);
+	counters_free(h->counters, 1);
 	free(h->watches);
 	free(h);
 }

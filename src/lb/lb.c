@@ -8,6 +8,7 @@
 
 #include "base/assert.h"
 #include "base/clock.h"
+#include "base/sparse.h"
 #include "lb/health.h"
 #include "lb/pick.h"
 #include "lb/standing.h"
@@ -79,15 +80,11 @@ static bool upstream_init(struct lb *lb, struct upstream *u, const struct lb_con
 static bool counts_init(struct lb *lb)
 {
 	size_t row = lb->server_count * sizeof(struct server_counters);
-	void *counts = NULL;
 
 	row = (row + CACHE_LINE - 1) / CACHE_LINE * CACHE_LINE;
-	if (posix_memalign(&counts, CACHE_LINE, row * lb->workers) != 0)
-		return false;
-	memset(counts, 0, row * lb->workers);
-	lb->counts = counts;
 	lb->counts_row = row / sizeof(struct server_counters);
-	return true;
+	lb->counts = sparse_new(lb->workers, row);
+	return lb->counts != NULL;
 }
 
 static bool listeners_init(struct lb *lb)
@@ -215,7 +212,7 @@ void lb_free(struct lb *lb)
 		upstream_free(&lb->upstreams[i]);
 	free(lb->upstreams);
 	free(lb->listeners);
-	free(lb->counts);
+	sparse_free(lb->counts, lb->workers, lb->counts_row * sizeof(*lb->counts));
 	free(lb);
 }
 
@@ -226,11 +223,22 @@ bool lb_is_draining(const struct lb *lb)
 	return engine && engine_is_draining(engine);
 }
 
+/* Rows that may have been written are below it. */
+static unsigned rows_used(const struct lb *lb)
+{
+	const struct engine *engine = atomic_load_explicit(&lb->engine, memory_order_acquire);
+	unsigned used = 0;
+
+	if (engine)
+		(void)engine_counters(engine, &used);
+	return used;
+}
+
 uint64_t lb_server_requests(const struct lb *lb, unsigned server)
 {
 	uint64_t sum = 0;
 
-	for (unsigned i = 0; i < lb->workers; i++)
+	for (unsigned i = rows_used(lb); i-- > 0;)
 		sum += atomic_load_explicit(&lb_counts(lb, i, server)->requests, memory_order_relaxed);
 	return sum;
 }
@@ -239,7 +247,7 @@ uint64_t lb_server_failures(const struct lb *lb, unsigned server)
 {
 	uint64_t sum = 0;
 
-	for (unsigned i = 0; i < lb->workers; i++)
+	for (unsigned i = rows_used(lb); i-- > 0;)
 		sum += atomic_load_explicit(&lb_counts(lb, i, server)->failures, memory_order_relaxed);
 	return sum;
 }

@@ -6,6 +6,7 @@
 #include "base/assert.h"
 #include "engine/conn.h"
 #include "engine/engine.h"
+#include "engine/pool_engine.h"
 #include "engine/worker.h"
 #include "lb/exchange.h"
 #include "lb/health.h"
@@ -202,6 +203,17 @@ static void sum_memory(struct need *need, const struct lb_config *c, const struc
 	add_bytes(need, s->workers + s->loops + s->others, WORKER_STACK, "threads' stacks");
 }
 
+/* What stands in arrays that have room for as many workers as there can be, and is no memory before one comes. */
+static uint64_t room_of_worker(const struct lb_config *c)
+{
+	uint64_t servers = 0;
+
+	for (size_t i = 0; i < c->upstreams.count; i++)
+		servers += lb_config_upstream(c, i)->servers.count;
+	return sizeof(struct counters) + sizeof(struct pool_worker) +
+	       servers * sizeof(struct server_counters);
+}
+
 static void sum_addresses(struct needs *n, const struct scale *s)
 {
 	struct need *need = &n->of[RESOURCE_ADDRESSES];
@@ -209,6 +221,8 @@ static void sum_addresses(struct needs *n, const struct scale *s)
 	add_buffers(need, n->config, s, n->uring);
 	add_bytes(need, s->fibers + s->probes, FIBER_STACK_BYTES + FIBER_GUARD_BYTES, "fibers' stacks");
 	add_bytes(need, s->workers, WORKER_STACK, "workers' stacks");
+	add_bytes(
+	        need, s->workers > 0 ? LB_WORKERS_MAX : 0, room_of_worker(n->config), "for workers to come");
 	add_bytes(need, s->loops + s->others, n->grants->thread_stack, "threads' stacks");
 	add_bytes(need, s->loops + 1, n->of[RESOURCE_DESCRIPTORS].amount * WATCH_BYTES,
 	        "tables of descriptors");

@@ -1,16 +1,15 @@
 #include "obs/counters.h"
 
-#include <stdlib.h>
-#include <string.h>
+#include "base/sparse.h"
 
 struct counters *counters_new(unsigned n)
 {
-	void *sets = NULL;
+	return sparse_new(n, sizeof(struct counters));
+}
 
-	if (posix_memalign(&sets, _Alignof(struct counters), n * sizeof(struct counters)) != 0)
-		return NULL;
-	memset(sets, 0, n * sizeof(struct counters));
-	return sets;
+void counters_free(struct counters *sets, unsigned n)
+{
+	sparse_free(sets, n, sizeof(struct counters));
 }
 
 const char *counter_name(enum counter_id id)

@@ -23,8 +23,9 @@
 
 /* An idle worker, on its own stack. All fields: the queue's lock. */
 struct waiter {
-	pthread_cond_t wake; /* woken became true, or the queue was closed */
+	pthread_cond_t wake; /* woken or dismissed became true, or the queue was closed */
 	bool woken;
+	bool dismissed; /* it is to leave; out of the list already, and not among those that run */
 	struct waiter *next;
 };
 
@@ -43,6 +44,7 @@ struct queue {
 	bool stands;        /* lock: the newest are next; never with fifo */
 	struct waiter *idle;  /* lock: a stack, so that few workers run, and those often, with warm caches */
 	bool closed;          /* lock */
+	size_t leaving;       /* lock: workers that are to leave when they next come for an item */
 	_Atomic size_t depth; /* written under lock, seq_cst; read anywhere */
 	_Atomic int running;  /* seq_cst */
 	struct queue_item *items; /* lock: ring of `room` */
@@ -243,22 +245,39 @@ static void remove_locked(struct queue *q, const struct waiter *w)
 	*at = w->next;
 }
 
-static void wait_locked(struct queue *q)
+/* False: it was dismissed. */
+static bool wait_locked(struct queue *q)
 {
 	struct waiter self = {.wake = PTHREAD_COND_INITIALIZER, .next = q->idle};
 
 	lock_must_hold(&q->lock);
 	atomic_fetch_sub(&q->running, 1);
 	q->idle = &self;
-	while (!self.woken && !q->closed) {
+	while (!self.woken && !self.dismissed && !q->closed) {
 		PTHREAD_OK(pthread_cond_wait(&self.wake, &q->lock.mutex));
 		lock_taken_by_wait(&q->lock);
 	}
-	if (!self.woken) { /* else the waker has seen to both */
+	if (!self.woken && !self.dismissed) { /* else the waker has seen to both */
 		remove_locked(q, &self);
 		atomic_fetch_add(&q->running, 1);
 	}
 	PTHREAD_OK(pthread_cond_destroy(&self.wake));
+	return !self.dismissed;
+}
+
+/*
+ * False: the worker that asks is one of those that leave. While there are such nobody is idle, since all come by here before they wait: so it need
+ * not wake another one to run in its place.
+ */
+static bool stays_locked(struct queue *q)
+{
+	lock_must_hold(&q->lock);
+	if (q->leaving == 0)
+		return true;
+	MUST(!q->idle);
+	q->leaving--;
+	atomic_fetch_sub(&q->running, 1);
+	return false;
 }
 
 void queue_worker_enters(struct queue *q)
@@ -269,9 +288,10 @@ void queue_worker_enters(struct queue *q)
 size_t queue_take(struct queue *q, struct queue_item *items, size_t max)
 {
 	lock_take(&q->lock);
-	while (atomic_load(&q->depth) == 0 && !q->closed)
-		wait_locked(q);
-	size_t n = atomic_load(&q->depth);
+	bool stays = stays_locked(q);
+	while (stays && atomic_load(&q->depth) == 0 && !q->closed)
+		stays = wait_locked(q) && stays_locked(q);
+	size_t n = stays ? atomic_load(&q->depth) : 0;
 	if (n > max)
 		n = max;
 	pop_locked(q, items, n);
@@ -397,6 +417,35 @@ void queue_worker_sleeps(struct queue *q)
 void queue_worker_wakes(struct queue *q)
 {
 	atomic_fetch_add(&q->running, 1);
+}
+
+void queue_dismiss(struct queue *q, size_t n)
+{
+	size_t idle = 0;
+	struct waiter **rest = &q->idle;
+
+	lock_take(&q->lock);
+	for (struct waiter *w = q->idle; w; w = w->next)
+		idle++;
+	for (; idle > n; idle--)
+		rest = &(*rest)->next;
+	for (struct waiter *w = *rest; w; w = w->next) { /* those that slept longest */
+		w->dismissed = true;
+		PTHREAD_OK(pthread_cond_signal(&w->wake));
+	}
+	*rest = NULL;
+	q->leaving += n - idle;
+	lock_drop(&q->lock);
+}
+
+size_t queue_recall(struct queue *q, size_t n)
+{
+	lock_take(&q->lock);
+	if (n > q->leaving)
+		n = q->leaving;
+	q->leaving -= n;
+	lock_drop(&q->lock);
+	return n;
 }
 
 void queue_close(struct queue *q)

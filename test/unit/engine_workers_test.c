@@ -1,4 +1,4 @@
-/* How the workers share requests: waits for servers, bursts, held connections. The service is that of engine_app.h; _i is the engine. */
+/* How the workers share requests: waits for servers, bursts, held connections, other numbers of workers. The service is that of engine_app.h; _i is the engine. */
 #include "engine_app.h"
 
 /* One worker (or as many fibers as it takes), eight servers at work at once, which answer in the reverse order. */
@@ -135,6 +135,118 @@ START_TEST(many_clients)
 }
 END_TEST
 
+static void stop_resized(void)
+{
+	engine_drain(app.engine);
+	ck_assert_uint_eq(engine_wait(app.engine), 0);
+	ck_assert_uint_eq(counted(COUNTER_connections_closed), counted(COUNTER_connections_accepted));
+	engine_free(app.engine);
+	ck_assert_uint_eq(atomic_load(&app.started), atomic_load(&app.stopped));
+}
+
+static void wait_for_workers(unsigned want)
+{
+	while (atomic_load(&app.started) - atomic_load(&app.stopped) != want)
+		usleep(500);
+}
+
+static _Atomic bool chatter_is_over;
+
+static void *resize_on_and_on(void *arg)
+{
+	unsigned state = 5, workers = 4;
+	int error;
+
+	while (!atomic_load(&chatter_is_over)) {
+		state = state * 1664525u + 1013904223u;
+		workers = 1 + (state >> 8) % 40;
+		HOLDS(engine_resize(app.engine, workers, &error) == workers && error == 0);
+		HOLDS(engine_workers(app.engine) == workers);
+		(void)counted(COUNTER_requests); /* sets come into use meanwhile */
+		usleep(200);
+	}
+	*(unsigned *)arg = workers;
+	return NULL;
+}
+
+/* Each client gets each of its answers, and none of the counts is lost with its worker. */
+START_TEST(resized_under_load)
+{
+	pthread_t thread;
+	unsigned workers;
+
+	options.workers = 4;
+	options.workers_most = 4096;
+	options.loops = 1;
+	options.patience = 50 * MS;
+	options.burst = 1 + (unsigned)_i * 3;
+	start();
+	PTHREAD_OK(pthread_create(&thread, NULL, resize_on_and_on, &workers));
+	chatter_all(6, "eeeb");
+	atomic_store(&chatter_is_over, true);
+	PTHREAD_OK(pthread_join(thread, NULL));
+	wait_for_workers(workers + 1);
+	stop_resized();
+}
+END_TEST
+
+/* With pool.hold = "connection" a worker leaves when its connection ends, and not before. */
+START_TEST(resized_while_held)
+{
+	int fds[3], error;
+
+	options.workers = 3;
+	options.hold_connection = true;
+	start();
+	for (int i = 0; i < 3; i++) {
+		fds[i] = ask("e 1\n");
+		expect(fds[i], "e 1\n");
+	}
+	ck_assert_uint_eq(engine_resize(app.engine, 1, &error), 1);
+	for (int i = 0; i < 3; i++) {
+		say(fds[i], "e 2\n");
+		expect(fds[i], "e 2\n");
+	}
+	ck_assert_uint_eq(atomic_load(&app.stopped), 0);
+	close(fds[1]);
+	wait_until(&app.stopped, 1);
+	close(fds[2]);
+	wait_until(&app.stopped, 2);
+	int waits = ask("e 3\n");
+	say(fds[0], "e 4\n");
+	expect(fds[0], "e 4\n");
+	ck_assert(!has_answer(waits));
+	ck_assert_uint_eq(engine_resize(app.engine, 2, &error), 2); /* the place of one who left */
+	expect(waits, "e 3\n");
+	close(waits);
+	close(fds[0]);
+	stop_resized();
+}
+END_TEST
+
+/* While it drains, too; and those that are to leave are no hindrance to its end. */
+START_TEST(resized_in_a_drain)
+{
+	int error;
+
+	options.workers = 8;
+	options.workers_most = 16;
+	start();
+	int first = ask("s0\n"), second = ask("s0\n");
+	wait_until(&app.asleep, 2);
+	engine_drain(app.engine);
+	ck_assert_uint_eq(engine_resize(app.engine, 1, &error), 1);
+	ck_assert_uint_eq(engine_resize(app.engine, 12, &error), 12);
+	ck_assert_uint_eq(engine_resize(app.engine, 1, &error), 1);
+	open_gate(0);
+	expect(first, "s0\n");
+	expect(second, "s0\n");
+	close(first);
+	close(second);
+	stop_resized();
+}
+END_TEST
+
 int main(void)
 {
 	Suite *suite = suite_create("engine/workers");
@@ -149,5 +261,8 @@ int main(void)
 	tcase_add_loop_test(tc, burst_passes_on, 0, 2);
 	tcase_add_test(tc, holds);
 	tcase_add_loop_test(tc, many_clients, 0, count * 2);
+	tcase_add_loop_test(tc, resized_under_load, 0, 2);
+	tcase_add_test(tc, resized_while_held);
+	tcase_add_test(tc, resized_in_a_drain);
 	return run_suite(suite);
 }

@@ -43,7 +43,7 @@ START_TEST(sums)
 	ck_assert_uint_eq(counters_sum(sets, 0, COUNTER_bytes_out), 0);
 	ck_assert_uint_eq(counters_sum(sets, SETS, COUNTER_requests), 2 * SETS);
 	ck_assert_uint_eq(counters_sum(sets, SETS, COUNTER_bytes_in), 0);
-	free(sets);
+	counters_free(sets, SETS);
 }
 END_TEST
 
@@ -76,7 +76,7 @@ START_TEST(many_threads)
 		PTHREAD_OK(pthread_join(threads[i], NULL));
 	ck_assert_uint_eq(counters_sum(sets, SETS, COUNTER_requests), SETS * TIMES);
 	ck_assert_uint_eq(counters_sum(sets, SETS, COUNTER_bytes_in), 3 * SETS * TIMES);
-	free(sets);
+	counters_free(sets, SETS);
 }
 END_TEST
 

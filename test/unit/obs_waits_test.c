@@ -108,7 +108,7 @@ START_TEST(all_at_once)
 	ck_assert_uint_eq(total.count, SETS * EACH);
 	ck_assert_uint_eq(total.max, EACH - 1);
 	ck_assert_uint_eq(total.sum, (uint64_t)SETS * EACH * (EACH - 1) / 2);
-	free(sets);
+	counters_free(sets, SETS);
 }
 END_TEST
 

@@ -507,6 +507,93 @@ START_TEST(no_lost_wakeup)
 }
 END_TEST
 
+/* A worker that takes one at a time until it is told to leave. */
+static void *take_until_dismissed(void *arg)
+{
+	struct queue *q = arg;
+	struct queue_item one;
+
+	queue_worker_enters(q);
+	while (queue_take(q, &one, 1) > 0)
+		atomic_fetch_add((_Atomic unsigned *)one.what, 1);
+	return NULL;
+}
+
+static void put_and_wait(struct queue *q, _Atomic unsigned *taken, unsigned times)
+{
+	for (unsigned i = 0; i < times; i++) {
+		struct queue_item one = {.what = (void *)taken, .since = 1};
+		unsigned before = atomic_load(taken);
+
+		HOLDS(queue_put(q, &one, 1) == 1);
+		while (atomic_load(taken) == before)
+			sched_yield();
+	}
+}
+
+/* One that leaves is awake no more, be it that it worked or that it was idle: the next one may run in its place. */
+START_TEST(who_leaves_does_not_run)
+{
+	struct queue *q = queue_new(4, 1, 1);
+	struct queue_item one;
+	_Atomic unsigned taken = 0;
+
+	for (int times = 0; times < 20; times++) {
+		pthread_t thread;
+
+		queue_worker_enters(q); /* at work, so that it is told when it comes next */
+		queue_dismiss(q, 1);
+		ck_assert_uint_eq(queue_take(q, &one, 1), 0);
+		PTHREAD_OK(pthread_create(&thread, NULL, take_until_dismissed, q));
+		put_and_wait(q, &taken, 20);
+		queue_dismiss(q, 1);
+		PTHREAD_OK(pthread_join(thread, NULL));
+	}
+	queue_free(q);
+}
+END_TEST
+
+/* Who is to leave leaves what is queued to the others; and so many, not more. */
+START_TEST(dismissed)
+{
+	struct queue *q = queue_new(4, 4, 1);
+	struct queue_item in[2] = {item(1, 1), item(2, 1)}, out[2];
+
+	for (int i = 0; i < 4; i++)
+		queue_worker_enters(q);
+	ck_assert_uint_eq(queue_put(q, in, 2), 2);
+	ck_assert_uint_eq(queue_recall(q, 3), 0);
+	queue_dismiss(q, 3);
+	ck_assert_uint_eq(queue_recall(q, 1), 1);
+	ck_assert_uint_eq(queue_take(q, out, 2), 0);
+	ck_assert_uint_eq(queue_take(q, out, 2), 0);
+	ck_assert_uint_eq(queue_recall(q, 1), 0);
+	ck_assert_uint_eq(queue_take(q, out, 2), 2);
+	queue_free(q);
+}
+END_TEST
+
+/* Of three idle ones two leave, and there are no more to be told. */
+START_TEST(idle_ones_leave)
+{
+	struct queue *q = queue_new(4, 1, 1);
+	_Atomic unsigned taken = 0;
+	pthread_t threads[3];
+
+	for (int i = 0; i < 3; i++)
+		PTHREAD_OK(pthread_create(&threads[i], NULL, take_until_dismissed, q));
+	put_and_wait(q, &taken, 10);
+	queue_dismiss(q, 2);
+	put_and_wait(q, &taken, 10);
+	queue_dismiss(q, 1);
+	for (int i = 0; i < 3; i++)
+		PTHREAD_OK(pthread_join(threads[i], NULL));
+	ck_assert_uint_eq(queue_recall(q, 3), 0);
+	ck_assert_uint_eq(atomic_load(&taken), 20);
+	queue_free(q);
+}
+END_TEST
+
 int main(void)
 {
 	Suite *suite = suite_create("work/queue");
@@ -526,6 +613,9 @@ int main(void)
 	tcase_add_test(tc, one_runs);
 	tcase_add_loop_test(tc, sleeper_lets_run, 0, 2);
 	tcase_add_loop_test(tc, no_lost_wakeup, 1, 4);
+	tcase_add_test(tc, who_leaves_does_not_run);
+	tcase_add_test(tc, dismissed);
+	tcase_add_test(tc, idle_ones_leave);
 	SRunner *runner = srunner_create(suite);
 	srunner_run_all(runner, CK_ENV);
 	int failed = srunner_ntests_failed(runner);
