@@ -44,6 +44,7 @@ struct conf_key {
 	const struct conf_section *section; /* CONF_GROUP, CONF_LIST */
 	const char *help;                   /* one line for the manual and for -T */
 	const char *note; /* CONF_CHOICE: added to the message when a name is refused; may be NULL */
+	bool live;        /* a change is taken in while the program runs; otherwise it needs a restart */
 };
 
 struct conf_section {
@@ -96,6 +97,15 @@ void conf_print_manual(const struct conf_section *root, FILE *out);
 
 /* The path of every key, one a line: "pool", "pool.workers", "upstreams.servers.address". */
 void conf_print_paths(const struct conf_section *root, FILE *out);
+
+/* Told of a key whose values differ: path, such as "upstreams[0].servers[1].weight", is good until it returns. */
+typedef void conf_differs(void *arg, const char *path, const struct conf_key *key);
+
+/*
+ * Compares two structs that were filled through the same tables, defaults included, key by key in the tables' order. A list with more or fewer
+ * items differs as a whole, "upstreams[0].servers"; otherwise its items are compared place by place.
+ */
+void conf_diff(const struct conf_section *root, const void *a, const void *b, conf_differs *told, void *arg);
 
 /* The name of `names` nearest to `word`, when near enough to be a misspelling; else NULL. */
 const char *conf_nearest(const char *word, const char *const *names);

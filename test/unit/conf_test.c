@@ -1,7 +1,8 @@
-/* Reading through tables: values, every kind of fault with its line, includes, printing, units. */
+/* Reading through tables: values, every kind of fault with its line, includes, printing, differences, units. */
 #include <check.h>
 #include <inttypes.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -64,7 +65,7 @@ static const struct conf_section inner_section = {
 	.name = #field, .type = (kind), .offset = offsetof(struct sample, field), .fallback = (text)
 static const struct conf_key sample_keys[] = {
         {ROW(flag, CONF_BOOL, "true"), .help = "a flag"},
-        {ROW(number, CONF_INT, "16"), .min = 1, .max = 4096, .help = "a number"},
+        {ROW(number, CONF_INT, "16"), .min = 1, .max = 4096, .help = "a number", .live = true},
         {ROW(any, CONF_INT, "-5")},
         {ROW(wait, CONF_DURATION, "50ms"), .min = CLOCK_NS_PER_MS, .max = CLOCK_NS_PER_S * 3600},
         {ROW(room, CONF_SIZE, "16k"), .min = 1024, .max = 1048576},
@@ -546,6 +547,56 @@ START_TEST(test_print)
 }
 END_TEST
 
+/* A key a line, as they are told. */
+static void note_difference(void *arg, const char *path, const struct conf_key *key)
+{
+	size_t len = strlen(path), name = strlen(key->name);
+	ck_assert(len >= name && strcmp(path + len - name, key->name) == 0);
+	fprintf(arg, "%s%s\n", path, key->live ? " live" : "");
+}
+
+static void expect_difference(const char *before, const char *after, const char *want)
+{
+	struct sample a, b;
+	struct conf *of_a = conf_read_text("a", before, &sample_section, &a);
+	struct conf *of_b = conf_read_text("b", after, &sample_section, &b);
+	char *text;
+	size_t len;
+	for (int turn = 0; turn < 2; turn++) {
+		FILE *out = open_memstream(&text, &len);
+		conf_diff(&sample_section, turn == 0 ? &a : &b, turn == 0 ? &b : &a, note_difference, out);
+		fclose(out);
+		ck_assert_str_eq(text, want);
+		free(text);
+	}
+	ck_assert_uint_eq(conf_fault_count(of_a) + conf_fault_count(of_b), 0);
+	conf_free(of_a);
+	conf_free(of_b);
+}
+
+START_TEST(test_differences)
+{
+	expect_difference("", "", "");
+	/* What is written out is no difference, nor is another way to write it, or another place. */
+	expect_difference("", "number = 16; wait = \"50000us\"; text = \"hello\"; items = ();", "");
+	expect_difference(
+	        "\n\ninner: { depth = 3; };\nroom = \"2048\";", "room = \"2k\"; inner: { depth = 3; };", "");
+	expect_difference("", "number = 17;", "number live\n");
+	expect_difference("inner: { depth = 8; pause = \"120s\"; };", "", "inner.depth\n");
+	/* Every type, in the order of the table. */
+	expect_difference("items = ( { name = \"a\"; weight = 3; }, { name = \"b\"; } );",
+	        "items = ( { name = \"a\"; }, { name = \"c\"; weight = 2; } ); words = ( \"x\" ); color = "
+	        "\"red\"; text = \"\"; flag = false; any = 7; wait = \"1s\"; room = \"32k\"; free_room = "
+	        "\"1\"; number = 2; inner: { pause = \"1s\"; depth = 1; };",
+	        "flag\nnumber "
+	        "live\nany\nwait\nroom\nfree_room\ntext\ncolor\nwords\ninner.pause\ninner.depth\n"
+	        "items[0].weight\nitems[1].name\nitems[1].weight\n");
+	expect_difference("words = ( \"x\", \"y\" );", "words = ( \"x\", \"z\" );", "words\n");
+	expect_difference("items = ( { name = \"a\"; } );",
+	        "items = ( { name = \"b\"; }, { name = \"a\"; } );", "items\n");
+}
+END_TEST
+
 START_TEST(test_nearest)
 {
 	static const char *const names[] = {"workers", "hold", "timeout", "timeouts", "x", NULL};
@@ -646,6 +697,7 @@ static Suite *suite(void)
 	tcase_add_test(files, test_include_deep);
 	tcase_add_test(files, test_unreadable);
 	tcase_add_test(units, test_nearest);
+	tcase_add_test(units, test_differences);
 	tcase_add_test(units, test_durations);
 	tcase_add_test(units, test_sizes);
 	tcase_add_test(units, test_formats);
