@@ -20,17 +20,19 @@
 #include "lb/health.h"
 #include "lb/lb.h"
 #include "lb/needs.h"
+#include "lb/reload.h"
 #include "lb/standing.h"
 #include "net/sock.h"
 
-enum { EXIT_FAULT = 1, EXIT_USAGE = 2 };
+enum { EXIT_FAULT = 1, EXIT_USAGE = 2, WHY_BYTES = 128 };
 
 /* The program's one root. */
 struct program {
 	const char *file;
-	long workers;   /* -w; 0: as configured */
-	int engine;     /* -e, enum lb_engine; -1: as configured */
-	unsigned loops; /* that will run */
+	long workers;         /* -w; 0: as configured */
+	int engine;           /* -e, enum lb_engine; -1: as configured */
+	unsigned loops;       /* that will run */
+	unsigned connections; /* at most at once: limits.connections, or what the descriptors allow */
 	enum loop_driver_kind driver;
 	bool check, print, graph;
 	struct lb_config *config;
@@ -56,7 +58,8 @@ static void print_usage(FILE *out)
 	        "  -v, --version        print the version and exit\n"
 	        "  -h, --help           print this and exit\n"
 	        "\n"
-	        "Signals: TERM and INT drain and stop (twice: at once), USR1 reopens log files.\n");
+	        "Signals: TERM and INT drain and stop (twice: at once), USR1 reopens log files,\n"
+	        "HUP reads the configuration again: pool.workers is taken in, other keys need a restart.\n");
 }
 
 static int usage_error(const char *what, const char *value)
@@ -146,17 +149,15 @@ static int report_config(const struct program *p)
 	return conf_fault_count(conf) > 0 ? EXIT_USAGE : -1;
 }
 
-/* What the command line says instead of the file. */
-static bool override(struct program *p)
+/* What the command line says instead of the file. False: it cannot be; why tells. */
+static bool override(const struct program *p, struct lb_config *c, char why[WHY_BYTES])
 {
-	struct lb_config *c = p->config;
-
 	if (p->engine >= 0)
 		c->engine = p->engine;
 	if (c->engine == LB_ENGINE_POOL && p->workers > 0)
 		c->pool.workers = p->workers;
 	if (c->engine == LB_ENGINE_ASYNC && p->workers > ENGINE_LOOPS_MAX) {
-		fprintf(stderr, "tplb: --workers: the async engine has at most %d loops, not %ld\n",
+		snprintf(why, WHY_BYTES, "--workers: the async engine has at most %d loops, not %ld",
 		        ENGINE_LOOPS_MAX, p->workers);
 		return false;
 	}
@@ -191,6 +192,7 @@ static int read_config(struct program *p)
 {
 	bool weighs = p->check && !p->print && !p->graph;
 	struct needs needs;
+	char why[WHY_BYTES];
 
 	p->config = lb_config_read(p->file);
 	if (!p->config) {
@@ -198,8 +200,10 @@ static int read_config(struct program *p)
 		return EXIT_FAULT;
 	}
 	if (conf_fault_count(p->config->conf) == 0) {
-		if (!override(p))
+		if (!override(p, p->config, why)) {
+			fprintf(stderr, "tplb: %s\n", why);
 			return EXIT_USAGE;
+		}
 		lb_config_resolve(p->config);
 	}
 	if (weighs && conf_fault_count(p->config->conf) == 0)
@@ -292,6 +296,34 @@ static bool drop_privileges(const char *user)
 	return true;
 }
 
+/* Raises the limits to what the configuration needs; where the system refuses, fewer connections are allowed than it says. */
+static void fit(struct program *p)
+{
+	struct lb_config *c = p->config;
+	int64_t wanted = c->limits.connections;
+	const char *why;
+
+	needs_fit(c, uses_uring(p, &why), &p->grants);
+	p->connections = (unsigned)c->limits.connections;
+	c->limits.connections = wanted; /* what the file says, for a reload to compare */
+}
+
+/* After a reload: more workers may need more descriptors than there are. */
+static void check_descriptors(const struct program *p)
+{
+	struct lb_config now = *p->config;
+	struct needs needs;
+
+	now.limits.connections = p->connections;
+	needs_sum(&needs, &now, p->driver == LOOP_URING, &p->grants);
+	unsigned long wanted = needs.of[RESOURCE_DESCRIPTORS].amount;
+	unsigned long have = sock_raise_limit(wanted);
+	if (have < wanted)
+		diag_warning("the system allows %lu descriptors where %lu may be needed now (raise it: "
+		             "ulimit -Hn, LimitNOFILE= in the unit; or lower limits.connections)",
+		        have, wanted);
+}
+
 /* Their driver: as the user who will run them, for whom it may be forbidden. False: the one asked for is not to be had. */
 static bool choose_driver(struct program *p)
 {
@@ -346,7 +378,7 @@ static struct engine_options engine_options(struct program *p)
 	        .queue_size = (unsigned)c->queue.size,
 	        .queue_timeout = c->queue.timeout,
 	        .queue_rule = lb_config_queue_rule(c),
-	        .connections = (unsigned)c->limits.connections,
+	        .connections = p->connections,
 	        .header_size = c->limits.header_size,
 	        .header_timeout = c->timeouts.request_header,
 	        .drain = c->timeouts.drain,
@@ -386,6 +418,27 @@ static bool start(struct program *p)
 	return true;
 }
 
+/* SIGHUP. What the command line says stays as it was at start. */
+static void reload(struct program *p)
+{
+	struct lb_config *next = reload_read(p->file);
+	char why[WHY_BYTES];
+
+	if (!next)
+		return;
+	if (next->engine == LB_ENGINE_POOL && p->workers > 0 && next->pool.workers != p->workers &&
+	        conf_is_set(next->conf, next->pool.place, "workers"))
+		diag_info("reload: pool.workers: -w %ld on the command line wins over %lld in %s", p->workers,
+		        (long long)next->pool.workers, p->file);
+	if (override(p, next, why)) {
+		reload_apply(p->config, next, p->running);
+		check_descriptors(p);
+	} else {
+		diag_error("reload: %s is not taken in: %s", p->file, why);
+	}
+	lb_config_free(next);
+}
+
 static void serve(struct program *p)
 {
 	for (;;) {
@@ -393,10 +446,12 @@ static void serve(struct program *p)
 
 		if (signal == SIGTERM || signal == SIGINT)
 			break;
-		if (signal == SIGUSR1)
+		if (signal == SIGHUP)
+			reload(p);
+		else if (signal == SIGUSR1)
 			log_reopen(p->log);
 		else
-			diag_warning("SIG%s is not acted upon; stop and start to take in a new configuration",
+			diag_warning("SIG%s is not acted upon; stop and start to run another binary",
 			        sigabbrev_np(signal));
 	}
 	struct engine_queue queue = engine_queue(p->running);
@@ -450,13 +505,11 @@ static void log_summary(const struct program *p)
 
 static bool prepare_and_start(struct program *p)
 {
-	const char *why;
-
 	grants_read(&p->grants, "", p->config->user[0] != '\0');
 	p->loops = needs_loops(p->config, p->grants.cores);
 	if (!open_listeners(p) || !start_log(p))
 		return false;
-	needs_fit(p->config, uses_uring(p, &why), &p->grants); /* while we may still raise limits */
+	fit(p); /* while we may still raise limits */
 	return drop_privileges(p->config->user) && choose_driver(p) && start(p);
 }
 

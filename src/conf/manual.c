@@ -158,6 +158,8 @@ static void put_key(const struct conf_key *key, FILE *out)
 		put_help(key, out);
 	put_type(key, out);
 	put_default(key, out);
+	if (key->live)
+		fputs("HUP takes a change in.\n", out);
 }
 
 /* "upstreams.servers" */

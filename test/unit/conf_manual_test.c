@@ -27,7 +27,13 @@ static const struct conf_section item_section = {.keys = item_keys};
 
 static const struct conf_key root_keys[] = {
         {.name = "flag", .type = CONF_BOOL, .fallback = "true", .help = "whether"},
-        {.name = "number", .type = CONF_INT, .fallback = "-1", .min = -1, .max = 9, .help = "n"},
+        {.name = "number",
+                .type = CONF_INT,
+                .fallback = "-1",
+                .min = -1,
+                .max = 9,
+                .help = "n",
+                .live = true},
         {.name = "any", .type = CONF_INT, .fallback = "5"},
         {.name = "wait", .type = CONF_DURATION, .fallback = "250ms", .max = 60000000000, .help = "how long"},
         {.name = "color", .type = CONF_CHOICE, .fallback = "red", .choices = colors, .help = "red: as blood"},
@@ -46,7 +52,7 @@ static const char page[] =
         ".It Ic \\&flag\n"
         "Whether.\nTrue or false.\nDefault: true.\n"
         ".It Ic \\&number\n"
-        "N.\nA whole number from \\-1 to 9.\nDefault: \\-1.\n"
+        "N.\nA whole number from \\-1 to 9.\nDefault: \\-1.\nHUP takes a change in.\n"
         ".It Ic \\&any\n"
         "A whole number.\nDefault: 5.\n"
         ".It Ic \\&wait\n"

@@ -1,0 +1,268 @@
+"""SIGHUP: the file is read again; the pool's size follows at once under load, other keys are told to need a restart, a mistake changes nothing."""
+
+import os
+import sys
+
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), os.pardir))
+
+import random
+import re
+import resource
+import signal
+import threading
+import unittest
+
+from support.case import WireCase, main
+from support.raw import Client, wait_until
+from support.server import stalled
+from support.tplb import ENGINE, TPLB, config_text, one_listener, thread_sanitized, with_engine
+
+WORKER = re.compile(r"tplb-\d+\n")
+
+
+class ReloadCase(WireCase):
+    def start(self, *servers, args=(), **options):
+        """tplb, and what again() needs to write its file anew."""
+        self.servers, self.options = servers, options
+        return self.tplb(*servers, args=args, **options)
+
+    def write(self, text):
+        """In one step, so that none but a whole file is read."""
+        with open(self.balancer.path + ".new", "w") as f:
+            f.write(text)
+        os.replace(self.balancer.path + ".new", self.balancer.path)
+
+    def again(self, **options):
+        """The same configuration but for these, and HUP."""
+        self.write(config_text(with_engine(one_listener(self.servers, **dict(self.options, **options)))))
+        self.balancer.tell(signal.SIGHUP)
+
+    def workers(self):
+        """Threads of the pool that the kernel knows."""
+        found = 0
+        tasks = "/proc/%d/task" % self.balancer.pid
+        for task in os.listdir(tasks):
+            try:
+                with open("%s/%s/comm" % (tasks, task)) as f:
+                    found += WORKER.fullmatch(f.read()) is not None
+            except (FileNotFoundError, ProcessLookupError):
+                pass  # it has just ended
+        return found
+
+    def wait_workers(self, n):
+        wait_until(lambda: self.workers() == n, lambda: "%d workers, but %d" % (n, self.workers()))
+
+
+class Load:
+    """Clients that ask and ask on one connection each; what failed is kept."""
+
+    def __init__(self, address, clients):
+        self.address = address
+        self.over = threading.Event()
+        self.failures = []
+        self.answers = [0] * clients
+        self.threads = [threading.Thread(target=self.run, args=(i,)) for i in range(clients)]
+        for thread in self.threads:
+            thread.start()
+
+    def run(self, i):
+        client = Client(self.address)
+        try:
+            while not self.over.is_set():
+                got = client.get(b"/%d/%d" % (i, self.answers[i]))
+                if (got.status, got.body) != (200, b"ok"):
+                    raise AssertionError("%r" % got.raw[:300])
+                self.answers[i] += 1
+        except Exception as e:
+            self.failures.append(repr(e))
+        finally:
+            client.close()
+
+    def stop(self):
+        self.over.set()
+        for thread in self.threads:
+            thread.join()
+
+
+@unittest.skipUnless(ENGINE == "pool", "the async engine has no pool")
+class Workers(ReloadCase):
+    def resize_under_load(self, sizes, **pool):
+        server = self.server()
+        self.start(server, pool=dict(workers=sizes[-1], **pool))
+        self.wait_workers(sizes[-1])
+        load = Load(self.balancer.address, 8)
+        try:
+            for n in sizes:
+                before = sum(load.answers)
+                self.again(pool=dict(workers=n, **pool))
+                self.wait_workers(n)
+                wait_until(lambda: sum(load.answers) > before or load.failures, "an answer")
+        finally:
+            load.stop()
+        self.assertEqual(load.failures, [])
+        self.assertGreater(min(load.answers), 0)
+        self.wait_workers(sizes[-1])
+        self.assertEqual(self.client().get().status, 200)
+        self.balancer.stop()
+        self.balancer.wait_line(r"info: requests %d$" % (sum(load.answers) + 1))
+        self.balancer.wait_line(r"server %s of up: .*\b%d requests" % (re.escape(server.address), sum(load.answers) + 1))
+
+    def test_up_and_down(self):
+        """Not one request fails; the counts of workers that left are in the sums."""
+        self.resize_under_load([32, 2, 4] * 10)
+
+    def test_at_random(self):
+        rng = random.Random(11)
+        self.resize_under_load([rng.randint(1, 40) for _ in range(30)], burst=1)
+
+    def test_held_connections(self):
+        """Of those with a connection none goes."""
+        self.resize_under_load([32, 8, 16, 9, 12], hold="connection")
+
+    def test_busy_ones_leave_later(self):
+        server = self.server(stalled)
+        self.start(server, pool={"workers": 6, "burst": 1})
+        clients = [self.client() for _ in range(6)]
+        for client in clients:
+            client.send(b"GET / HTTP/1.1\r\nHost: h\r\n\r\n")
+        server.wait_requests(6)
+        self.again(pool={"workers": 1, "burst": 1})
+        self.balancer.wait_line("reload: pool.workers: 1 in place of 6")
+        self.assertEqual(self.workers(), 6)
+        server.gate.set()
+        for client in clients:
+            self.assertEqual(client.whole_response().status, 200)
+        self.wait_workers(1)
+        for client in clients:
+            self.assertEqual(client.get().status, 200)
+
+    def test_new_ones_work_at_once(self):
+        """Those who wait for the one worker are served by the new ones, though that never comes back."""
+        server = self.server(stalled)
+        self.start(server, pool={"workers": 1, "burst": 1}, queue={"timeout": "0s"})
+        clients = [self.client() for _ in range(4)]
+        for client in clients:
+            client.send(b"GET / HTTP/1.1\r\nHost: h\r\n\r\n")
+        server.wait_requests(1)
+        self.again(pool={"workers": 4, "burst": 1}, queue={"timeout": "0s"})
+        server.wait_requests(4)
+        server.gate.set()
+        for client in clients:
+            self.assertEqual(client.whole_response().status, 200)
+
+    def test_command_line_wins(self):
+        self.start(self.server(), pool={"workers": 5}, args=("-w", "3"))
+        self.wait_workers(3)
+        self.again(pool={"workers": 9})
+        self.balancer.wait_line(r"pool\.workers: -w 3 on the command line wins over 9 in ")
+        self.balancer.wait_line("reload: nothing has changed")
+        self.assertEqual(self.workers(), 3)
+
+    def test_no_more_threads(self):
+        """What was reached stays and works, it is said what to raise, and the next reload tries again."""
+        with open(TPLB, "rb") as f:
+            if b"libasan" in f.read() or thread_sanitized():
+                self.skipTest("a sanitizer needs more addresses than a limit may leave")
+        tplb = self.start(self.server(), pool={"workers": 2})
+        self.wait_workers(2)
+        with open("/proc/%d/statm" % tplb.pid) as f:
+            size = int(f.read().split()[0]) * resource.getpagesize()
+        old = resource.prlimit(tplb.pid, resource.RLIMIT_AS, (size + 4000000, resource.RLIM_INFINITY))
+        self.again(pool={"workers": 100})
+        m = tplb.wait_line(r"error: reload: pool\.workers: no more than (\d+) of 100 threads .*ulimit -u.*TasksMax")
+        reached = int(m.group(1))
+        self.assertTrue(2 < reached < 100, reached)
+        self.wait_workers(reached)
+        resource.prlimit(tplb.pid, resource.RLIMIT_AS, old)  # a request needs memory, too
+        self.assertEqual(self.client().get().status, 200)
+        self.again(pool={"workers": 100})
+        tplb.wait_line("reload: pool.workers: 100 in place of %d" % reached)
+        self.wait_workers(100)
+        self.again(pool={"workers": 1})
+        self.wait_workers(1)
+        self.assertEqual(self.client().get().status, 200)
+
+    def test_stop_amid_a_resize(self):
+        """Workers that are to leave and still hold a request are no hindrance to a drain."""
+        server = self.server(stalled)
+        tplb = self.start(server, pool={"workers": 6, "burst": 1})
+        clients = [self.client() for _ in range(6)]
+        for client in clients:
+            client.send(b"GET / HTTP/1.1\r\nHost: h\r\n\r\n")
+        server.wait_requests(6)
+        self.again(pool={"workers": 2, "burst": 1})
+        tplb.wait_line("pool.workers: 2 in place of 6")
+        tplb.tell(signal.SIGTERM)
+        tplb.wait_line("draining")
+        server.gate.set()
+        for client in clients:
+            self.assertEqual(client.whole_response().status, 200)
+        self.assertEqual(tplb.wait(), 0)
+
+
+class Reload(ReloadCase):
+    def test_a_mistake_changes_nothing(self):
+        tplb = self.start(self.server(), pool={"workers": 3})
+        with open(tplb.path) as f:
+            good = f.read()
+        lines = good.count("\n")
+        self.write(good + "timeouts: {\n  client = 7;\n};\nqueue: { siz = 1; };\n")
+        tplb.tell(signal.SIGHUP)
+        path = re.escape(tplb.path)
+        tplb.wait_line(r"error: reload: %s:%d: timeouts\.client: must be a duration" % (path, lines + 2))
+        tplb.wait_line(r"error: reload: %s:%d: queue\.siz: unknown key, did you mean `size`\?" % (path, lines + 4))
+        tplb.wait_line("error: reload: %s is not taken in: the configuration that runs goes on" % path)
+        self.assertEqual(self.client().get().status, 200)
+        self.write("this is = not\n")
+        tplb.tell(signal.SIGHUP)
+        tplb.wait_line("not taken in", 2)
+        os.unlink(tplb.path)
+        tplb.tell(signal.SIGHUP)
+        tplb.wait_line("not taken in", 3)
+        self.write(good)
+        tplb.tell(signal.SIGHUP)
+        tplb.wait_line("reload: nothing has changed")
+        self.assertEqual(self.client().get().status, 200)
+
+    def test_keys_that_need_a_restart(self):
+        """All in one line, by name; at every reload until then, since they differ from what runs."""
+        first, second = self.server(), self.server()
+        tplb = self.start(first, second, queue={"size": 50})
+        changed = {
+            "queue": {"size": 60},
+            "timeouts": {"client": "31s"},
+            "limits": {"connections": 99},
+            "upstream": {"balance": "leastconn"},
+        }
+        self.servers = (first, {"address": second.address, "weight": 2})
+        self.again(**changed)
+        names = "queue.size, upstreams[0].balance, upstreams[0].servers[1].weight, timeouts.client, limits.connections"
+        tplb.wait_line("warning: reload: a restart is needed to take in %s$" % re.escape(names))
+        self.servers = (first,)
+        self.again()
+        tplb.wait_line(r"warning: reload: a restart is needed to take in upstreams\[0\]\.servers$")
+        self.servers = (first, second)
+        self.again()
+        tplb.wait_line("reload: nothing has changed")
+
+    def test_many_keys(self):
+        """Those for which the line has no room are counted."""
+        servers = [self.server() for _ in range(60)]
+        tplb = self.start(*servers)
+        self.servers = tuple({"address": s.address, "weight": 3} for s in servers)
+        self.again()
+        m = tplb.wait_line(r"a restart is needed to take in (upstreams\[0\]\.servers\[0\]\.weight, .*\.weight) and (\d+) more$")
+        self.assertEqual(m.group(1).count(".weight") + int(m.group(2)), 60)
+
+    @unittest.skipUnless(ENGINE != "pool", "of the async engine")
+    def test_async_has_no_workers(self):
+        tplb = self.start(self.server())
+        with open(tplb.path, "a") as f:
+            f.write("pool: { workers = 7; };\n")
+        tplb.tell(signal.SIGHUP)
+        tplb.wait_line("reload: pool.workers: the async engine has no use for it")
+        self.assertEqual(self.client().get().status, 200)
+
+
+if __name__ == "__main__":
+    main()
