@@ -2,11 +2,16 @@
 #ifndef TPLB_CTL_SIGNALS_H
 #define TPLB_CTL_SIGNALS_H
 
+#include <stdint.h>
+
 /* Blocks HUP, INT, TERM, USR1 and USR2 in this thread and all it starts, and ignores PIPE. Before any thread is started. */
 void signals_block(void);
 
 /* Waits for the next of them and returns its number. */
 int signals_next(void);
+
+/* The same until a deadline (CLOCK_MONOTONIC ns): 0 when that has passed. */
+int signals_next_by(int64_t deadline);
 
 /* For a loop, in place of signals_next: a descriptor that is readable when one of them has come; or -errno. */
 int signals_open(void);

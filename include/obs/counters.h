@@ -27,6 +27,8 @@
 	ROW(refused_draining, "connections that still were in the queue when timeouts.drain was over")       \
 	ROW(refused_header_timeout, "requests whose head did not come within timeouts.request_header")       \
 	ROW(dispatched, "connections given to a worker or fiber to begin a request")                         \
+	ROW(bursts, "times that a worker of the pool took connections off the queue")                        \
+	ROW(busy_ns, "time that workers of the pool had connections in hand, in nanoseconds")                \
 	ROW(requests, "requests whose head was read")                                                        \
 	ROW(requests_malformed, "requests refused as malformed or over a limit")                             \
 	ROW(responses_1xx, "interim responses passed on")                                                    \

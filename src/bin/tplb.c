@@ -16,6 +16,7 @@
 #include "base/clock.h"
 #include "base/diag.h"
 #include "ctl/signals.h"
+#include "lb/advisor.h"
 #include "lb/graph.h"
 #include "lb/health.h"
 #include "lb/lb.h"
@@ -41,6 +42,7 @@ struct program {
 	struct log *log;
 	struct lb *lb;
 	struct engine *running;
+	struct advisor advisor;
 };
 
 static void print_usage(FILE *out)
@@ -407,6 +409,7 @@ static bool start(struct program *p)
 		return false;
 	}
 	atomic_store_explicit(&p->lb->engine, p->running, memory_order_release);
+	advisor_init(&p->advisor, p->running, p->config->queue.target, (unsigned)p->config->pool.burst);
 	for (size_t i = 0; i < p->config->listeners.count; i++)
 		diag_info("listening on %s (%s)", addr_format(&p->listeners[i].addr, text),
 		        p->listeners[i].name);
@@ -426,6 +429,7 @@ static void reload(struct program *p)
 
 	if (!next)
 		return;
+	advisor_look(&p->advisor);
 	if (next->engine == LB_ENGINE_POOL && p->workers > 0 && next->pool.workers != p->workers &&
 	        conf_is_set(next->conf, next->pool.place, "workers"))
 		diag_info("reload: pool.workers: -w %ld on the command line wins over %lld in %s", p->workers,
@@ -433,6 +437,7 @@ static void reload(struct program *p)
 	if (override(p, next, why)) {
 		reload_apply(p->config, next, p->running);
 		check_descriptors(p);
+		advisor_tell(&p->advisor);
 	} else {
 		diag_error("reload: %s is not taken in: %s", p->file, why);
 	}
@@ -442,11 +447,13 @@ static void reload(struct program *p)
 static void serve(struct program *p)
 {
 	for (;;) {
-		int signal = signals_next();
+		int signal = signals_next_by(advisor_next_look(&p->advisor));
 
 		if (signal == SIGTERM || signal == SIGINT)
 			break;
-		if (signal == SIGHUP)
+		if (signal == 0)
+			advisor_look(&p->advisor);
+		else if (signal == SIGHUP)
 			reload(p);
 		else if (signal == SIGUSR1)
 			log_reopen(p->log);
@@ -454,6 +461,7 @@ static void serve(struct program *p)
 			diag_warning("SIG%s is not acted upon; stop and start to run another binary",
 			        sigabbrev_np(signal));
 	}
+	advisor_look(&p->advisor);
 	struct engine_queue queue = engine_queue(p->running);
 	diag_info("draining: %u connections open, %zu requests queued, the oldest for %lld ms",
 	        engine_connections(p->running), queue.depth, (long long)(queue.age / CLOCK_NS_PER_MS));
@@ -476,7 +484,7 @@ static void log_waits(const struct counters *sets, unsigned count)
 }
 
 /* What was done, server by server, and every counter that says something went wrong. */
-static void log_summary(const struct program *p)
+static void log_summary(struct program *p)
 {
 	unsigned count;
 	const struct counters *sets = engine_counters(p->running, &count);
@@ -492,6 +500,7 @@ static void log_summary(const struct program *p)
 			        standing_downs(u, &u->servers[k]));
 	}
 	log_waits(sets, count);
+	advisor_tell(&p->advisor);
 	for (unsigned id = 0; id < COUNTER_COUNT; id++) {
 		uint64_t sum = counters_sum(sets, count, (enum counter_id)id) +
 		               counters_sum(health_counters(p->lb->health), 1, (enum counter_id)id);
@@ -525,6 +534,7 @@ static int run(struct program *p)
 	}
 	serve(p);
 	unsigned cut = engine_wait(p->running);
+	advisor_look(&p->advisor);
 	log_summary(p);
 	if (cut > 0) {
 		diag_warning("timeouts.drain is over: %u connections were cut", cut);

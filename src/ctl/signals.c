@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include "base/assert.h"
+#include "base/clock.h"
 #include "base/diag.h"
 
 static void set_of(sigset_t *set, const int *numbers, size_t n)
@@ -47,6 +48,26 @@ int signals_next(void)
 
 	all_signals(&set);
 	return wait_for(&set);
+}
+
+int signals_next_by(int64_t deadline)
+{
+	sigset_t set;
+	int64_t left;
+	int number = -1;
+
+	all_signals(&set);
+	if (deadline == CLOCK_NEVER)
+		return wait_for(&set);
+	do {
+		left = deadline - clock_now();
+		if (left < 0)
+			left = 0;
+		struct timespec wait = {left / CLOCK_NS_PER_S, left % CLOCK_NS_PER_S};
+		number = sigtimedwait(&set, NULL, &wait);
+		MUST(number >= 0 || errno == EAGAIN || errno == EINTR);
+	} while (number < 0 && left > 0);
+	return number < 0 ? 0 : number;
 }
 
 int signals_open(void)

@@ -177,7 +177,7 @@ static void work(void *arg, unsigned id, const struct queue_item *items, size_t 
 	struct pool_engine *p = arg;
 	struct pool_worker *w = &p->workers[id];
 	struct hand h = {.engine = p, .worker = &w->worker, .todo = items, .todo_count = n};
-	int64_t now = clock_now(); /* once a burst */
+	int64_t now = clock_now(); /* once a burst, and at its end */
 
 	w->hand = &h;
 	while (h.todo_count > 0) {
@@ -200,6 +200,8 @@ static void work(void *arg, unsigned id, const struct queue_item *items, size_t 
 	while (h.count > 0)
 		wait_once(&h);
 	w->hand = NULL;
+	COUNT(w->worker.counters, bursts);
+	counter_add(w->worker.counters, COUNTER_busy_ns, (uint64_t)(clock_now() - now));
 }
 
 static void sleeping(void *arg, int asleep)

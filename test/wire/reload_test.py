@@ -14,7 +14,7 @@ import unittest
 
 from support.case import WireCase, main
 from support.raw import Client, wait_until
-from support.server import stalled
+from support.server import OK, stalled
 from support.tplb import ENGINE, TPLB, config_text, one_listener, thread_sanitized, with_engine
 
 WORKER = re.compile(r"tplb-\d+\n")
@@ -114,6 +114,39 @@ class Workers(ReloadCase):
     def test_at_random(self):
         rng = random.Random(11)
         self.resize_under_load([rng.randint(1, 40) for _ in range(30)], burst=1)
+
+    def test_advice(self):
+        """On HUP and at the end: the arithmetic of what was measured since."""
+        gate = threading.Event()
+
+        def slow(connection):
+            while connection.read_request():
+                gate.wait(0.02)  # the service time
+                connection.send(OK)
+
+        tplb = self.start(self.server(slow), pool={"workers": 2, "burst": 1}, queue={"timeout": "0s"})
+        load = Load(tplb.address, 8)
+        try:
+            wait_until(lambda: sum(load.answers) > 200 or load.failures, "200 answers")
+            self.again(pool={"workers": 9, "burst": 1}, queue={"timeout": "0s"})
+            m = tplb.wait_line(r"advice: ([\d.]+) requests/s x ([\d.]+) ms in a worker's hands = ([\d.]+) at a time")
+            rate, hold, in_hand = (float(text) for text in m.groups())
+            self.assertAlmostEqual(rate * hold / 1000, in_hand, delta=0.02 * in_hand)
+            self.assertGreaterEqual(hold, 20)
+            self.assertLess(in_hand, 2.2)
+            m = tplb.wait_line(r"advice: .*pool: \{ workers = (\d+); \};")
+            self.assertGreater(int(m.group(1)), 2)
+            before = sum(load.answers)
+            wait_until(lambda: sum(load.answers) > before + 200 or load.failures, "200 answers")
+        finally:
+            load.stop()
+        self.assertEqual(load.failures, [])
+        tplb.stop()
+        tplb.wait_line(r"advice: ([\d.]+) of 9 workers were busy on the average")
+        bursts = int(tplb.wait_line(r"info: bursts (\d+)$").group(1))
+        busy = int(tplb.wait_line(r"info: busy_ns (\d+)$").group(1))
+        self.assertEqual(bursts, int(tplb.wait_line(r"info: dispatched (\d+)$").group(1)))  # one at a time
+        self.assertGreaterEqual(busy, sum(load.answers) * 20000000)
 
     def test_held_connections(self):
         """Of those with a connection none goes."""
