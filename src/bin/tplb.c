@@ -425,6 +425,7 @@ static bool start(struct program *p)
 static void reload(struct program *p)
 {
 	struct lb_config *next = reload_read(p->file);
+	int64_t workers = p->config->pool.workers;
 	char why[WHY_BYTES];
 
 	if (!next)
@@ -436,7 +437,8 @@ static void reload(struct program *p)
 		        (long long)next->pool.workers, p->file);
 	if (override(p, next, why)) {
 		reload_apply(p->config, next, p->running);
-		check_descriptors(p);
+		if (p->config->pool.workers > workers)
+			check_descriptors(p);
 		advisor_tell(&p->advisor);
 	} else {
 		diag_error("reload: %s is not taken in: %s", p->file, why);

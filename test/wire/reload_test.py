@@ -21,10 +21,10 @@ WORKER = re.compile(r"tplb-\d+\n")
 
 
 class ReloadCase(WireCase):
-    def start(self, *servers, args=(), **options):
+    def start(self, *servers, args=(), preexec=None, **options):
         """tplb, and what again() needs to write its file anew."""
         self.servers, self.options = servers, options
-        return self.tplb(*servers, args=args, **options)
+        return self.tplb(*servers, args=args, preexec=preexec, **options)
 
     def write(self, text):
         """In one step, so that none but a whole file is read."""
@@ -213,6 +213,28 @@ class Workers(ReloadCase):
         self.wait_workers(100)
         self.again(pool={"workers": 1})
         self.wait_workers(1)
+        self.assertEqual(self.client().get().status, 200)
+
+    def test_descriptors_for_more(self):
+        """Where they are short, it is said when more workers need more of them; once."""
+        many = {"connections": 1048576}
+        tplb = self.start(
+            self.server(),
+            pool={"workers": 2},
+            limits=many,
+            preexec=lambda: resource.setrlimit(resource.RLIMIT_NOFILE, (9000, 9000)),
+        )
+        if "for want of descriptors" not in tplb.stderr:
+            self.skipTest("the system grants whatever one asks for")
+        self.again(pool={"workers": 100}, limits=many)
+        tplb.wait_line("reload: pool.workers: 100 in place of 2")
+        m = tplb.wait_line(r"warning: the system allows (\d+) descriptors where (\d+) may be needed now .*LimitNOFILE=")
+        self.assertGreater(int(m.group(2)), int(m.group(1)))
+        self.again(pool={"workers": 5}, limits=many)
+        tplb.wait_line("reload: pool.workers: 5 in place of 100")
+        self.again(pool={"workers": 5}, limits=many)
+        tplb.wait_line("reload: nothing has changed")
+        self.assertEqual(tplb.stderr.count("may be needed now"), 1)
         self.assertEqual(self.client().get().status, 200)
 
     def test_stop_amid_a_resize(self):
