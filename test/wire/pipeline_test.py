@@ -6,6 +6,7 @@ import sys
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), os.pardir))
 
 from support.case import WireCase, main
+from support.raw import BOUND
 from support.server import DATE, by_target
 
 
@@ -121,6 +122,27 @@ class Pipeline(WireCase):
         other = self.client()
         self.assertEqual(other.get(b"/other").body, b"/other ")
         self.assertEqual(self.bodies(greedy, 300), [b"/%d " % n for n in range(300)])
+
+    def test_honest_client_beside_a_thousand(self):
+        """It waits for some sixteen requests of the other, not for all that are there."""
+        for burst in (1, 8):
+            with self.subTest(burst=burst):
+                origin = self.server(by_target({b"/0": self.held}, echo_target))
+                self.tplb(origin, pool={"workers": 1, "burst": burst}, queue={"timeout": "0s"})
+                greedy, honest = self.client(), self.client()
+                greedy.send(b"".join(get(b"/%d" % n) for n in range(1000)))
+                origin.wait_request(b"/0")
+                honest.send(get(b"/honest"))
+                origin.gate.set()
+                self.assertEqual(honest.whole_response().body, b"/honest ")
+                self.assertEqual(self.bodies(greedy, 1000), [b"/%d " % n for n in range(1000)])
+                # On its way to the queue others may pass it for a moment.
+                before = [r.target for r in origin.requests].index(b"/honest")
+                self.assertLess(before, 300)
+
+    def held(self, connection, request):
+        connection.server.gate.wait(BOUND)
+        echo_target(connection, request)
 
 
 if __name__ == "__main__":
