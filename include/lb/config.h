@@ -139,6 +139,7 @@ struct lb_config {
 	const void *place;
 	int engine; /* enum lb_engine */
 	char *user; /* empty: keep the user */
+	bool abort_on_close;
 	struct {
 		const void *place;
 		int64_t workers;

@@ -26,6 +26,13 @@ bool sock_is_quiet(int fd);
 /* Whether the stream is at its end, or broken, with nothing to be read before that. Never waits. */
 bool sock_is_over(int fd);
 
+/*
+ * Whether the peer is still there: it may have closed its sending side (FIN), be there or not; or it is gone: a reset, or a Unix socket that is
+ * closed. What it sent and nobody has read does not hide it. One system call; never waits.
+ */
+enum sock_peer { SOCK_PEER_THERE, SOCK_PEER_ENDED, SOCK_PEER_GONE };
+enum sock_peer sock_peer(int fd);
+
 /* Closes so that the peer sees a reset, not a clean end: for a message that had to be cut short. */
 void sock_reset(int fd);
 /* The first half of that: the close that follows will be a reset. */

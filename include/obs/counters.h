@@ -43,6 +43,7 @@
 	ROW(ring_buffers_short, "receives that found no buffer in io_uring's ring")                          \
 	ROW(tunnels, "tunnels opened (upgrades and tcp mode)")                                               \
 	ROW(client_left, "exchanges cut short because the client left")                                      \
+	ROW(client_left_queued, "of these, requests dropped after a wait, before any server was asked")      \
 	ROW(client_timeout, "exchanges cut short because the client was silent or did not read")             \
 	ROW(server_connects, "connections opened to servers")                                                \
 	ROW(server_reuses, "requests sent on a kept connection to a server")                                 \

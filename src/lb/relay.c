@@ -4,6 +4,7 @@
 #include "base/assert.h"
 #include "http/reply.h"
 #include "lb/access.h"
+#include "lb/admit.h"
 #include "lb/dial.h"
 #include "lb/exchange.h"
 #include "lb/lb.h"
@@ -81,6 +82,14 @@ static struct verdict begin_http(struct exchange *x)
 	}
 }
 
+static struct verdict begin_tcp(struct exchange *x)
+{
+	if (admit(x))
+		return exchange_tunnel_tcp(x, (int)dial(x));
+	x->is_tunnel = true;
+	return exchange_finish(x);
+}
+
 static struct verdict relay_begin(void *app, struct worker *w, struct conn *c, void **exchange)
 {
 	struct exchange *x = *exchange;
@@ -93,7 +102,7 @@ static struct verdict relay_begin(void *app, struct worker *w, struct conn *c, v
 	if (!x)
 		return gone; /* no memory: nothing better can be said */
 	*exchange = x;
-	return x->listener->mode == LB_MODE_TCP ? exchange_tunnel_tcp(x, (int)dial(x)) : begin_http(x);
+	return x->listener->mode == LB_MODE_TCP ? begin_tcp(x) : begin_http(x);
 }
 
 static struct verdict relay_end(void *app, struct worker *w, void *exchange)

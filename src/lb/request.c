@@ -1,5 +1,6 @@
 /* exchange_head: from the parsed head of a request to its bytes on the way to a server. */
 #include "base/assert.h"
+#include "lb/admit.h"
 #include "lb/dial.h"
 #include "lb/exchange.h"
 #include "lb/forward.h"
@@ -136,6 +137,8 @@ struct verdict exchange_head(struct exchange *x, size_t head)
 	x->head_at = x->in->start;
 	buf_consume(x->in, head); /* its bytes stay where they are until the exchange is over */
 	prepare(x);
+	if (!admit(x))
+		return exchange_finish(x);
 	x->max_forwards = max_forwards(x);
 	if (x->max_forwards == -2)
 		return exchange_refuse(x, str_eq(x->request.method, STR("TRACE")) ? 405 : 200, END_OK);
@@ -148,6 +151,8 @@ struct verdict exchange_head(struct exchange *x, size_t head)
 struct verdict exchange_resume(struct exchange *x)
 {
 	CHECK_MAGIC(x, EXCHANGE_MAGIC);
+	if (!x->overdue && !admit_shelved(x))
+		return exchange_finish(x);
 	enum dial_end end = x->overdue ? DIAL_BUSY : dial_shelved(x);
 
 	return x->listener->mode == LB_MODE_TCP ? exchange_tunnel_tcp(x, (int)end) : go_on(x, end);

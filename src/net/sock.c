@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <netinet/tcp.h>
+#include <poll.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -131,6 +132,16 @@ bool sock_is_over(int fd)
 	ssize_t n = recv(fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT);
 
 	return n == 0 || (n < 0 && errno != EAGAIN && errno != EWOULDBLOCK && errno != EINTR);
+}
+
+enum sock_peer sock_peer(int fd)
+{
+	struct pollfd look = {.fd = fd, .events = POLLRDHUP};
+
+	if (poll(&look, 1, 0) <= 0)
+		return SOCK_PEER_THERE;
+	/* POLLHUP: both sides are closed, and ours is not. */
+	return look.revents & (POLLERR | POLLHUP) ? SOCK_PEER_GONE : SOCK_PEER_ENDED;
 }
 
 void sock_linger_none(int fd)

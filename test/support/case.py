@@ -2,6 +2,7 @@
 
 import faulthandler
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -72,6 +73,13 @@ class WireCase(unittest.TestCase):
         path = tempfile.mkdtemp(prefix="tplb-test-")
         self.addCleanup(shutil.rmtree, path, True)
         return path
+
+    def counters(self):
+        """Closes all clients and stops tplb; its counters, as it says them at its end: those that are not 0."""
+        for client in self._clients:
+            client.close()
+        self.balancer.stop()
+        return {m.group(1): int(m.group(2)) for m in re.finditer(r"(?m)(?<=\s)([a-z0-9_]+) (\d+)$", self.balancer.stderr)}
 
     def keep(self, thing):
         """Closes it at the end."""

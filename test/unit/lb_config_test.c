@@ -75,6 +75,7 @@ START_TEST(test_defaults)
 	ck_assert_uint_eq(c->limits.header_size, 16384);
 	ck_assert_int_eq(c->limits.headers, 100);
 	ck_assert_uint_eq(c->limits.body_size, 0);
+	ck_assert(!c->abort_on_close);
 	ck_assert(c->forward.x_forwarded_for);
 	ck_assert_str_eq(c->forward.via, "tplb");
 	ck_assert_uint_eq(c->forward.trusted.count, 0);
@@ -141,9 +142,9 @@ static const struct {
                 "x:2: user: there is no user \"no-such-user-x\" on this system: create it (useradd --system "
                 "no-such-user-x) or leave the key out\n"},
         /* keys that later versions will have */
-        {BASE "admin: { bind = \"\"; };",
-                "x:2: admin: unknown key, the known ones are engine, user, pool, async, queue, "
-                "listeners, upstreams, timeouts, limits, forward, log\n"},
+        {BASE "admin: { bind = \"\"; };", "x:2: admin: unknown key, the known ones are engine, user, "
+                                          "abort_on_close, pool, async, queue, "
+                                          "listeners, upstreams, timeouts, limits, forward, log\n"},
         {BASE "pool: { workers = \"16\"; };",
                 "x:2: pool.workers: must be a whole number from 1 to 4096, not a string\n"},
         {BASE "pool: { workers = 0; };", "x:2: pool.workers: must be a whole number from 1 to 4096, not 0\n"},

@@ -273,6 +273,38 @@ START_TEST(quiet)
 }
 END_TEST
 
+/* Bytes that nobody has read yet do not hide it. */
+START_TEST(peer)
+{
+	struct pair p = connected("127.0.0.1:0");
+	char text[80];
+
+	ck_assert_int_eq(sock_peer(p.server), SOCK_PEER_THERE);
+	ck_assert_int_eq(send(p.client, "x", 1, 0), 1);
+	wait_for(p.server, POLLIN);
+	ck_assert_int_eq(sock_peer(p.server), SOCK_PEER_THERE);
+	ck_assert_int_eq(shutdown(p.client, SHUT_WR), 0);
+	wait_for(p.server, POLLRDHUP);
+	ck_assert_int_eq(sock_peer(p.server), SOCK_PEER_ENDED);
+	sock_reset(p.client);
+	wait_for(p.server, POLLERR);
+	ck_assert_int_eq(sock_peer(p.server), SOCK_PEER_GONE);
+	close(p.server);
+	close(p.listener);
+	snprintf(text, sizeof(text), "unix:%s", path);
+	p = connected(text);
+	ck_assert_int_eq(send(p.client, "x", 1, 0), 1);
+	ck_assert_int_eq(sock_peer(p.server), SOCK_PEER_THERE);
+	ck_assert_int_eq(shutdown(p.client, SHUT_WR), 0);
+	ck_assert_int_eq(sock_peer(p.server), SOCK_PEER_ENDED);
+	close(p.client);
+	ck_assert_int_eq(sock_peer(p.server), SOCK_PEER_GONE);
+	close(p.server);
+	close(p.listener);
+	unlink(path);
+}
+END_TEST
+
 START_TEST(reset)
 {
 	struct pair p = connected("127.0.0.1:0");
@@ -314,6 +346,7 @@ int main(void)
 	tcase_add_test(tc, unix_busy);
 	tcase_add_test(tc, refused);
 	tcase_add_test(tc, quiet);
+	tcase_add_test(tc, peer);
 	tcase_add_test(tc, reset);
 	tcase_add_test(tc, limit);
 	SRunner *runner = srunner_create(suite);

@@ -1,0 +1,12 @@
+/* Who gets as far as a server: looked at for each request, and each connection in tcp mode, right before one is picked. */
+#ifndef TPLB_LB_ADMIT_H
+#define TPLB_LB_ADMIT_H
+
+#include "lb/exchange.h"
+
+/* True: on with it. Else x->end says why not: END_CLIENT_LEFT, nobody is there to be answered. All is counted. */
+bool admit(struct exchange *x);
+/* Likewise, once more, for one that has waited on the shelf (lb/shelf.h). */
+bool admit_shelved(struct exchange *x);
+
+#endif
