@@ -4,7 +4,10 @@
 
 #include "lb/exchange.h"
 
-/* True: on with it. Else x->end says why not: END_CLIENT_LEFT, nobody is there to be answered. All is counted. */
+/*
+ * True: on with it. Else x->end says why not: END_CLIENT_LEFT, nobody is there to be answered; END_RATE, to be answered with
+ * 429 (x->retry_after is set), or closed in tcp mode. All is counted.
+ */
 bool admit(struct exchange *x);
 /* Likewise, once more, for one that has waited on the shelf (lb/shelf.h). */
 bool admit_shelved(struct exchange *x);

@@ -90,12 +90,23 @@ struct lb_config_upstream {
 	int64_t slow_start;   /* ns; 0: a server that comes back gets its whole share at once */
 };
 
+struct lb_config_rate {
+	const void *place;
+	char *key;          /* "address" or "header:NAME" */
+	const char *header; /* of "header:NAME": a slice of key; NULL: the address */
+	int64_t requests;   /* in each `per`; 0: no rate */
+	int64_t per;        /* ns */
+	int64_t burst;      /* at once; 0: as many as `requests` */
+	int64_t entries;    /* clients that are remembered */
+};
+
 struct lb_config_listener {
 	const void *place;
 	char *name; /* defaults to the bind address */
 	char *bind;
 	int mode; /* enum lb_mode */
 	char *upstream;
+	struct lb_config_rate rate;
 	struct addr addr;        /* parsed `bind` */
 	unsigned upstream_index; /* of `upstream` in lb_config.upstreams */
 };
@@ -191,6 +202,9 @@ void lb_config_resolve(struct lb_config *config);
 
 /* Its queue's discipline. */
 struct queue_rule lb_config_queue_rule(const struct lb_config *config);
+
+/* A part of lb_config_read: the listener's `rate` (src/lb/config_rate.c). */
+void lb_config_check_rate(struct lb_config *config, struct lb_config_listener *l);
 
 /* The effective configuration, as `tplb -T` prints it. */
 void lb_config_print(const struct lb_config *config, FILE *out);

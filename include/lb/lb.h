@@ -5,12 +5,15 @@
 #include "engine/engine.h"
 #include "engine/service.h"
 #include "lb/config.h"
+#include "lb/rate.h"
 #include "lb/upstream.h"
 
 /* One of lb_config's listeners, as it runs: what struct listener.app points to. */
 struct lb_listener {
 	enum lb_mode mode;
 	struct upstream *upstream;
+	struct rate *rate;      /* NULL: none */
+	struct str rate_header; /* whose value is the key of `rate`; empty: the address is */
 };
 
 /* Counts of one server, kept by one worker. */

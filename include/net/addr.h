@@ -52,6 +52,11 @@ unsigned addr_port(const struct addr *a);
 
 /* An IPv4-mapped IPv6 address (a client of a listener on [::]) becomes the IPv4 address that it is. */
 struct addr_ip addr_ip_of(const struct addr *a);
+/*
+ * Whom limits count as one client: an IPv4 address, or an IPv6 address' /64, all of which one host may use (RFC 4291 section 2.5.1, RFC 6177); all
+ * clients of Unix sockets. No port; every other byte is 0.
+ */
+struct addr_ip addr_ip_site(const struct addr_ip *ip);
 /* The address without its port: "1.2.3.4", "::1", "unix:". Returns the length written. */
 size_t addr_ip_format(const struct addr_ip *ip, char out[ADDR_TEXT_MAX]);
 

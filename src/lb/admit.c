@@ -21,9 +21,42 @@ static bool is_there(struct exchange *x, int64_t wait)
 	return false;
 }
 
+/* The key of the client's bucket: a field's value, which holds no NUL, or a struct addr_ip, which always does. */
+static struct str rate_key(const struct exchange *x, const struct addr_ip *site)
+{
+	struct str name = x->listener->rate_header;
+
+	for (unsigned i = 0; name.len > 0 && i < x->request.count; i++)
+		if (str_eq_nocase(x->request.fields[i].name, name))
+			return x->request.fields[i].value;
+	return (struct str){(const char *)site, sizeof(*site)};
+}
+
+static bool is_within_rate(struct exchange *x, const struct addr_ip *site)
+{
+	struct str key = rate_key(x, site);
+	bool evicted;
+	/* Not the coarse clock: between two of its ticks more than a bucket's tokens may come. */
+	int64_t wait = rate_take(x->listener->rate, key.at, key.len, clock_now(), &evicted);
+
+	if (evicted)
+		COUNT(x->worker->counters, rate_evicted);
+	if (wait == 0)
+		return true;
+	COUNT(x->worker->counters, refused_rate);
+	x->retry_after = (int)((wait + CLOCK_NS_PER_S - 1) / CLOCK_NS_PER_S); /* a year at most */
+	x->end = END_RATE;
+	return false;
+}
+
 bool admit(struct exchange *x)
 {
-	return is_there(x, x->conn->queue_wait);
+	if (!is_there(x, x->conn->queue_wait))
+		return false;
+	if (!x->listener->rate)
+		return true;
+	struct addr_ip site = addr_ip_site(&x->conn->peer);
+	return is_within_rate(x, &site);
 }
 
 bool admit_shelved(struct exchange *x)

@@ -484,6 +484,7 @@ static void check_listeners(struct lb_config *c)
 		check_listener_bind(c, i, NULL);
 		check_ephemeral(c, l);
 		check_tcp_balance(c, l);
+		lb_config_check_rate(c, l);
 	}
 }
 

@@ -4,6 +4,7 @@
  */
 #include "lb/config.h"
 #include "engine/engine.h"
+#include "lb/rate.h"
 #include "work/pool.h"
 #include "work/queue.h"
 
@@ -142,6 +143,46 @@ static const struct conf_key queue_keys[] = {
 static const struct conf_section queue_section = {
         .size = sizeof(((struct lb_config *)NULL)->queue), .place = IN(queue, place), .keys = queue_keys};
 
+static const struct conf_key rate_keys[] = {
+        {.name = "key",
+                .type = CONF_STRING,
+                .offset = offsetof(struct lb_config_rate, key),
+                .fallback = "address",
+                .help = "whom it counts: address, header:NAME"},
+        {.name = "requests",
+                .type = CONF_INT,
+                .offset = offsetof(struct lb_config_rate, requests),
+                .fallback = "0",
+                .min = 0,
+                .max = 1000000,
+                .help = "in each `per`, then 429; in tcp mode connections; 0: no rate"},
+        {.name = "per",
+                .type = CONF_DURATION,
+                .offset = offsetof(struct lb_config_rate, per),
+                .fallback = "1s",
+                .min = CLOCK_NS_PER_MS,
+                .max = DAY,
+                .help = "the time in which `requests` may come"},
+        {.name = "burst",
+                .type = CONF_INT,
+                .offset = offsetof(struct lb_config_rate, burst),
+                .fallback = "0",
+                .min = 0,
+                .max = 1000000,
+                .help = "so many may come at once; 0: as many as `requests`"},
+        {.name = "entries",
+                .type = CONF_INT,
+                .offset = offsetof(struct lb_config_rate, entries),
+                .fallback = "65536",
+                .min = RATE_SET,
+                .max = 16777216,
+                .help = "clients that are remembered, 16 bytes each"},
+        END,
+};
+static const struct conf_section rate_section = {.size = sizeof(struct lb_config_rate),
+        .place = offsetof(struct lb_config_rate, place),
+        .keys = rate_keys};
+
 static const struct conf_key listener_keys[] = {
         {.name = "name",
                 .type = CONF_STRING,
@@ -162,6 +203,11 @@ static const struct conf_key listener_keys[] = {
                 .type = CONF_STRING,
                 .offset = offsetof(struct lb_config_listener, upstream),
                 .help = "the name of the upstream that answers"},
+        {.name = "rate",
+                .type = CONF_GROUP,
+                .offset = offsetof(struct lb_config_listener, rate),
+                .section = &rate_section,
+                .help = "How often each client may ask."},
         END,
 };
 static const struct conf_section listener_section = {.size = sizeof(struct lb_config_listener),

@@ -87,6 +87,21 @@ static bool counts_init(struct lb *lb)
 	return lb->counts != NULL;
 }
 
+static bool rate_init(struct lb_listener *l, const struct lb_config_rate *from)
+{
+	struct rate_options options = {.requests = from->requests,
+	        .per = from->per,
+	        .burst = from->burst > 0 ? from->burst : from->requests,
+	        .entries = from->entries};
+
+	if (from->requests == 0)
+		return true;
+	if (from->header)
+		l->rate_header = str_of(from->header);
+	l->rate = rate_new(&options);
+	return l->rate != NULL;
+}
+
 static bool listeners_init(struct lb *lb)
 {
 	const struct lb_config *config = lb->config;
@@ -99,6 +114,8 @@ static bool listeners_init(struct lb *lb)
 
 		lb->listeners[i].mode = (enum lb_mode)from->mode;
 		lb->listeners[i].upstream = &lb->upstreams[from->upstream_index];
+		if (!rate_init(&lb->listeners[i], &from->rate))
+			return false;
 	}
 	return true;
 }
@@ -211,6 +228,8 @@ void lb_free(struct lb *lb)
 	for (unsigned i = 0; i < lb->upstream_count; i++)
 		upstream_free(&lb->upstreams[i]);
 	free(lb->upstreams);
+	for (size_t i = 0; lb->listeners && i < lb->config->listeners.count; i++)
+		rate_free(lb->listeners[i].rate);
 	free(lb->listeners);
 	sparse_free(lb->counts, lb->workers, lb->counts_row * sizeof(*lb->counts));
 	free(lb);

@@ -7,12 +7,25 @@
 
 enum { RETRY_AFTER_S = 1 };
 
-static struct http_reply reply_of(struct exchange *x, int status)
+/* Nothing: the status says it. */
+static struct str text_of(enum exchange_end end)
 {
-	struct http_reply r = {.status = status, .date = http_date_now(&x->worker->date), .head = x->is_head};
+	if (end == END_RATE)
+		return STR("Too Many Requests: more often than is allowed (rate)");
+	return (struct str){NULL, 0};
+}
+
+static struct http_reply reply_of(struct exchange *x, int status, enum exchange_end end)
+{
+	struct http_reply r = {.status = status,
+	        .text = text_of(end),
+	        .date = http_date_now(&x->worker->date),
+	        .head = x->is_head};
 
 	if (status == 503)
 		r.retry_after = RETRY_AFTER_S;
+	if (status == 429)
+		r.retry_after = x->retry_after;
 	if (status == 405 || status == 200)
 		r.allow = STR("GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS");
 	return r;
@@ -21,11 +34,13 @@ static struct http_reply reply_of(struct exchange *x, int status)
 struct verdict exchange_refuse(struct exchange *x, int status, enum exchange_end end)
 {
 	char answer[HTTP_REPLY_MAX];
-	struct http_reply r = reply_of(x, status);
+	struct http_reply r = reply_of(x, status, end);
 
 	x->end = end;
 	x->server_reusable = false;
-	if (!exchange_request_is_over(x) || lb_is_draining(x->lb) || (status < 500 && status != 200))
+	/* 429 says "later", and a client that has to connect anew for that costs more than one that waits. */
+	bool goes_on = status >= 500 || status == 429 || status == 200;
+	if (!exchange_request_is_over(x) || lb_is_draining(x->lb) || !goes_on)
 		x->client_close = true;
 	r.close = x->client_close;
 	size_t len = http_reply_write(&r, answer, sizeof(answer));

@@ -138,7 +138,7 @@ struct verdict exchange_head(struct exchange *x, size_t head)
 	buf_consume(x->in, head); /* its bytes stay where they are until the exchange is over */
 	prepare(x);
 	if (!admit(x))
-		return exchange_finish(x);
+		return x->end == END_CLIENT_LEFT ? exchange_finish(x) : exchange_refuse(x, 429, x->end);
 	x->max_forwards = max_forwards(x);
 	if (x->max_forwards == -2)
 		return exchange_refuse(x, str_eq(x->request.method, STR("TRACE")) ? 405 : 200, END_OK);

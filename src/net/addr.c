@@ -382,6 +382,14 @@ static size_t ipv4_format(const unsigned char bytes[4], char *out)
 	return (size_t)(at - out);
 }
 
+struct addr_ip addr_ip_site(const struct addr_ip *ip)
+{
+	struct addr_ip site = {.family = ip->family};
+
+	memcpy(site.bytes, ip->bytes, ip->family == AF_INET6 ? 8 : 4);
+	return site;
+}
+
 size_t addr_ip_format(const struct addr_ip *ip, char out[ADDR_TEXT_MAX])
 {
 	if (ip->family == 0) {

@@ -45,6 +45,7 @@ REASONS = {
     413: b"Content Too Large",
     414: b"URI Too Long",
     417: b"Expectation Failed",
+    429: b"Too Many Requests",
     431: b"Request Header Fields Too Large",
     501: b"Not Implemented",
     502: b"Bad Gateway",
@@ -81,8 +82,8 @@ def check_own_answer(raw, statuses, connection=None, head=False):
         raise AssertionError("a body in an answer to HEAD: %r" % raw)
     if not head and (len(body) != int(m.group(3)) or not re.fullmatch(rb"[^\r\n]+\n", body)):
         raise AssertionError("the body is not one line of the length told: %r" % raw)
-    if (status == 503) != (m.group(4) is not None):
-        raise AssertionError("Retry-After belongs to 503: %r" % raw)
+    if (status in (429, 503)) != (m.group(4) is not None):
+        raise AssertionError("Retry-After belongs to 429 and 503: %r" % raw)
     if (status == 405) != (m.group(5) is not None):
         raise AssertionError("Allow belongs to 405: %r" % raw)
     if connection and m.group(6) != connection:

@@ -113,12 +113,16 @@ class Stream:
 
 
 class Client(Stream):
-    def __init__(self, address, bound=BOUND, receive_buffer=None):
+    """source: the address that it comes from."""
+
+    def __init__(self, address, bound=BOUND, receive_buffer=None, source=None):
         family, where = parse(address)
         sock = socket.socket(family, socket.SOCK_STREAM)
         try:
             if receive_buffer:
                 sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_buffer)
+            if source:
+                sock.bind((source, 0))
             sock.settimeout(bound)
             sock.connect(where)
         except BaseException:

@@ -226,6 +226,27 @@ START_TEST(test_ipv4_text)
 }
 END_TEST
 
+/* One client for limits: whatever its port, and whatever its interface's half of an IPv6 address. */
+START_TEST(test_site)
+{
+	static const struct {
+		const char *a, *b;
+		bool same;
+	} cases[] = {{"1.2.3.4:80", "1.2.3.4:81", true}, {"1.2.3.4:80", "1.2.3.5:80", false},
+	        {"[::ffff:1.2.3.4]:1", "1.2.3.4:2", true},
+	        {"[2001:db8:1:2::1]:1", "[2001:db8:1:2:ffff:ffff:ffff:ffff]:2", true},
+	        {"[2001:db8:1:2::1]:1", "[2001:db8:1:3::1]:1", false}, {"[102:304::]:1", "1.2.3.4:1", false},
+	        {"unix:/x", "unix:/y", true}, {"unix:/x", "0.0.0.0:1", false}};
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		struct addr a = parsed(cases[i].a, true), b = parsed(cases[i].b, true);
+		struct addr_ip ip_a = addr_ip_of(&a), ip_b = addr_ip_of(&b);
+		struct addr_ip site_a = addr_ip_site(&ip_a), site_b = addr_ip_site(&ip_b);
+		ck_assert_msg((memcmp(&site_a, &site_b, sizeof(site_a)) == 0) == cases[i].same, "%s and %s",
+		        cases[i].a, cases[i].b);
+	}
+}
+END_TEST
+
 static const struct {
 	const char *block, *address;
 	bool in;
@@ -306,6 +327,7 @@ static Suite *suite(void)
 	tcase_set_timeout(text, 30);
 	tcase_add_test(ip, test_ip);
 	tcase_add_test(ip, test_ipv4_text);
+	tcase_add_test(ip, test_site);
 	tcase_add_loop_test(ip, test_block, 0, sizeof(members) / sizeof(members[0]));
 	tcase_add_test(ip, test_block_mapped_raw);
 	tcase_add_test(ip, test_block_bad);

@@ -76,6 +76,7 @@ START_TEST(test_defaults)
 	ck_assert_int_eq(c->limits.headers, 100);
 	ck_assert_uint_eq(c->limits.body_size, 0);
 	ck_assert(!c->abort_on_close);
+	ck_assert_int_eq(lb_config_listener(c, 0)->rate.requests, 0);
 	ck_assert(c->forward.x_forwarded_for);
 	ck_assert_str_eq(c->forward.via, "tplb");
 	ck_assert_uint_eq(c->forward.trusted.count, 0);
@@ -311,6 +312,34 @@ static const struct {
         {"listeners = ( " LISTENER " );\nupstreams = ( { name = \"o\"; servers = ( { address = "
          "\"127.0.0.1:1\"; state = \"drain\"; } ); } );",
                 "x:2: upstreams[0].servers: warning: none of them is ready: requests get 503 until one is\n"},
+        /* rate */
+        {"upstreams = ( " UPSTREAM " );\nlisteners = ( { bind = \"*:80\"; upstream = \"o\";\n"
+         "rate = { key = \"ip\"; requests = 1; }; } );",
+                "x:3: listeners[0].rate.key: must be \"address\" or \"header:NAME\", not \"ip\"\n"},
+        {"upstreams = ( " UPSTREAM " );\nlisteners = ( { bind = \"*:80\"; upstream = \"o\";\n"
+         "rate = { key = \"header:a b\"; requests = 1; }; } );",
+                "x:3: listeners[0].rate.key: \"header:\" must be followed by the name of a header field, "
+                "such as \"header:X-Api-Key\", not \"header:a b\"\n"},
+        {"upstreams = ( " UPSTREAM " );\nlisteners = ( { bind = \"*:80\"; mode = \"tcp\"; upstream = "
+         "\"o\";\nrate = { key = \"header:X\"; requests = 1; }; } );",
+                "x:3: listeners[0].rate.key: in tcp mode there is no header: take \"address\" here, or "
+                "mode \"http\"\n"},
+        {"upstreams = ( " UPSTREAM " );\nlisteners = ( { bind = \"*:80\"; upstream = \"o\";\n"
+         "rate = { requests = 1001; per = \"1ms\"; }; } );",
+                "x:3: listeners[0].rate.requests: more than a million a second: a smaller number, or a "
+                "longer `per`\n"},
+        {"upstreams = ( " UPSTREAM " );\nlisteners = ( { bind = \"*:80\"; upstream = \"o\";\n"
+         "rate = { requests = 1; per = \"24h\"; burst = 366; }; } );",
+                "x:3: listeners[0].rate.burst: after a burst of 366 it would take more than 365 days until "
+                "so many are allowed again: a smaller one, or a higher rate\n"},
+        {"upstreams = ( " UPSTREAM " );\nlisteners = ( { bind = \"*:80\"; upstream = \"o\";\n"
+         "rate = { burst = 5; entries = 15; }; } );",
+                "x:3: listeners[0].rate.entries: must be a whole number from 16 to 16777216, not 15\n"
+                "x:3: listeners[0].rate.burst: warning: there is no rate without `requests`, such as "
+                "requests = 100\n"},
+        {"upstreams = ( " UPSTREAM " );\nlisteners = ( { bind = \"*:80\"; upstream = \"o\";\n"
+         "rate = { requests = 0; burst = 5; }; } );",
+                ""},
         {BASE "x = ;",
                 "x:2: syntax error here or just above: look for a missing quote, bracket, comma or \"=\"\n"},
 };
@@ -338,6 +367,39 @@ START_TEST(test_many_at_once)
 	        "from 0 to "
 	        "65535\n"
 	        "x:4: poool: unknown key, did you mean `pool`?\n"));
+}
+END_TEST
+
+START_TEST(test_rate)
+{
+	struct lb_config *c = read_expect("upstreams = ( " UPSTREAM " ); listeners = (\n"
+	                                  "{ bind = \"*:80\"; upstream = \"o\"; rate = { requests = 100; "
+	                                  "burst = 50; entries = 4096; }; },\n"
+	                                  "{ bind = \"*:81\"; upstream = \"o\"; rate = { key = "
+	                                  "\"header:X-Key\"; requests = 1000000; }; "
+	                                  "},\n"
+	                                  "{ bind = \"*:82\"; mode = \"tcp\"; upstream = \"o\"; rate = { "
+	                                  "requests = 5; per = \"1m\"; }; } );",
+	        "");
+	const struct lb_config_rate *a = &lb_config_listener(c, 0)->rate,
+	                            *b = &lb_config_listener(c, 1)->rate;
+	ck_assert_str_eq(a->key, "address");
+	ck_assert_ptr_null(a->header);
+	ck_assert_int_eq(a->requests, 100);
+	ck_assert_int_eq(a->per, CLOCK_NS_PER_S);
+	ck_assert_int_eq(a->burst, 50);
+	ck_assert_int_eq(a->entries, 4096);
+	ck_assert_str_eq(b->header, "X-Key");
+	ck_assert_int_eq(b->burst, 0);
+	ck_assert_int_eq(b->entries, 65536);
+	ck_assert_int_eq(lb_config_listener(c, 2)->rate.per, 60 * CLOCK_NS_PER_S);
+	char *first = printed(c);
+	struct lb_config *again = lb_config_read_text("x", first);
+	ck_assert_uint_eq(conf_fault_count(again->conf), 0);
+	ck_assert_str_eq(lb_config_listener(again, 1)->rate.header, "X-Key");
+	free(first);
+	lb_config_free(again);
+	lb_config_free(c);
 }
 END_TEST
 
@@ -490,6 +552,7 @@ static Suite *suite(void)
 	tcase_add_test(all, test_lists);
 	tcase_add_loop_test(all, test_wrong, 0, sizeof(wrong) / sizeof(wrong[0]));
 	tcase_add_test(all, test_many_at_once);
+	tcase_add_test(all, test_rate);
 	tcase_add_test(all, test_user);
 	tcase_add_test(all, test_unresolved);
 	tcase_add_test(all, test_ephemeral);
