@@ -5,11 +5,14 @@
 #include "lb/exchange.h"
 
 /*
- * True: on with it. Else x->end says why not: END_CLIENT_LEFT, nobody is there to be answered; END_RATE, to be answered with
+ * True: on with it. Else x->end says why not: END_CLIENT_LEFT, nobody is there to be answered; END_CLIENT_BUSY and END_RATE, to be answered with
  * 429 (x->retry_after is set), or closed in tcp mode. All is counted.
  */
 bool admit(struct exchange *x);
 /* Likewise, once more, for one that has waited on the shelf (lb/shelf.h). */
 bool admit_shelved(struct exchange *x);
+
+/* The request is over: it no longer counts as one of its client's. */
+void admit_release(struct exchange *x);
 
 #endif

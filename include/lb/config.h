@@ -127,7 +127,8 @@ struct lb_config_limits {
 	int64_t connections;
 	uint64_t header_size;
 	int64_t headers;
-	uint64_t body_size; /* 0: no limit */
+	uint64_t body_size;          /* 0: no limit */
+	int64_t requests_per_client; /* 0: no limit */
 };
 
 struct lb_config_forward {

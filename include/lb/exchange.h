@@ -19,6 +19,7 @@ enum exchange_end {
 	END_OK,
 	END_REFUSED,     /* tplb answered itself: malformed, too large, … (x->fault) */
 	END_RATE,        /* the client is over its listener's rate */
+	END_CLIENT_BUSY, /* the client has limits.requests_per_client under way already */
 	END_NO_SERVER,   /* no server could be reached */
 	END_SERVER_BUSY, /* all had what they may have at once, for too long */
 	END_CLIENT_LEFT,
@@ -54,7 +55,9 @@ struct exchange {
 	long long max_forwards; /* to be written in place of the client's; -1: none */
 	bool is_tunnel;         /* opaque bytes: tcp mode, or after 101 */
 
-	int retry_after; /* s, for 429 */
+	/* The client's share. */
+	struct client *client; /* one request of it is this one; NULL: not counted */
+	int retry_after;       /* s, for 429 */
 
 	/* The server. */
 	struct server *server; /* NULL: none picked */

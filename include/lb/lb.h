@@ -4,6 +4,7 @@
 
 #include "engine/engine.h"
 #include "engine/service.h"
+#include "lb/clients.h"
 #include "lb/config.h"
 #include "lb/rate.h"
 #include "lb/upstream.h"
@@ -29,6 +30,7 @@ struct lb {
 	struct upstream *upstreams;
 	unsigned server_count;           /* of all upstreams */
 	struct lb_listener *listeners;   /* as many as the configuration's */
+	struct clients *clients;         /* NULL: no limits.requests_per_client */
 	unsigned workers;                /* ids of workers that there can be: loops, threads */
 	unsigned idle_sets;              /* one that the pool shares, or one a loop */
 	struct idle_set *idle;           /* [idle set][server] */

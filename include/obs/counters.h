@@ -27,6 +27,7 @@
 	ROW(refused_draining, "connections that still were in the queue when timeouts.drain was over")       \
 	ROW(refused_header_timeout, "requests whose head did not come within timeouts.request_header")       \
 	ROW(refused_rate, "requests, or connections in tcp mode, refused over their listener's rate")        \
+	ROW(refused_client_requests, "likewise at limits.requests_per_client")                               \
 	ROW(rate_evicted, "clients forgotten by a full table of a rate before their time")                   \
 	ROW(dispatched, "connections given to a worker or fiber to begin a request")                         \
 	ROW(bursts, "times that a worker of the pool took connections off the queue")                        \

@@ -53,10 +53,23 @@ bool admit(struct exchange *x)
 {
 	if (!is_there(x, x->conn->queue_wait))
 		return false;
-	if (!x->listener->rate)
+	if (!x->lb->clients && !x->listener->rate)
 		return true;
 	struct addr_ip site = addr_ip_site(&x->conn->peer);
-	return is_within_rate(x, &site);
+	if (x->lb->clients && !clients_enter(x->lb->clients, &site, &x->client)) {
+		COUNT(x->worker->counters, refused_client_requests);
+		x->retry_after = 1;
+		x->end = END_CLIENT_BUSY;
+		return false;
+	}
+	/* Behind the other, so that a request which that one refuses takes no token. */
+	return !x->listener->rate || is_within_rate(x, &site);
+}
+
+void admit_release(struct exchange *x)
+{
+	clients_leave(x->lb->clients, x->client);
+	x->client = NULL;
 }
 
 bool admit_shelved(struct exchange *x)

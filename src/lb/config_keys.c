@@ -508,6 +508,13 @@ static const struct conf_key limits_keys[] = {
                 .offset = offsetof(struct lb_config_limits, body_size),
                 .fallback = "0",
                 .help = "the body of a request; 0: no limit"},
+        {.name = "requests_per_client",
+                .type = CONF_INT,
+                .offset = offsetof(struct lb_config_limits, requests_per_client),
+                .fallback = "0",
+                .min = 0,
+                .max = 1048576,
+                .help = "requests of one client's address at once, then 429; 0: no limit"},
         END,
 };
 static const struct conf_section limits_section = {.size = sizeof(struct lb_config_limits),

@@ -6,6 +6,7 @@
 
 #include "base/assert.h"
 #include "lb/access.h"
+#include "lb/admit.h"
 #include "lb/dial.h"
 #include "lb/retry.h"
 #include "lb/standing.h"
@@ -72,6 +73,7 @@ void exchange_free(struct exchange *x)
 	struct worker *w = x->worker;
 
 	dial_release(x);
+	admit_release(x);
 	flow_close(&x->up);
 	flow_close(&x->down);
 	buf_store_put(&w->heads, x->in);
@@ -219,6 +221,7 @@ static struct verdict verdict_of(struct exchange *x)
 struct verdict exchange_finish(struct exchange *x)
 {
 	CHECK_MAGIC(x, EXCHANGE_MAGIC);
+	admit_release(x); /* first: the client has its answer and may come back by another connection */
 	count_end(x);
 	access_log(x);
 	keep_surplus(x);

@@ -120,6 +120,16 @@ static bool listeners_init(struct lb *lb)
 	return true;
 }
 
+static bool clients_init(struct lb *lb)
+{
+	const struct lb_config_limits *limits = &lb->config->limits;
+
+	if (limits->requests_per_client == 0)
+		return true;
+	lb->clients = clients_new((unsigned)limits->requests_per_client, (unsigned)limits->connections);
+	return lb->clients != NULL;
+}
+
 /* What the configuration allows for a server is shared out among the loops. */
 static bool idle_sets_init(struct lb *lb)
 {
@@ -161,7 +171,7 @@ static bool lb_init(struct lb *lb)
 		if (!upstream_init(lb, &lb->upstreams[i], lb_config_upstream(config, i)))
 			return false;
 	}
-	return listeners_init(lb) && counts_init(lb) && idle_sets_init(lb);
+	return listeners_init(lb) && clients_init(lb) && counts_init(lb) && idle_sets_init(lb);
 }
 
 struct lb *lb_new(const struct lb_config *config, unsigned workers, unsigned loops)
@@ -231,6 +241,7 @@ void lb_free(struct lb *lb)
 	for (size_t i = 0; lb->listeners && i < lb->config->listeners.count; i++)
 		rate_free(lb->listeners[i].rate);
 	free(lb->listeners);
+	clients_free(lb->clients);
 	sparse_free(lb->counts, lb->workers, lb->counts_row * sizeof(*lb->counts));
 	free(lb);
 }

@@ -12,6 +12,8 @@ static struct str text_of(enum exchange_end end)
 {
 	if (end == END_RATE)
 		return STR("Too Many Requests: more often than is allowed (rate)");
+	if (end == END_CLIENT_BUSY)
+		return STR("Too Many Requests: too many of them at once (client_requests)");
 	return (struct str){NULL, 0};
 }
 

@@ -75,6 +75,7 @@ START_TEST(test_defaults)
 	ck_assert_uint_eq(c->limits.header_size, 16384);
 	ck_assert_int_eq(c->limits.headers, 100);
 	ck_assert_uint_eq(c->limits.body_size, 0);
+	ck_assert_int_eq(c->limits.requests_per_client, 0);
 	ck_assert(!c->abort_on_close);
 	ck_assert_int_eq(lb_config_listener(c, 0)->rate.requests, 0);
 	ck_assert(c->forward.x_forwarded_for);
@@ -340,6 +341,8 @@ static const struct {
         {"upstreams = ( " UPSTREAM " );\nlisteners = ( { bind = \"*:80\"; upstream = \"o\";\n"
          "rate = { requests = 0; burst = 5; }; } );",
                 ""},
+        {BASE "limits: { requests_per_client = -1; };",
+                "x:2: limits.requests_per_client: must be a whole number from 0 to 1048576, not -1\n"},
         {BASE "x = ;",
                 "x:2: syntax error here or just above: look for a missing quote, bracket, comma or \"=\"\n"},
 };
