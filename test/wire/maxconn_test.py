@@ -239,10 +239,10 @@ class MaxConnections(WireCase):
         for client in clients:
             client.read_exactly(1)
         third = self.client()
-        fourth = self.client()
         self.assertEqual(len(server.connections), 2)
         clients[0].close()
         self.assertEqual(third.read_exactly(1), b"2")
+        fourth = self.client()
         clients[1].close()
         self.assertEqual(fourth.read_exactly(1), b"3")
 
