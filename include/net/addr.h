@@ -1,4 +1,4 @@
-/* Addresses of listeners, servers and peers: IPv4, IPv6, Unix sockets, and names that are resolved at start. */
+/* Addresses of listeners, servers and peers: IPv4, IPv6, Unix sockets, and names. */
 #ifndef TPLB_NET_ADDR_H
 #define TPLB_NET_ADDR_H
 
@@ -41,6 +41,12 @@ bool addr_parse(const char *text, bool listening, struct addr *out, const char *
 
 /* Two addresses that a host cannot listen on both: the same, or one is the wildcard of the other's family and port. */
 bool addr_collides(const struct addr *a, const struct addr *b);
+
+/* The same address and port, or path. */
+bool addr_equal(const struct addr *a, const struct addr *b);
+
+/* Whether text could be a host's name (RFC 1123 section 2.1, and '_' for DNS use), without a port. */
+bool addr_is_name(const char *text);
 
 /* Syntax only: as above without resolving anything. *is_name (may be NULL): a name that needs resolving. */
 bool addr_check(const char *text, bool listening, bool *is_name, const char **why);

@@ -320,12 +320,29 @@ bool addr_collides(const struct addr *a, const struct addr *b)
 		return strcmp(a->u.un.sun_path, b->u.un.sun_path) == 0;
 	if (addr_port(a) == 0 || addr_port(a) != addr_port(b))
 		return false;
-	if (is_any(a) || is_any(b))
-		return true;
+	return is_any(a) || is_any(b) || addr_equal(a, b);
+}
+
+bool addr_equal(const struct addr *a, const struct addr *b)
+{
+	if (a->len == 0 || b->len == 0)
+		return a->len == b->len;
+	if (a->u.any.sa_family != b->u.any.sa_family)
+		return false;
+	if (a->u.any.sa_family == AF_UNIX)
+		return strcmp(a->u.un.sun_path, b->u.un.sun_path) == 0;
+	if (addr_port(a) != addr_port(b))
+		return false;
 	if (a->u.any.sa_family == AF_INET)
 		return a->u.in.sin_addr.s_addr == b->u.in.sin_addr.s_addr;
 	return a->u.in6.sin6_scope_id == b->u.in6.sin6_scope_id &&
 	       memcmp(&a->u.in6.sin6_addr, &b->u.in6.sin6_addr, sizeof(struct in6_addr)) == 0;
+}
+
+bool addr_is_name(const char *text)
+{
+	struct str host = str_of(text);
+	return !looks_v4(host) && host_is_name(host);
 }
 
 static bool is_mapped(const unsigned char bytes[16])

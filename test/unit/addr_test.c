@@ -124,6 +124,35 @@ START_TEST(test_unix_length)
 }
 END_TEST
 
+START_TEST(test_equal)
+{
+	static const char *const texts[] = {"127.0.0.1:80", "127.0.0.1:81", "127.0.0.2:80", "[::1]:80",
+	        "[::2]:80", "[::1]:81", "unix:/x", "unix:/y"};
+	enum { COUNT = sizeof(texts) / sizeof(texts[0]) };
+	struct addr a[COUNT], none = {.len = 0};
+	const char *why;
+	for (int i = 0; i < COUNT; i++)
+		ck_assert(addr_parse(texts[i], false, &a[i], &why));
+	for (int i = 0; i < COUNT; i++) {
+		ck_assert(!addr_equal(&a[i], &none) && !addr_equal(&none, &a[i]));
+		for (int k = 0; k < COUNT; k++)
+			ck_assert_int_eq(addr_equal(&a[i], &a[k]), i == k);
+	}
+	ck_assert(addr_equal(&none, &none));
+}
+END_TEST
+
+START_TEST(test_is_name)
+{
+	static const char *const good[] = {"a", "origin.example", "_http._tcp.origin.example.", "1a"};
+	static const char *const wrong[] = {"", ".", "a b", "a..b", "1.2.3.4", "::1", "a:80"};
+	for (size_t i = 0; i < sizeof(good) / sizeof(good[0]); i++)
+		ck_assert_msg(addr_is_name(good[i]), "%s", good[i]);
+	for (size_t i = 0; i < sizeof(wrong) / sizeof(wrong[0]); i++)
+		ck_assert_msg(!addr_is_name(wrong[i]), "%s", wrong[i]);
+}
+END_TEST
+
 START_TEST(test_names)
 {
 	char host[300];
@@ -321,6 +350,8 @@ static Suite *suite(void)
 	tcase_add_test(text, test_fields);
 	tcase_add_loop_test(text, test_bad, 0, sizeof(bad) / sizeof(bad[0]));
 	tcase_add_test(text, test_unix_length);
+	tcase_add_test(text, test_equal);
+	tcase_add_test(text, test_is_name);
 	tcase_add_test(text, test_names);
 	tcase_add_test(text, test_resolve);
 	tcase_add_test(text, test_collides);
