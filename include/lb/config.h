@@ -7,6 +7,7 @@
 
 #include "base/diag.h"
 #include "conf/conf.h"
+#include "lb/name.h"
 #include "net/addr.h"
 #include "net/loop.h"
 #include "work/queue.h"
@@ -25,6 +26,7 @@ enum lb_balance {
 enum { LB_SERVERS_MAX = 1024 /* of an upstream */, LB_RETRIES_MAX = 10, LB_WORKERS_MAX = 4096 };
 enum lb_health { LB_HEALTH_NONE, LB_HEALTH_TCP, LB_HEALTH_HTTP };
 enum lb_server_state { LB_SERVER_READY, LB_SERVER_DRAIN, LB_SERVER_MAINT }; /* as the operator wants it */
+enum lb_init_addr { LB_INIT_ADDR_RESOLVE, LB_INIT_ADDR_NONE };
 enum lb_log_format { LB_LOG_COMBINED };
 
 struct lb_config_server {
@@ -34,7 +36,11 @@ struct lb_config_server {
 	bool backup;
 	int64_t max_connections; /* requests at once; 0: no limit */
 	int state;               /* enum lb_server_state: what it starts in */
-	struct addr addr;        /* resolved by lb_config_resolve */
+	int64_t slots;           /* servers that a name may be at most */
+	int init_addr;           /* enum lb_init_addr */
+	bool is_name;            /* the rest is made by lb_config_read and lb_config_resolve */
+	struct addr addr;        /* of one that is no name */
+	struct target *targets;  /* of a name's slots, as found at start; NULL: not resolved */
 };
 
 /* Probes that tplb makes itself. */
@@ -88,6 +94,9 @@ struct lb_config_upstream {
 	int64_t retry_budget; /* percent of the requests */
 	bool panic;           /* with all servers down, ask them all the same */
 	int64_t slow_start;   /* ns; 0: a server that comes back gets its whole share at once */
+	int64_t resolve;      /* ns from one lookup of a name to the next; 0: only at start */
+	char *nameserver;     /* empty: the system's */
+	struct addr nameserver_addr;
 };
 
 struct lb_config_rate {
@@ -225,6 +234,16 @@ static inline struct lb_config_upstream *lb_config_upstream(const struct lb_conf
 static inline struct lb_config_server *lb_config_server(const struct lb_config_upstream *u, size_t i)
 {
 	return (struct lb_config_server *)u->servers.at + i;
+}
+
+/* Servers that the upstream may have, every slot counted. */
+static inline size_t lb_config_slots(const struct lb_config_upstream *u)
+{
+	size_t sum = 0;
+
+	for (size_t i = 0; i < u->servers.count; i++)
+		sum += (size_t)lb_config_server(u, i)->slots;
+	return sum;
 }
 
 #endif

@@ -67,6 +67,7 @@ struct exchange {
 	int64_t shelved_at;    /* when it was shelved first; 0: never */
 	bool in_panic;         /* it was down, and was asked all the same */
 	int fd;                /* its connection; -1: none */
+	unsigned generation;   /* of the address that fd is to */
 	bool reused;
 	bool server_keeps; /* its answer says so */
 	bool server_reusable;

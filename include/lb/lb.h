@@ -67,6 +67,9 @@ static inline struct server_counters *lb_counts(const struct lb *lb, unsigned wo
 /* The idle connections to a server that this worker may use, and keep. */
 struct idle_set *lb_idle(const struct lb *lb, const struct worker *w, const struct server *s);
 
+/* The server's address is another one, or none: what the pool keeps to the old one is closed. (A loop looks at its own itself.) Any thread. */
+void lb_drop_idle(const struct lb *lb, const struct server *s);
+
 /* Pipes for splice(2) at most; two descriptors each. */
 enum { LB_PIPES_MAX = 512 };
 

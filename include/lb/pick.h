@@ -36,6 +36,7 @@ struct pick_request {
 struct picker_ops {
 	enum lb_balance balance;
 	bool counts; /* it looks at server.active */
+	bool shares; /* it looks at server_share itself: nobody is passed over for a smaller one */
 	/* NULL when memory is out. header: of "header:NAME", NULL else; it outlives the picker. */
 	struct picker *(*create)(const struct upstream *u, const char *header);
 	void (*destroy)(struct picker *p);
@@ -58,14 +59,26 @@ void picker_free(struct picker *p);
 /*
  * A server that was not tried yet, and adds it to r->tried: by the policy, as long as there is one that is up and no backup, then the
  * backups that are up in their order; then, where the upstream is to panic, those that are down in the same way. u->count when there is none
- * left. In a slow start a server is passed over by a throw of dice, unless there is no other.
+ * left. In a slow start, or with a smaller share, a server is passed over by a throw of dice, unless there is no other.
  */
 unsigned pick_server(struct upstream *u, struct pick_request *r);
 
-/* Its weight, in 256ths: less in a slow start. */
+/* Its weight, in 256ths: less by its SRV record, but not in a slow start. */
+static inline uint64_t server_whole_weight(const struct server *s)
+{
+	return (uint64_t)s->weight * server_share(s);
+}
+
+/* Of 256, what a slow start lets it have already. */
+static inline unsigned server_ramp(const struct server *s)
+{
+	return 256 - atomic_load_explicit(&s->held_back, memory_order_relaxed);
+}
+
+/* Its weight, in 65536ths: less in a slow start, or by its SRV record. */
 static inline uint64_t server_weight(const struct server *s)
 {
-	return (uint64_t)s->weight * (256 - atomic_load_explicit(&s->held_back, memory_order_relaxed));
+	return server_whole_weight(s) * server_ramp(s);
 }
 
 /* Whether `a` has fewer requests for its weight than `b`. */

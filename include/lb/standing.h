@@ -6,6 +6,8 @@
  *	            `fail_timeout`, and comes up when it takes a connection, on probation: one more failure and it is down again
  *	operator    drain, maint, ready
  *
+ * A name's empty slot is absent, whatever they say.
+ *
  * Each change of state is logged once, with its reason. A server that came up starts slowly: see upstream.slow_start.
  * Times are CLOCK_MONOTONIC ns. Any thread, unless told otherwise.
  */
@@ -19,11 +21,14 @@ static inline enum server_state server_state(const struct server *s)
 	return (enum server_state)atomic_load_explicit(&s->state, memory_order_relaxed);
 }
 
-/* "up", "down", "draining", "maint". */
+/* "up", "down", "draining", "maint", "absent". */
 const char *server_state_name(enum server_state state);
 
-/* At the start: in the state that the configuration gives it. Before other threads know it. */
-void standing_init(struct server *s, enum lb_server_state wanted, int64_t now);
+/* At the start: in the state that the configuration gives it, or absent. Before other threads know it. */
+void standing_init(struct server *s, enum lb_server_state wanted, bool present, int64_t now);
+
+/* Whether it is to be counted in upstream.impaired. */
+bool standing_is_impaired(const struct server *s);
 
 /* A request's failure; what: "connect: Connection refused". True: that brought it down, and somebody should look after it (health_wake). */
 bool standing_failed(struct upstream *u, struct server *s, const char *what, int64_t now);
@@ -45,6 +50,15 @@ bool standing_rechecked(struct upstream *u, struct server *s, bool good, const c
 
 /* The operator's word. True: the state changed. */
 bool standing_want(struct upstream *u, struct server *s, enum lb_server_state wanted, int64_t now);
+
+/*
+ * By the resolver: its slot was filled or emptied, or its address is another one. What was known of it is forgotten. why: what happened. True:
+ * the state changed, and was logged with it.
+ */
+bool standing_moved(struct upstream *u, struct server *s, bool present, const char *why, int64_t now);
+
+/* By the resolver: its share next to others is another one, of SHARE_FULL. */
+void standing_share(struct upstream *u, struct server *s, unsigned share);
 
 /* What is due, for the one thread that sees to it. */
 struct standing_due {

@@ -8,20 +8,25 @@
 
 #include "base/lock.h"
 #include "lb/config.h"
+#include "lb/name.h"
 #include "net/addr.h"
 #include "net/io.h"
+
+enum { SERVER_TEXT_MAX = NAME_TEXT_MAX + 8 };
 
 /* What becomes of it is in lb/standing.h. */
 enum server_state {
 	SERVER_UP,       /* it gets requests */
 	SERVER_DOWN,     /* it gets none, or only when all are down (`panic`) */
 	SERVER_DRAINING, /* by the operator: nothing new, what it has it keeps */
-	SERVER_MAINT     /* by the operator: nothing at all, and no probes */
+	SERVER_MAINT,    /* by the operator: nothing at all, and no probes */
+	SERVER_ABSENT    /* a name's empty slot: there is nobody to be asked */
 };
 
 /* Why a server is in its state. All fields: the upstream's lock. */
 struct standing {
 	enum server_state wanted; /* by the operator: UP, DRAINING or MAINT */
+	bool absent;              /* it has no address */
 	bool dead;
 	bool proved;      /* it was seen alive by a probe since the start, or came up once */
 	unsigned rising;  /* good probes in a row, while dead */
@@ -38,20 +43,29 @@ struct server {
 	        index; /* among all servers of all upstreams: of its per-worker counters and idle connections */
 	unsigned weight;
 	unsigned most; /* requests at once (max_connections); 0: no limit */
-	uint64_t id;   /* for hashes: of its address, so that it stays when others come and go */
-	struct addr addr;
-	char text[ADDR_TEXT_MAX]; /* the address for logs */
+	uint64_t
+	        id; /* for hashes: of its text, so that it stays when others come and go, or its address changes */
 
 	/* Changed only when something happens to it. */
-	_Atomic unsigned state;     /* enum server_state; relaxed; written under the upstream's lock */
-	_Atomic unsigned held_back; /* relaxed, likewise: of 256, so much of its share it is not given yet */
-	_Atomic unsigned fails;     /* relaxed: requests in a row that it failed */
+	_Atomic unsigned state;      /* enum server_state; relaxed; written under the upstream's lock */
+	_Atomic unsigned held_back;  /* relaxed, likewise: of 256, so much of its share it is not given yet */
+	_Atomic unsigned lighter;    /* relaxed, likewise: of SHARE_FULL, see server_share */
+	_Atomic unsigned fails;      /* relaxed: requests in a row that it failed */
+	_Atomic unsigned generation; /* relaxed; written under addr_lock: goes up with each change of addr */
+
+	/* constant */
+	const struct lb_config_server *from; /* its row; the slots of a name stand in a row */
+	const char *host;                    /* what Host says where the client did not */
+	char text[SERVER_TEXT_MAX]; /* for logs: as configured, with "#2" behind it the name's second slot */
 
 	/* What changes has a cache line of its own: every pick reads what is above. */
 	_Alignas(
 	        64) _Atomic unsigned active; /* requests and tunnels that it has now; kept where upstream.counts, or it has a limit; seq_cst where it has, see lb/shelf.h */
 	_Atomic int64_t warn_at;             /* relaxed: a failed connect is logged again from then on */
 	struct standing standing;
+
+	_Alignas(64) struct lock addr_lock; /* held for a copy; each connect takes it */
+	struct addr addr;                   /* addr_lock; len 0: none */
 };
 
 struct picker;
@@ -74,9 +88,26 @@ struct upstream {
 	struct lock lock;      /* of the servers' standings */
 };
 
+/* Its address and the generation that it is of; false: it has none just now. Any thread; taken to connect only. */
+bool server_address(struct server *s, struct addr *out, unsigned *generation);
+/* By the resolver; len 0: none. Requests that are under way with the old one go on. */
+void server_set_address(struct server *s, const struct addr *addr);
+
+/* Of SHARE_FULL: its SRV record's weight next to the heaviest one's. */
+static inline unsigned server_share(const struct server *s)
+{
+	return SHARE_FULL - atomic_load_explicit(&s->lighter, memory_order_relaxed);
+}
+
+static inline unsigned server_generation(const struct server *s)
+{
+	return atomic_load_explicit(&s->generation, memory_order_relaxed);
+}
+
 /* A kept connection that no request uses. */
 struct idle {
 	int fd;
+	unsigned generation; /* of the server's address */
 	int64_t since;
 };
 
@@ -99,19 +130,20 @@ void idle_init(struct idle_set *s, bool shared, unsigned keep);
 void idle_free(struct idle_set *s);
 
 /*
- * An idle connection, not older than max_idle ns, open and quiet; -1 when there is none. *stale counts those that were not. io: the
- * worker's, as below.
+ * An idle connection of this generation, not older than max_idle ns, open and quiet; -1 when there is none. *stale counts those that were
+ * not. io: the worker's, as below.
  */
-int idle_take(struct idle_set *s, struct io *io, int64_t now, int64_t max_idle, unsigned *stale);
+int idle_take(struct idle_set *s, struct io *io, int64_t now, int64_t max_idle, unsigned generation,
+        unsigned *stale);
 
-/* Keeps a connection for the next request, or closes it. */
-void idle_keep(struct idle_set *s, struct io *io, int fd, int64_t now);
+/* Keeps a connection, made under that generation, for the next request, or closes it. */
+void idle_keep(struct idle_set *s, struct io *io, int fd, unsigned generation, int64_t now);
 
 /*
- * Closes those that are no longer good, or more than are to be kept, or unused for long. A loop's, about once a second: it
+ * Closes those that are no longer good or of another generation, or more than are to be kept, or unused for long. A loop's, about once a second: it
  * may hold more than `keep` in between, for a load that comes in waves.
  */
-void idle_trim(struct idle_set *s, struct io *io, int64_t now);
+void idle_trim(struct idle_set *s, struct io *io, unsigned generation, int64_t now);
 
 /* Closes all. */
 void idle_clear(struct idle_set *s, struct io *io);

@@ -63,6 +63,9 @@
 	ROW(shelved, "requests that waited for a server below its max_connections")                          \
 	ROW(server_busy, "requests refused because all servers stayed at their max_connections")             \
 	ROW(no_server, "requests for which no server could be reached")                                      \
+	ROW(resolved, "lookups of servers' names that found something")                                      \
+	ROW(resolve_failed, "lookups of servers' names that failed; the last good addresses stay")           \
+	ROW(address_changes, "addresses of servers that changed, came or went by a lookup")                  \
 	ROW(bytes_in, "bytes received from clients")                                                         \
 	ROW(bytes_out, "bytes sent to clients")                                                              \
 	ROW(log_lost, "log lines lost because the log could not keep up")

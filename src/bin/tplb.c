@@ -22,6 +22,7 @@
 #include "lb/lb.h"
 #include "lb/needs.h"
 #include "lb/reload.h"
+#include "lb/resolver.h"
 #include "lb/standing.h"
 #include "net/sock.h"
 
@@ -41,6 +42,7 @@ struct program {
 	struct listener *listeners;
 	struct log *log;
 	struct lb *lb;
+	struct resolver *resolver; /* NULL: no name is looked up again */
 	struct engine *running;
 	struct advisor advisor;
 };
@@ -390,6 +392,16 @@ static struct engine_options engine_options(struct program *p)
 	};
 }
 
+static bool start_resolver(struct program *p)
+{
+	int error;
+
+	p->resolver = resolver_start(p->lb, &error);
+	if (error != 0)
+		fprintf(stderr, "tplb: cannot start the resolver's thread: %s\n", strerror(error));
+	return error == 0;
+}
+
 static bool start(struct program *p)
 {
 	char text[ADDR_TEXT_MAX];
@@ -402,6 +414,8 @@ static bool start(struct program *p)
 			p->listeners[i].app = &p->lb->listeners[i];
 		options.service = lb_service(p->lb);
 		options.shelved = lb_shelved(p->lb);
+		if (!start_resolver(p))
+			return false;
 		p->running = engine_start(&options, &why);
 	}
 	if (!p->running) {
@@ -485,28 +499,34 @@ static void log_waits(const struct counters *sets, unsigned count)
 		        (unsigned long long)waits_percentile(&w, 99), (unsigned long long)w.max);
 }
 
+static void log_server(const struct program *p, struct upstream *u, struct server *s)
+{
+	unsigned long long requests = lb_server_requests(p->lb, s->index);
+	unsigned long long failures = lb_server_failures(p->lb, s->index);
+
+	if (requests > 0 || failures > 0 || server_state(s) != SERVER_ABSENT)
+		diag_info("server %s of %s: %s, %llu requests, %llu failures, went down %u times", s->text,
+		        u->name, server_state_name(server_state(s)), requests, failures,
+		        standing_downs(u, s));
+}
+
 /* What was done, server by server, and every counter that says something went wrong. */
 static void log_summary(struct program *p)
 {
 	unsigned count;
 	const struct counters *sets = engine_counters(p->running, &count);
 
-	for (unsigned i = 0; i < p->lb->upstream_count; i++) {
-		struct upstream *u = &p->lb->upstreams[i];
-
-		for (unsigned k = 0; k < u->count; k++)
-			diag_info("server %s of %s: %s, %llu requests, %llu failures, went down %u times",
-			        u->servers[k].text, u->name, server_state_name(server_state(&u->servers[k])),
-			        (unsigned long long)lb_server_requests(p->lb, u->servers[k].index),
-			        (unsigned long long)lb_server_failures(p->lb, u->servers[k].index),
-			        standing_downs(u, &u->servers[k]));
-	}
+	for (unsigned i = 0; i < p->lb->upstream_count; i++)
+		for (unsigned k = 0; k < p->lb->upstreams[i].count; k++)
+			log_server(p, &p->lb->upstreams[i], &p->lb->upstreams[i].servers[k]);
 	log_waits(sets, count);
 	advisor_tell(&p->advisor);
 	for (unsigned id = 0; id < COUNTER_COUNT; id++) {
 		uint64_t sum = counters_sum(sets, count, (enum counter_id)id) +
 		               counters_sum(health_counters(p->lb->health), 1, (enum counter_id)id);
 
+		if (p->resolver)
+			sum += counters_sum(resolver_counters(p->resolver), 1, (enum counter_id)id);
 		if (sum > 0)
 			diag_info("%s %llu", counter_name((enum counter_id)id), (unsigned long long)sum);
 	}
@@ -528,6 +548,8 @@ static int run(struct program *p)
 {
 	if (!prepare_and_start(p)) {
 		close_listeners(p);
+		if (p->resolver)
+			resolver_stop(p->resolver);
 		if (p->lb)
 			lb_free(p->lb);
 		if (p->log)
@@ -543,6 +565,8 @@ static int run(struct program *p)
 		log_flush(p->log); /* workers may still hold connections: they end with the process */
 		_exit(EXIT_SUCCESS);
 	}
+	if (p->resolver)
+		resolver_stop(p->resolver);
 	lb_unwatch_servers(p->lb);
 	engine_free(p->running);
 	lb_free(p->lb);

@@ -1,5 +1,6 @@
 /* Reading the configuration, and the checks that the tables cannot express. */
 #include "lb/config.h"
+#include "lb/config_names.h"
 
 #include <pwd.h>
 #include <stdlib.h>
@@ -139,23 +140,21 @@ static bool make_trusted(struct lb_config *c)
 	return true;
 }
 
-static void check_address(
-        struct lb_config *c, const void *place, const char *key, const char *text, struct addr *out)
+static void check_bind(struct lb_config *c, struct lb_config_listener *l)
 {
-	bool listening = strcmp(key, "bind") == 0, is_name;
+	bool is_name;
 	const char *why;
-	if (text == NULL)
+	if (l->bind == NULL)
 		return;
-	if (!addr_check(text, listening, &is_name, &why) ||
-	        (!is_name && !addr_parse(text, listening, out, &why)))
-		conf_fault(c->conf, place, key, "\"%s\" is not an address: %s", text, why);
+	if (!addr_check(l->bind, true, &is_name, &why) ||
+	        (!is_name && !addr_parse(l->bind, true, &l->addr, &why)))
+		conf_fault(c->conf, l->place, "bind", "\"%s\" is not an address: %s", l->bind, why);
 }
 
 static void check_servers(struct lb_config *c, const struct lb_config_upstream *u)
 {
 	for (size_t i = 0; i < u->servers.count; i++) {
 		struct lb_config_server *s = lb_config_server(u, i);
-		check_address(c, s->place, "address", s->address, &s->addr);
 		for (size_t j = 0; s->address != NULL && j < i; j++) {
 			const char *other = lb_config_server(u, j)->address;
 			if (other == NULL || strcmp(other, s->address) != 0)
@@ -331,16 +330,17 @@ static void check_upstreams(struct lb_config *c)
 {
 	for (size_t i = 0; i < c->upstreams.count; i++) {
 		struct lb_config_upstream *u = lb_config_upstream(c, i);
+		config_names_check(c, u);
 		check_servers(c, u);
 		check_balance(c, u);
 		check_backups(c, u);
 		check_states(c, u);
 		check_health(c, u);
 		check_sticky(c, u);
-		if (u->servers.count > LB_SERVERS_MAX)
+		if (lb_config_slots(u) > LB_SERVERS_MAX)
 			conf_fault(c->conf, u->place, "servers",
 			        "%zu servers are more than the %d that an upstream may have",
-			        u->servers.count, LB_SERVERS_MAX);
+			        lb_config_slots(u), LB_SERVERS_MAX);
 		if (u->name != NULL && u->name[0] == '\0')
 			conf_fault(c->conf, u->place, "name", "must not be empty");
 		for (size_t j = 0; u->name != NULL && u->name[0] != '\0' && j < i; j++) {
@@ -479,7 +479,7 @@ static void check_listeners(struct lb_config *c)
 		struct lb_config_listener *l = lb_config_listener(c, i);
 		if (l->name == NULL || l->name[0] == '\0')
 			l->name = l->bind;
-		check_address(c, l->place, "bind", l->bind, &l->addr);
+		check_bind(c, l);
 		check_listener_name(c, i);
 		check_listener_bind(c, i, NULL);
 		check_ephemeral(c, l);
@@ -537,15 +537,14 @@ struct lb_config *lb_config_read_text(const char *name, const char *text)
 }
 
 /* Whether the address was a name; resolves it then. */
-static bool resolve_name(
-        struct lb_config *c, const void *place, const char *key, const char *text, struct addr *out)
+static bool resolve_bind(struct lb_config *c, struct lb_config_listener *l)
 {
-	bool listening = strcmp(key, "bind") == 0, is_name;
+	bool is_name;
 	const char *why;
-	if (text == NULL || !addr_check(text, listening, &is_name, &why) || !is_name)
+	if (l->bind == NULL || !addr_check(l->bind, true, &is_name, &why) || !is_name)
 		return false;
-	if (!addr_parse(text, listening, out, &why))
-		conf_fault(c->conf, place, key, "cannot resolve \"%s\": %s", text, why);
+	if (!addr_parse(l->bind, true, &l->addr, &why))
+		conf_fault(c->conf, l->place, "bind", "cannot resolve \"%s\": %s", l->bind, why);
 	return true;
 }
 
@@ -558,18 +557,13 @@ void lb_config_resolve(struct lb_config *c)
 	}
 	for (size_t i = 0; i < c->listeners.count; i++) {
 		struct lb_config_listener *l = lb_config_listener(c, i);
-		named[i] = resolve_name(c, l->place, "bind", l->bind, &l->addr);
+		named[i] = resolve_bind(c, l);
 		check_listener_bind(c, i, named);
 		if (named[i])
 			check_ephemeral(c, l);
 	}
-	for (size_t i = 0; i < c->upstreams.count; i++) {
-		const struct lb_config_upstream *u = lb_config_upstream(c, i);
-		for (size_t j = 0; j < u->servers.count; j++) {
-			struct lb_config_server *s = lb_config_server(u, j);
-			(void)resolve_name(c, s->place, "address", s->address, &s->addr);
-		}
-	}
+	for (size_t i = 0; i < c->upstreams.count; i++)
+		config_names_resolve(c, lb_config_upstream(c, i));
 	free(named);
 }
 
@@ -588,6 +582,8 @@ void lb_config_free(struct lb_config *c)
 {
 	if (c == NULL)
 		return;
+	for (size_t i = 0; i < c->upstreams.count; i++)
+		config_names_free(lb_config_upstream(c, i));
 	free(c->forward.trusted_blocks);
 	conf_free(c->conf);
 	free(c);

@@ -31,6 +31,8 @@ static const char *const same_sites[] = {[LB_SAME_SITE_NONE_SAID] = "",
         NULL};
 static const char *const server_states[] = {
         [LB_SERVER_READY] = "ready", [LB_SERVER_DRAIN] = "drain", [LB_SERVER_MAINT] = "maint", NULL};
+static const char *const init_addrs[] = {
+        [LB_INIT_ADDR_RESOLVE] = "resolve", [LB_INIT_ADDR_NONE] = "none", NULL};
 static const char *const formats[] = {[LB_LOG_COMBINED] = "combined", NULL};
 static const char *const disciplines[] = {
         [QUEUE_FIFO] = "fifo", [QUEUE_LIFO] = "lifo", [QUEUE_CODEL] = "codel", NULL};
@@ -247,6 +249,20 @@ static const struct conf_key server_keys[] = {
                 .fallback = "ready",
                 .choices = server_states,
                 .help = "ready; drain: nothing new; maint: nothing at all, and no probes"},
+        {.name = "slots",
+                .type = CONF_INT,
+                .offset = offsetof(struct lb_config_server, slots),
+                .fallback = "1",
+                .min = 1,
+                .max = LB_SERVERS_MAX,
+                .help = "servers that a name may be at most: its addresses, or its SRV records"},
+        {.name = "init_addr",
+                .type = CONF_CHOICE,
+                .offset = offsetof(struct lb_config_server, init_addr),
+                .fallback = "resolve",
+                .choices = init_addrs,
+                .help = "resolve: a name that cannot be resolved at start is a mistake; none: start without "
+                        "it"},
         END,
 };
 static const struct conf_section server_section = {.size = sizeof(struct lb_config_server),
@@ -454,6 +470,17 @@ static const struct conf_key upstream_keys[] = {
                 .fallback = "0s",
                 .max = DAY,
                 .help = "a server that comes up gets its share little by little, over so long"},
+        {.name = "resolve",
+                .type = CONF_DURATION,
+                .offset = offsetof(struct lb_config_upstream, resolve),
+                .fallback = "30s",
+                .max = DAY,
+                .help = "how often the servers' names are looked up again; 0s: only at start"},
+        {.name = "nameserver",
+                .type = CONF_STRING,
+                .offset = offsetof(struct lb_config_upstream, nameserver),
+                .fallback = "",
+                .help = "who is asked for names, such as \"192.0.2.53\"; empty: the system's resolver"},
         END,
 };
 static const struct conf_section upstream_section = {.size = sizeof(struct lb_config_upstream),

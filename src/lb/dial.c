@@ -42,7 +42,9 @@ static bool take_idle(struct exchange *x, struct server *s)
 
 	if (x->listener->mode != LB_MODE_HTTP)
 		return false;
-	x->fd = idle_take(lb_idle(x->lb, x->worker, s), x->worker->io, clock_coarse(), max_idle, &stale);
+	x->generation = server_generation(s);
+	x->fd = idle_take(
+	        lb_idle(x->lb, x->worker, s), x->worker->io, clock_coarse(), max_idle, x->generation, &stale);
 	counter_add(x->worker->counters, COUNTER_server_stale, stale);
 	return x->fd >= 0;
 }
@@ -79,6 +81,8 @@ static void warn(const struct exchange *x, struct server *s, int error)
 void dial_server_failed(struct exchange *x, struct server *s, const char *what)
 {
 	count(&counts(x, s)->failures);
+	if (x->generation != server_generation(s)) /* it was its old address */
+		return;
 	if (!standing_failed(x->listener->upstream, s, what, clock_now()))
 		return;
 	COUNT(x->worker->counters, server_downs);
@@ -88,7 +92,11 @@ void dial_server_failed(struct exchange *x, struct server *s, const char *what)
 static bool connect_to(struct exchange *x, struct server *s)
 {
 	int64_t deadline = clock_after(clock_now(), exchange_timeouts(x)->connect);
-	int fd = io_connect(x->worker->io, &s->addr, deadline);
+	struct addr addr;
+
+	if (!server_address(s, &addr, &x->generation)) /* its slot was emptied since it was picked */
+		return false;
+	int fd = io_connect(x->worker->io, &addr, deadline);
 
 	if (fd >= 0) {
 		x->fd = fd;
@@ -236,8 +244,8 @@ void dial_release(struct exchange *x)
 	if (x->server_reusable && idle->shared && x->worker->is_loop)
 		io_close(x->worker->io,
 		        x->fd); /* it stalled on a thread; and the loop may have seen of it what threads can't */
-	else if (x->server_reusable)
-		idle_keep(idle, x->worker->io, x->fd, clock_coarse());
+	else if (x->server_reusable && x->generation == server_generation(x->server))
+		idle_keep(idle, x->worker->io, x->fd, x->generation, clock_coarse());
 	else if (x->is_tunnel && x->end != END_OK)
 		io_reset(x->worker->io, x->fd); /* half an upload must not look like a whole one */
 	else

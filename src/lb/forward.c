@@ -138,9 +138,7 @@ static void put_via(struct writer *w, const struct exchange *x, int minor)
 /* What an HTTP/1.0 client did not say and HTTP/1.1 demands. */
 static struct str default_host(const struct exchange *x)
 {
-	const struct server *s = &x->listener->upstream->servers[0];
-
-	return s->addr.u.any.sa_family == AF_UNIX ? STR("localhost") : str_of(s->text);
+	return str_of(x->listener->upstream->servers[0].host);
 }
 
 bool forward_request(struct exchange *x, long long max_forwards)

@@ -147,6 +147,8 @@ static void print_servers(const struct lb_config_upstream *u, size_t i, FILE *ou
 
 		fprintf(out, "\tu%zus%zu [class=\"server\", label=\"", i, k);
 		print_text(s->address, out);
+		if (s->slots > 1)
+			fprintf(out, "\\n%" PRId64 " slots", s->slots);
 		fprintf(out, "\\nweight %" PRId64 "%s\"];\n\tu%zu -> u%zus%zu%s;\n", s->weight,
 		        s->backup ? "\\nbackup" : "", i, i, k, s->backup ? " [style=dashed]" : "");
 	}

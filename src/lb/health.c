@@ -63,11 +63,17 @@ static void probe(struct watch *w)
 	struct io *io = &h->loop.io;
 	char why[PROBE_WHY_MAX] = "";
 	int64_t deadline = clock_now() + how->timeout;
-	const char *host = s->addr.u.any.sa_family == AF_UNIX ? "localhost" : s->text;
-	bool good = how->type == LB_HEALTH_HTTP ? probe_http(io, &s->addr, how, host, deadline, why)
-	                                        : probe_tcp(io, &s->addr, deadline, why);
+	unsigned generation;
+	struct addr addr;
+
+	if (!server_address(s, &addr, &generation))
+		return;
+	bool good = how->type == LB_HEALTH_HTTP ? probe_http(io, &addr, how, s->host, deadline, why)
+	                                        : probe_tcp(io, &addr, deadline, why);
 
 	COUNT(h->counters, probes);
+	if (generation != server_generation(s)) /* it has moved meanwhile: that says nothing about it */
+		return;
 	if (!good) {
 		COUNT(h->counters, probes_failed);
 		diag_debug("server %s of %s: bad probe: %s", s->text, w->upstream->name, why);
@@ -80,9 +86,15 @@ static void recheck(struct watch *w)
 	struct health *h = w->health;
 	struct server *s = w->server;
 	char why[PROBE_WHY_MAX] = "";
-	bool good = probe_tcp(
-	        &h->loop.io, &s->addr, clock_after(clock_now(), h->lb->config->timeouts.connect), why);
+	unsigned generation;
+	struct addr addr;
 
+	if (!server_address(s, &addr, &generation))
+		return;
+	bool good = probe_tcp(
+	        &h->loop.io, &addr, clock_after(clock_now(), h->lb->config->timeouts.connect), why);
+	if (generation != server_generation(s))
+		return;
 	count_change(h, s, standing_rechecked(w->upstream, s, good, why, clock_now()));
 }
 

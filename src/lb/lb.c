@@ -1,5 +1,6 @@
 #include "lb/lb.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -18,24 +19,48 @@
 
 enum { CACHE_LINE = 64 };
 
-static void server_init(struct server *s, const struct lb_config_server *from, unsigned index)
+static const char *host_of(const struct server *s, const struct lb_config_server *from)
 {
+	if (!from->is_name)
+		return s->addr.u.any.sa_family == AF_UNIX ? "localhost" : s->text;
+	return name_is_srv(from->address) ? name_srv_domain(from->address) : from->address;
+}
+
+/* slot: of a name, from 0. */
+static void server_init(struct server *s, const struct lb_config_server *from, unsigned slot, unsigned index)
+{
+	const struct target *target = from->targets ? &from->targets[slot] : NULL;
+
 	s->index = index;
+	s->from = from;
 	s->weight = (unsigned)from->weight;
 	s->most = (unsigned)from->max_connections;
-	s->addr = from->addr;
-	addr_format(&from->addr, s->text);
+	s->addr = target ? target->addr : from->addr;
+	if (from->slots > 1)
+		snprintf(s->text, sizeof(s->text), "%s#%u", from->address, slot + 1);
+	else if (from->is_name)
+		snprintf(s->text, sizeof(s->text), "%s", from->address);
+	else
+		addr_format(&from->addr, s->text);
+	s->host = host_of(s, from);
 	s->id = XXH3_64bits(s->text, strlen(s->text));
-	standing_init(s, (enum lb_server_state)from->state, clock_now());
+	standing_init(s, (enum lb_server_state)from->state, s->addr.len > 0, clock_now());
+	lock_init(&s->addr_lock);
+	atomic_init(&s->lighter, target && target->share > 0 ? SHARE_FULL - target->share : 0);
 }
 
 /* Those that are backups, or those that are none. */
 static void add_servers(
         struct lb *lb, struct upstream *u, const struct lb_config_upstream *from, bool backups)
 {
-	for (size_t i = 0; i < from->servers.count; i++)
-		if (lb_config_server(from, i)->backup == backups)
-			server_init(&u->servers[u->count++], lb_config_server(from, i), lb->server_count++);
+	for (size_t i = 0; i < from->servers.count; i++) {
+		const struct lb_config_server *s = lb_config_server(from, i);
+
+		if (s->backup != backups)
+			continue;
+		for (unsigned k = 0; k < s->slots; k++)
+			server_init(&u->servers[u->count++], s, k, lb->server_count++);
+	}
 }
 
 static bool shelf_init(struct upstream *u, const struct lb_config *config)
@@ -58,7 +83,7 @@ static bool upstream_init(struct lb *lb, struct upstream *u, const struct lb_con
 	u->config = from;
 	lock_init(&u->lock);
 	void *servers = NULL;
-	size_t bytes = from->servers.count * sizeof(*u->servers);
+	size_t bytes = lb_config_slots(from) * sizeof(*u->servers);
 
 	if (posix_memalign(&servers, CACHE_LINE, bytes) != 0)
 		return false;
@@ -67,7 +92,7 @@ static bool upstream_init(struct lb *lb, struct upstream *u, const struct lb_con
 	u->primaries = u->count;
 	add_servers(lb, u, from, true);
 	for (unsigned i = 0; i < u->count; i++)
-		u->impaired += server_state(&u->servers[i]) != SERVER_UP;
+		u->impaired += standing_is_impaired(&u->servers[i]);
 	if (!shelf_init(u, lb->config))
 		return false;
 	u->picker = picker_new((enum lb_balance)from->policy, from->header, u);
@@ -159,6 +184,16 @@ struct idle_set *lb_idle(const struct lb *lb, const struct worker *w, const stru
 	return lb->idle + (size_t)set * lb->server_count + s->index;
 }
 
+void lb_drop_idle(const struct lb *lb, const struct server *s)
+{
+	struct io_blocking io;
+
+	if (lb->config->engine != LB_ENGINE_POOL)
+		return;
+	io_blocking_init(&io);
+	idle_clear(&lb->idle[s->index], &io.io);
+}
+
 static bool lb_init(struct lb *lb)
 {
 	const struct lb_config *config = lb->config;
@@ -193,8 +228,10 @@ struct lb *lb_new(const struct lb_config *config, unsigned workers, unsigned loo
 static void upstream_free(struct upstream *u)
 {
 	picker_free(u->picker);
-	for (unsigned i = 0; i < u->count; i++) /* all that was counted has ended */
+	for (unsigned i = 0; i < u->count; i++) { /* all that was counted has ended */
 		MUST(atomic_load_explicit(&u->servers[i].active, memory_order_relaxed) == 0);
+		lock_destroy(&u->servers[i].addr_lock);
+	}
 	free(u->servers);
 	queue_free(u->shelf);
 	lock_destroy(&u->lock);

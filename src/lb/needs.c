@@ -62,22 +62,24 @@ static uint64_t lesser(uint64_t a, uint64_t b)
 static void scale_servers(struct scale *s, const struct lb_config *c)
 {
 	uint64_t room = 0;
-	bool all = true;
+	bool all = true, names = false;
 
 	for (size_t i = 0; i < c->upstreams.count; i++) {
 		const struct lb_config_upstream *u = lb_config_upstream(c, i);
 		bool any = false;
 
-		s->probes += u->servers.count;
+		s->probes += lb_config_slots(u);
 		for (size_t k = 0; k < u->servers.count; k++) {
 			int64_t most = lb_config_server(u, k)->max_connections;
 
 			any |= most > 0;
 			all &= most > 0;
-			room += (uint64_t)most;
+			room += (uint64_t)(most * lb_config_server(u, k)->slots);
+			names |= lb_config_server(u, k)->is_name && u->resolve > 0;
 		}
 		s->waiting += any ? (uint64_t)c->queue.size : 0;
 	}
+	s->others += names; /* the resolver */
 	s->probes = lesser(s->probes, HEALTH_PROBES_MAX);
 	s->in_flight = all ? lesser(s->requests, room) : s->requests;
 	s->waiting = lesser(s->waiting, s->connections);
@@ -141,7 +143,7 @@ static void sum_descriptors(struct need *need, const struct lb_config *c, const 
 	for (size_t i = 0; i < c->upstreams.count; i++) {
 		const struct lb_config_upstream *u = lb_config_upstream(c, i);
 
-		idle += u->servers.count * kept(c, s, u);
+		idle += lb_config_slots(u) * kept(c, s, u);
 	}
 	add(need, s->connections, 1, "clients");
 	add(need, ENGINE_REFUSAL_RECORDS, 1, "refused clients");
@@ -209,7 +211,7 @@ static uint64_t room_of_worker(const struct lb_config *c)
 	uint64_t servers = 0;
 
 	for (size_t i = 0; i < c->upstreams.count; i++)
-		servers += lb_config_upstream(c, i)->servers.count;
+		servers += lb_config_slots(lb_config_upstream(c, i));
 	return sizeof(struct counters) + sizeof(struct pool_worker) +
 	       servers * sizeof(struct server_counters);
 }

@@ -47,14 +47,15 @@ static unsigned pick_untried(const struct upstream *u, const struct pick_request
 	return i;
 }
 
-/* In a slow start: so much of its share it does not get yet. */
+/* In a slow start so much of its share it does not get yet; and by its SRV record it may have a smaller one than others. */
 static bool is_passed_over(struct upstream *u, const struct server *s)
 {
-	unsigned held = atomic_load_explicit(&s->held_back, memory_order_relaxed);
+	unsigned part = server_ramp(s) * (u->picker->ops->shares ? SHARE_FULL : server_share(s));
+	unsigned whole = 256 * SHARE_FULL;
 
-	if (held == 0)
+	if (part == whole)
 		return false;
-	return rng_mix(atomic_fetch_add_explicit(&u->dice, RNG_STEP, memory_order_relaxed)) % 256 < held;
+	return rng_mix(atomic_fetch_add_explicit(&u->dice, RNG_STEP, memory_order_relaxed)) % whole >= part;
 }
 
 /* Those in the state that were not tried yet. A server passed over is asked when there is no other. */

@@ -48,7 +48,7 @@ static double score(const struct server *s, uint64_t key)
 	/* 52 bits and a half: never 0 and never 1. */
 	double h = ((double)(XXH3_64bits(mixed, sizeof(mixed)) >> 12) + 0.5) / 4503599627370496.0;
 
-	return -(double)s->weight / log(h);
+	return -(double)server_whole_weight(s) / log(h);
 }
 
 enum { FEW = 16 /* requests that any server may have */ };
@@ -57,7 +57,7 @@ enum { FEW = 16 /* requests that any server may have */ };
 static bool is_full(const struct server *s, uint64_t all, uint64_t total)
 {
 	unsigned active = atomic_load_explicit(&s->active, memory_order_relaxed);
-	uint64_t bound = (5 * all * s->weight + 4 * total - 1) / (4 * total);
+	uint64_t bound = (5 * all * server_whole_weight(s) + 4 * total - 1) / (4 * total);
 
 	return active >= FEW && active >= bound;
 }
@@ -73,7 +73,7 @@ static unsigned best_of(const struct upstream *u, const struct server_set *tried
 		if (server_set_has(tried, i))
 			continue;
 		all += atomic_load_explicit(&u->servers[i].active, memory_order_relaxed);
-		total += u->servers[i].weight;
+		total += server_whole_weight(&u->servers[i]);
 	}
 	for (unsigned i = 0; i < u->primaries; i++) {
 		const struct server *s = &u->servers[i];
@@ -151,6 +151,7 @@ static unsigned header_pick(struct picker *p, const struct upstream *u, const st
 const struct picker_ops pick_source = {
         .balance = LB_BALANCE_SOURCE,
         .counts = true,
+        .shares = true,
         .create = source_create,
         .destroy = hash_destroy,
         .pick = source_pick,
@@ -158,6 +159,7 @@ const struct picker_ops pick_source = {
 const struct picker_ops pick_uri = {
         .balance = LB_BALANCE_URI,
         .counts = true,
+        .shares = true,
         .create = uri_create,
         .destroy = hash_destroy,
         .pick = uri_pick,
@@ -165,6 +167,7 @@ const struct picker_ops pick_uri = {
 const struct picker_ops pick_header = {
         .balance = LB_BALANCE_HEADER,
         .counts = true,
+        .shares = true,
         .create = header_create,
         .destroy = hash_destroy,
         .pick = header_pick,

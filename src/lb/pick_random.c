@@ -12,7 +12,6 @@
 struct random {
 	struct picker base;
 	_Atomic uint64_t state; /* relaxed: each step of it is one random number */
-	unsigned total;         /* of the weights */
 };
 
 static uint64_t next(struct random *r)
@@ -24,13 +23,12 @@ static struct picker *random_create(const struct upstream *u, const char *header
 {
 	struct random *r = calloc(1, sizeof(*r));
 
+	(void)u;
 	(void)header;
 	if (!r)
 		return NULL;
 	r->base.ops = &pick_random;
 	atomic_init(&r->state, (uint64_t)clock_now());
-	for (unsigned i = 0; i < u->primaries; i++)
-		r->total += u->servers[i].weight;
 	return &r->base;
 }
 
@@ -43,21 +41,24 @@ static void random_destroy(struct picker *p)
 static unsigned choose(
         struct random *r, const struct upstream *u, const struct server_set *tried, unsigned but)
 {
-	unsigned left = r->total;
+	uint64_t left = 0;
+	unsigned last = but;
 
 	for (unsigned i = 0; i < u->primaries; i++)
-		if (i == but || server_set_has(tried, i))
-			left -= u->servers[i].weight;
-	if (left == 0)
-		return but;
-	uint64_t at = next(r) % left; /* the bias is below 2^-40 */
-	for (unsigned i = 0;; i++) {
+		if (i != but && !server_set_has(tried, i))
+			left += server_whole_weight(&u->servers[i]);
+	uint64_t at = left > 0 ? next(r) % left : 0; /* the bias is below 2^-32 */
+	for (unsigned i = 0; i < u->primaries; i++) {
+		uint64_t weight = server_whole_weight(&u->servers[i]);
+
 		if (i == but || server_set_has(tried, i))
 			continue;
-		if (at < u->servers[i].weight)
+		if (at < weight)
 			return i;
-		at -= u->servers[i].weight;
+		at -= weight;
+		last = i; /* the end is reached where a share became smaller just now */
 	}
+	return last;
 }
 
 static unsigned random_pick(struct picker *p, const struct upstream *u, const struct pick_request *request)
@@ -72,6 +73,7 @@ static unsigned random_pick(struct picker *p, const struct upstream *u, const st
 const struct picker_ops pick_random = {
         .balance = LB_BALANCE_RANDOM,
         .counts = true,
+        .shares = true,
         .create = random_create,
         .destroy = random_destroy,
         .pick = random_pick,

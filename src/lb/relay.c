@@ -136,16 +136,26 @@ static bool relay_worker_start(void *app, struct worker *w)
 }
 
 /* A loop's own idle connections; the pool's are shared, and outlive its threads. */
-static void each_idle(struct lb *lb, struct worker *w, void (*what)(struct idle_set *s, struct io *io))
+static void each_idle(struct lb *lb, struct worker *w,
+        void (*what)(struct idle_set *s, struct io *io, const struct server *of))
 {
 	for (unsigned i = 0; i < lb->upstream_count; i++)
-		for (unsigned k = 0; k < lb->upstreams[i].count; k++)
-			what(lb_idle(lb, w, &lb->upstreams[i].servers[k]), w->io);
+		for (unsigned k = 0; k < lb->upstreams[i].count; k++) {
+			const struct server *s = &lb->upstreams[i].servers[k];
+
+			what(lb_idle(lb, w, s), w->io, s);
+		}
 }
 
-static void trim(struct idle_set *s, struct io *io)
+static void trim(struct idle_set *s, struct io *io, const struct server *of)
 {
-	idle_trim(s, io, clock_coarse());
+	idle_trim(s, io, server_generation(of), clock_coarse());
+}
+
+static void clear(struct idle_set *s, struct io *io, const struct server *of)
+{
+	(void)of;
+	idle_clear(s, io);
 }
 
 static void relay_tick(void *app, struct worker *w)
@@ -161,7 +171,7 @@ static void relay_worker_stop(void *app, struct worker *w)
 	struct lb *lb = app;
 
 	if (lb->config->engine == LB_ENGINE_ASYNC)
-		each_idle(lb, w, idle_clear);
+		each_idle(lb, w, clear);
 	exchange_store_free(w);
 }
 

@@ -12,7 +12,7 @@ enum { BATCH = 32 };
 
 static unsigned limit_of(const struct server *s)
 {
-	uint64_t most = server_weight(s) * s->most / s->weight / 256;
+	uint64_t most = (uint64_t)s->most * server_ramp(s) / 256;
 
 	return most > 0 ? (unsigned)most : 1;
 }

@@ -13,7 +13,8 @@ const char *server_state_name(enum server_state state)
 	static const char *const names[] = {[SERVER_UP] = "up",
 	        [SERVER_DOWN] = "down",
 	        [SERVER_DRAINING] = "draining",
-	        [SERVER_MAINT] = "maint"};
+	        [SERVER_MAINT] = "maint",
+	        [SERVER_ABSENT] = "absent"};
 
 	return names[state];
 }
@@ -33,14 +34,22 @@ static bool has_probes(const struct upstream *u)
 /* What operator and health make together. */
 static enum server_state state_of(const struct standing *st)
 {
+	if (st->absent)
+		return SERVER_ABSENT;
 	return st->wanted == SERVER_MAINT ? SERVER_MAINT : st->dead ? SERVER_DOWN : st->wanted;
 }
 
-void standing_init(struct server *s, enum lb_server_state wanted, int64_t now)
+void standing_init(struct server *s, enum lb_server_state wanted, bool present, int64_t now)
 {
 	s->standing = (struct standing){
-	        .wanted = wanted_state(wanted), .since = now, .recheck_at = CLOCK_NEVER};
+	        .wanted = wanted_state(wanted), .absent = !present, .since = now, .recheck_at = CLOCK_NEVER};
 	atomic_init(&s->state, state_of(&s->standing));
+}
+
+bool standing_is_impaired(const struct server *s)
+{
+	return server_state(s) != SERVER_UP || server_share(s) < SHARE_FULL ||
+	       atomic_load_explicit(&s->held_back, memory_order_relaxed) > 0;
 }
 
 static void count_impaired_locked(struct upstream *u)
@@ -49,8 +58,7 @@ static void count_impaired_locked(struct upstream *u)
 
 	lock_must_hold(&u->lock);
 	for (unsigned i = 0; i < u->count; i++)
-		n += server_state(&u->servers[i]) != SERVER_UP ||
-		     atomic_load_explicit(&u->servers[i].held_back, memory_order_relaxed) > 0;
+		n += standing_is_impaired(&u->servers[i]);
 	atomic_store_explicit(&u->impaired, n, memory_order_relaxed);
 }
 
@@ -204,6 +212,33 @@ bool standing_want(struct upstream *u, struct server *s, enum lb_server_state wa
 	return changed;
 }
 
+bool standing_moved(struct upstream *u, struct server *s, bool present, const char *why, int64_t now)
+{
+	struct standing *st = &s->standing;
+
+	lock_take(&u->lock);
+	st->absent = !present;
+	st->dead = false;
+	st->proved = false;
+	st->rising = 0;
+	st->falling = 0;
+	st->recheck_at = CLOCK_NEVER;
+	atomic_store_explicit(&s->fails, 0, memory_order_relaxed);
+	bool changed = settle_locked(u, s, why, now);
+	lock_drop(&u->lock);
+	return changed;
+}
+
+void standing_share(struct upstream *u, struct server *s, unsigned share)
+{
+	if (share == server_share(s))
+		return;
+	lock_take(&u->lock);
+	atomic_store_explicit(&s->lighter, SHARE_FULL - share, memory_order_relaxed);
+	count_impaired_locked(u);
+	lock_drop(&u->lock);
+}
+
 /* When the next step of the slow start is due. */
 static int64_t ramp_locked(struct upstream *u, struct server *s, int64_t now)
 {
@@ -229,7 +264,7 @@ struct standing_due standing_tick(struct upstream *u, struct server *s, int64_t 
 	if (atomic_load_explicit(&s->held_back, memory_order_relaxed) > 0)
 		due.tick = ramp_locked(u, s, now);
 	due.recheck = s->standing.recheck_at;
-	due.probes = s->standing.wanted != SERVER_MAINT;
+	due.probes = s->standing.wanted != SERVER_MAINT && !s->standing.absent;
 	lock_drop(&u->lock);
 	return due;
 }

@@ -13,6 +13,23 @@
 
 enum { FIRST_ROOM = 16, LOOP_ROOM_MAX = 65536 };
 
+bool server_address(struct server *s, struct addr *out, unsigned *generation)
+{
+	lock_take(&s->addr_lock);
+	*out = s->addr;
+	*generation = server_generation(s);
+	lock_drop(&s->addr_lock);
+	return out->len > 0;
+}
+
+void server_set_address(struct server *s, const struct addr *addr)
+{
+	lock_take(&s->addr_lock);
+	s->addr = *addr;
+	atomic_fetch_add_explicit(&s->generation, 1, memory_order_relaxed);
+	lock_drop(&s->addr_lock);
+}
+
 void idle_init(struct idle_set *s, bool shared, unsigned keep)
 {
 	*s = (struct idle_set){.shared = shared, .keep = keep};
@@ -37,28 +54,30 @@ static void leave(struct idle_set *s)
 		lock_drop(&s->lock);
 }
 
-/* The youngest; -1 when it is too old already, as all the others are then. */
-static int pop(struct idle_set *s, int64_t now, int64_t max_idle)
+/* The youngest; false when it is too old already, as all the others are then. */
+static bool pop(struct idle_set *s, int64_t now, int64_t max_idle, struct idle *out)
 {
-	int fd = -1;
+	bool got;
 
 	enter(s);
-	if (s->count > 0 && now - s->at[s->count - 1].since <= max_idle)
-		fd = s->at[--s->count].fd;
+	got = s->count > 0 && now - s->at[s->count - 1].since <= max_idle;
+	if (got)
+		*out = s->at[--s->count];
 	leave(s);
-	return fd;
+	return got;
 }
 
-int idle_take(struct idle_set *s, struct io *io, int64_t now, int64_t max_idle, unsigned *stale)
+int idle_take(struct idle_set *s, struct io *io, int64_t now, int64_t max_idle, unsigned generation,
+        unsigned *stale)
 {
-	int fd;
+	struct idle c;
 
 	*stale = 0;
-	while ((fd = pop(s, now, max_idle)) >= 0) {
-		if (s->shared ? sock_is_quiet(fd) : io_is_quiet(io, fd))
-			return fd;
+	while (pop(s, now, max_idle, &c)) {
+		if (c.generation == generation && (s->shared ? sock_is_quiet(c.fd) : io_is_quiet(io, c.fd)))
+			return c.fd;
 		io_close(io,
-		        fd); /* closed by the server, or it sent what nobody asked for (RFC 9112 section 9.2) */
+		        c.fd); /* to an older address; closed by the server, or it sent what nobody asked for (RFC 9112 section 9.2) */
 		(*stale)++;
 	}
 	return -1;
@@ -81,7 +100,7 @@ static bool make_room(struct idle_set *s)
 	return true;
 }
 
-void idle_keep(struct idle_set *s, struct io *io, int fd, int64_t now)
+void idle_keep(struct idle_set *s, struct io *io, int fd, unsigned generation, int64_t now)
 {
 	int surplus = -1;
 
@@ -96,7 +115,7 @@ void idle_keep(struct idle_set *s, struct io *io, int fd, int64_t now)
 		memmove(&s->at[0], &s->at[1], --s->count * sizeof(s->at[0]));
 	}
 	if (make_room(s)) {
-		s->at[s->count++] = (struct idle){fd, now};
+		s->at[s->count++] = (struct idle){fd, generation, now};
 		fd = -1;
 	}
 	leave(s);
@@ -106,7 +125,7 @@ void idle_keep(struct idle_set *s, struct io *io, int fd, int64_t now)
 		io_close(io, fd);
 }
 
-void idle_trim(struct idle_set *s, struct io *io, int64_t now)
+void idle_trim(struct idle_set *s, struct io *io, unsigned generation, int64_t now)
 {
 	unsigned kept = 0;
 	unsigned surplus = s->count > s->keep ? s->count - s->keep : 0;
@@ -114,7 +133,8 @@ void idle_trim(struct idle_set *s, struct io *io, int64_t now)
 	for (unsigned i = 0; i < s->count; i++) { /* the oldest first */
 		int64_t most = i < surplus ? SURPLUS_MAX_NS : IDLE_MAX_NS;
 
-		if (now - s->at[i].since > most || !io_is_quiet(io, s->at[i].fd))
+		if (now - s->at[i].since > most || s->at[i].generation != generation ||
+		        !io_is_quiet(io, s->at[i].fd))
 			io_close(io, s->at[i].fd);
 		else
 			s->at[kept++] = s->at[i];

@@ -12,6 +12,10 @@
 #define LISTENER "{ bind = \"127.0.0.1:80\"; upstream = \"o\"; }"
 #define SERVER "{ address = \"127.0.0.1:9012\"; }"
 #define UPSTREAM "{ name = \"o\"; servers = ( " SERVER " ); }"
+/* One upstream with these keys and one server with those, on the second line. */
+#define NAMED(upstream, server)                                                                              \
+	"listeners = ( " LISTENER " );\nupstreams = ( { name = \"o\"; " upstream " servers = ( { " server    \
+	" } ); } );"
 #define BASE "listeners = ( " LISTENER " ); upstreams = ( " UPSTREAM " );\n"
 
 /* A configuration whose upstream, in line 2, has this as well. */
@@ -113,7 +117,7 @@ START_TEST(test_lists)
 	const struct lb_config_upstream *a = lb_config_upstream(c, 0), *b = lb_config_upstream(c, 1);
 	ck_assert_int_eq(a->keepalive, 0);
 	ck_assert_int_eq(b->keepalive, 64);
-	ck_assert_str_eq(addr_format(&lb_config_server(a, 0)->addr, text), "127.0.0.1:1");
+	ck_assert_str_eq(addr_format(&lb_config_server(a, 0)->targets[0].addr, text), "127.0.0.1:1");
 	ck_assert_int_eq(lb_config_server(b, 0)->weight, 256);
 	ck_assert_int_eq(lb_config_server(b, 1)->weight, 1);
 	ck_assert_str_eq(addr_format(&lb_config_server(b, 1)->addr, text), "unix:/y");
@@ -313,6 +317,46 @@ static const struct {
         {"listeners = ( " LISTENER " );\nupstreams = ( { name = \"o\"; servers = ( { address = "
          "\"127.0.0.1:1\"; state = \"drain\"; } ); } );",
                 "x:2: upstreams[0].servers: warning: none of them is ready: requests get 503 until one is\n"},
+        /* names */
+        {NAMED("resolve = \"99ms\";", "address = \"127.0.0.1:1\";"),
+                "x:2: upstreams[0].resolve: must be \"0s\" for once at start, or at least \"100ms\": name "
+                "servers are not asked more often\n"},
+        {NAMED("nameserver = \"dns.example\";", "address = \"127.0.0.1:1\";"),
+                "x:2: upstreams[0].nameserver: must be the address of a name server, such as "
+                "\"192.0.2.53\" or \"[2001:db8::53]:5353\", or empty for the system's, not "
+                "\"dns.example\"\n"},
+        {NAMED("nameserver = \"unix:/x\";", "address = \"127.0.0.1:1\";"),
+                "x:2: upstreams[0].nameserver: must be the address of a name server, such as "
+                "\"192.0.2.53\" or \"[2001:db8::53]:5353\", or empty for the system's, not \"unix:/x\"\n"},
+        {NAMED("nameserver = \"192.0.2.53\";", "address = \"127.0.0.1:1\"; slots = 1;"), ""},
+        {NAMED("nameserver = \"[::1]\";", "address = \"127.0.0.1:1\";"), ""},
+        {NAMED("", "address = \"srv:_x._tcp.a.example:80\"; slots = 2;"),
+                "x:2: upstreams[0].servers[0].address: \"srv:_x._tcp.a.example:80\" is not a name of SRV "
+                "records: write it without a port, which comes with each record, as in "
+                "\"srv:_http._tcp.origin.example\"\n"},
+        {NAMED("", "address = \"srv:_x._tcp.a.example\";"),
+                "x:2: upstreams[0].servers[0].slots: SRV records need it: how many servers they may be at "
+                "most, such as slots = 8\n"},
+        {NAMED("", "address = \"127.0.0.1:1\"; slots = 2; init_addr = \"none\";"),
+                "x:2: upstreams[0].servers[0].slots: \"127.0.0.1:1\" is one server: more than one slot is "
+                "for a name\n"
+                "x:2: upstreams[0].servers[0].init_addr: \"127.0.0.1:1\" is no name: there is nothing to "
+                "be resolved\n"},
+        {NAMED("resolve = \"0s\";", "address = \"a.example:1\"; init_addr = \"none\";"),
+                "x:2: upstreams[0].servers[0].init_addr: \"a.example:1\" would stay without an address for "
+                "ever where resolve is \"0s\": leave init_addr out, or set resolve of the upstream, such as "
+                "\"30s\"\n"},
+        {NAMED("nameserver = \"127.0.0.1:1\";", "address = \"a.example:1\"; init_addr = \"none\";"), ""},
+        {NAMED("nameserver = \"127.0.0.1:1\";", "address = \"srv:a.example\"; slots = 4;"),
+                "x:2: upstreams[0].servers[0].address: cannot resolve \"srv:a.example\": no name server "
+                "answers, or it says that it failed (init_addr = \"none\" starts without it and goes on "
+                "asking)\n"},
+        {NAMED("resolve = \"0s\"; nameserver = \"127.0.0.1:1\";", "address = \"a.example:1\";"),
+                "x:2: upstreams[0].servers[0].address: cannot resolve \"a.example:1\": no name server "
+                "answers, or it says that it failed\n"},
+        {"listeners = ( " LISTENER " );\nupstreams = ( { name = \"o\"; servers = ( " SERVER
+         ", { address = \"srv:a\"; slots = 1024; } ); } );",
+                "x:2: upstreams[0].servers: 1025 servers are more than the 1024 that an upstream may have\n"},
         /* rate */
         {"upstreams = ( " UPSTREAM " );\nlisteners = ( { bind = \"*:80\"; upstream = \"o\";\n"
          "rate = { key = \"ip\"; requests = 1; }; } );",
@@ -432,6 +476,28 @@ START_TEST(test_unresolved)
 }
 END_TEST
 
+START_TEST(test_named_servers)
+{
+	struct lb_config *c = read_expect(
+	        NAMED("nameserver = \"192.0.2.53\"; resolve = \"1m\";", "address = \"127.0.0.1:1\";"), "");
+	char text[ADDR_TEXT_MAX];
+	struct lb_config_upstream *u = lb_config_upstream(c, 0);
+	ck_assert_str_eq(addr_format(&u->nameserver_addr, text), "192.0.2.53:53");
+	ck_assert_int_eq(u->resolve, 60 * CLOCK_NS_PER_S);
+	ck_assert(!lb_config_server(u, 0)->is_name);
+	ck_assert_ptr_null(lb_config_server(u, 0)->targets);
+	lb_config_free(c);
+	c = read_expect(NAMED("", "address = \"localhost:1\"; slots = 3;"), "");
+	u = lb_config_upstream(c, 0);
+	ck_assert_int_eq(u->resolve, 30 * CLOCK_NS_PER_S);
+	ck_assert_uint_eq(u->nameserver_addr.len, 0);
+	ck_assert_uint_eq(lb_config_slots(u), 3);
+	ck_assert(lb_config_server(u, 0)->is_name);
+	ck_assert_str_eq(lb_config_server(u, 0)->targets[0].key, "127.0.0.1:1");
+	lb_config_free(c);
+}
+END_TEST
+
 START_TEST(test_ephemeral)
 {
 	/* What the kernel's settings are is not ours to choose; the sample's port shows the warning on a usual system. */
@@ -541,7 +607,7 @@ START_TEST(test_samples)
 	ck_assert_int_eq(glob(pattern, 0, NULL, &found), 0);
 	for (size_t i = 0; i < found.gl_pathc; i++)
 		check_sample(found.gl_pathv[i]);
-	ck_assert_uint_ge(found.gl_pathc, 6);
+	ck_assert_uint_ge(found.gl_pathc, 7);
 	globfree(&found);
 }
 END_TEST
@@ -558,6 +624,7 @@ static Suite *suite(void)
 	tcase_add_test(all, test_rate);
 	tcase_add_test(all, test_user);
 	tcase_add_test(all, test_unresolved);
+	tcase_add_test(all, test_named_servers);
 	tcase_add_test(all, test_ephemeral);
 	tcase_add_test(all, test_print_again);
 	tcase_add_test(all, test_unreadable);

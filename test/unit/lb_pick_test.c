@@ -535,6 +535,41 @@ START_TEST(nobody)
 }
 END_TEST
 
+/* SRV records' weights: by every policy each gets its share. And one alone is asked, however light it is. */
+START_TEST(lighter)
+{
+	struct upstream u = upstream_by(every_policy[_i], "X-None", alike, 4);
+	const struct http_head head = {.path = STR("/")};
+	unsigned got[4] = {0};
+
+	for (unsigned i = 0; i < 4; i++)
+		servers[i].lighter = i == 0 ? 0 : SHARE_FULL - SHARE_FULL / 4;
+	u.impaired = 3;
+	for (int n = 0; n < 14000; n++) {
+		struct addr_ip client = {.bytes = {(unsigned char)n, (unsigned char)(n >> 8)}};
+		char path[32];
+		struct http_head own = head;
+		struct pick_request r = {.client = &client, .head = &own};
+
+		snprintf(path, sizeof(path), "/%d", n);
+		own.path = str_of(path);
+		got[pick_server(&u, &r)]++;
+	}
+	ck_assert_uint_ge(got[0], 7700); /* 8000 */
+	ck_assert_uint_le(got[0], 8300);
+	for (unsigned i = 1; i < 4; i++) {
+		ck_assert_uint_ge(got[i], 1800); /* 2000 */
+		ck_assert_uint_le(got[i], 2200);
+	}
+	for (unsigned i = 0; i < 3; i++)
+		set_state(&u, i, SERVER_ABSENT);
+	ck_assert_str_eq(offers(&u), "d");
+	set_state(&u, 3, SERVER_ABSENT);
+	ck_assert_str_eq(offers(&u), "");
+	picker_free(u.picker);
+}
+END_TEST
+
 int main(void)
 {
 	Suite *suite = suite_create("lb/pick");
@@ -546,6 +581,7 @@ int main(void)
 	tcase_add_loop_test(tc, by_state, 0, 6);
 	tcase_add_loop_test(tc, down_and_back, 0, 4);
 	tcase_add_loop_test(tc, slow_start, 0, 6);
+	tcase_add_loop_test(tc, lighter, 0, 6);
 	tcase_add_test(tc, over_threads);
 	tcase_add_test(tc, nobody);
 	tcase_add_loop_test(tc, each_once, 0, 6);

@@ -21,7 +21,7 @@ static void setup(void)
 	u = (struct upstream){.name = "u", .config = &config, .count = 2, .primaries = 2, .servers = servers};
 	lock_init(&u.lock);
 	for (int i = 0; i < 2; i++)
-		standing_init(&servers[i], LB_SERVER_READY, NOW);
+		standing_init(&servers[i], LB_SERVER_READY, true, NOW);
 }
 
 static void teardown(void)
@@ -155,7 +155,7 @@ START_TEST(operator)
 	ck_assert_int_eq(server_state(&servers[0]), SERVER_DOWN); /* it is still dead */
 	ck_assert(standing_rechecked(&u, &servers[0], true, "", NOW));
 	ck_assert_int_eq(server_state(&servers[0]), SERVER_UP);
-	standing_init(&servers[1], LB_SERVER_MAINT, NOW);
+	standing_init(&servers[1], LB_SERVER_MAINT, true, NOW);
 	ck_assert_int_eq(server_state(&servers[1]), SERVER_MAINT);
 }
 END_TEST
@@ -202,6 +202,66 @@ START_TEST(slow_start_cut_short)
 }
 END_TEST
 
+/* Its address is another one: what was known of the old one is void. */
+START_TEST(moved)
+{
+	config.health.type = LB_HEALTH_TCP;
+	(void)standing_probed(&u, &servers[0], true, "", NOW);
+	fail_times(3, NOW);
+	ck_assert_int_eq(server_state(&servers[0]), SERVER_DOWN);
+	ck_assert(standing_moved(&u, &servers[0], true, "address changed", NOW));
+	ck_assert_int_eq(server_state(&servers[0]), SERVER_UP);
+	ck_assert_uint_eq(u.impaired, 0);
+	fail_times(2, NOW);
+	ck_assert_int_eq(server_state(&servers[0]), SERVER_UP);
+	ck_assert(!standing_moved(&u, &servers[0], true, "address changed", NOW)); /* up before, too */
+	fail_times(2, NOW);
+	ck_assert_int_eq(server_state(&servers[0]), SERVER_UP);
+	ck_assert(standing_probed(&u, &servers[0], false, "x", NOW)); /* never seen alive: one is enough */
+}
+END_TEST
+
+START_TEST(absent)
+{
+	ck_assert(standing_moved(&u, &servers[0], false, "gone", NOW));
+	ck_assert_int_eq(server_state(&servers[0]), SERVER_ABSENT);
+	ck_assert_uint_eq(u.impaired, 1);
+	ck_assert(!standing_tick(&u, &servers[0], NOW).probes);
+	fail_times(10, NOW); /* what was under way */
+	ck_assert(!standing_want(&u, &servers[0], LB_SERVER_DRAIN, NOW));
+	ck_assert_int_eq(server_state(&servers[0]), SERVER_ABSENT);
+	ck_assert(standing_moved(&u, &servers[0], true, "come", NOW));
+	ck_assert_int_eq(server_state(&servers[0]), SERVER_DRAINING);
+	ck_assert(standing_want(&u, &servers[0], LB_SERVER_READY, NOW));
+	ck_assert_uint_eq(u.impaired, 0);
+	ck_assert(standing_tick(&u, &servers[0], NOW).probes);
+}
+END_TEST
+
+START_TEST(newcomer_starts_slowly)
+{
+	config.slow_start = 10 * S;
+	standing_init(&servers[1], LB_SERVER_READY, false, NOW);
+	ck_assert(standing_is_impaired(&servers[1]));
+	ck_assert(standing_moved(&u, &servers[1], true, "come", NOW));
+	ck_assert_uint_gt(servers[1].held_back, 128);
+	ck_assert(standing_moved(&u, &servers[1], false, "gone", NOW));
+	(void)standing_tick(&u, &servers[1], NOW);
+	ck_assert_uint_eq(servers[1].held_back, 0);
+}
+END_TEST
+
+START_TEST(share)
+{
+	standing_share(&u, &servers[0], 64);
+	ck_assert_uint_eq(server_share(&servers[0]), 64);
+	ck_assert_uint_eq(u.impaired, 1);
+	standing_share(&u, &servers[0], SHARE_FULL);
+	ck_assert_uint_eq(server_share(&servers[0]), SHARE_FULL);
+	ck_assert_uint_eq(u.impaired, 0);
+}
+END_TEST
+
 int main(void)
 {
 	Suite *s = suite_create("standing");
@@ -219,6 +279,10 @@ int main(void)
 	tcase_add_test(tc, operator);
 	tcase_add_test(tc, slow_start);
 	tcase_add_test(tc, slow_start_cut_short);
+	tcase_add_test(tc, moved);
+	tcase_add_test(tc, absent);
+	tcase_add_test(tc, newcomer_starts_slowly);
+	tcase_add_test(tc, share);
 	suite_add_tcase(s, tc);
 	srunner_run_all(sr, CK_ENV);
 	int failed = srunner_ntests_failed(sr);

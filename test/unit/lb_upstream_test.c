@@ -55,16 +55,16 @@ START_TEST(last_first)
 {
 	unsigned stale = 9;
 
-	ck_assert_int_eq(idle_take(&set, io, NOW, CLOCK_NEVER, &stale), -1);
+	ck_assert_int_eq(idle_take(&set, io, NOW, CLOCK_NEVER, 0, &stale), -1);
 	ck_assert_uint_eq(stale, 0);
 	for (int i = 0; i < 3; i++)
-		idle_keep(&set, io, ours[i], NOW + i);
-	ck_assert_int_eq(idle_take(&set, io, NOW + 3, CLOCK_NEVER, &stale), ours[2]);
-	idle_keep(&set, io, ours[3], NOW + 4);
-	ck_assert_int_eq(idle_take(&set, io, NOW + 5, CLOCK_NEVER, &stale), ours[3]);
-	ck_assert_int_eq(idle_take(&set, io, NOW + 5, CLOCK_NEVER, &stale), ours[1]);
-	ck_assert_int_eq(idle_take(&set, io, NOW + 5, CLOCK_NEVER, &stale), ours[0]);
-	ck_assert_int_eq(idle_take(&set, io, NOW + 5, CLOCK_NEVER, &stale), -1);
+		idle_keep(&set, io, ours[i], 0, NOW + i);
+	ck_assert_int_eq(idle_take(&set, io, NOW + 3, CLOCK_NEVER, 0, &stale), ours[2]);
+	idle_keep(&set, io, ours[3], 0, NOW + 4);
+	ck_assert_int_eq(idle_take(&set, io, NOW + 5, CLOCK_NEVER, 0, &stale), ours[3]);
+	ck_assert_int_eq(idle_take(&set, io, NOW + 5, CLOCK_NEVER, 0, &stale), ours[1]);
+	ck_assert_int_eq(idle_take(&set, io, NOW + 5, CLOCK_NEVER, 0, &stale), ours[0]);
+	ck_assert_int_eq(idle_take(&set, io, NOW + 5, CLOCK_NEVER, 0, &stale), -1);
 	ck_assert_uint_eq(stale, 0);
 	for (int i = 0; i < 4; i++)
 		ck_assert(!is_closed(i));
@@ -77,18 +77,18 @@ START_TEST(stale_ones)
 	unsigned stale = 0;
 
 	for (int i = 0; i < 4; i++)
-		idle_keep(&set, io, ours[i], NOW);
+		idle_keep(&set, io, ours[i], 0, NOW);
 	ck_assert_int_eq(send(theirs[1], "x", 1, 0), 1);
 	ck_assert_int_eq(shutdown(theirs[2], SHUT_WR), 0);
 	close(theirs[3]);
-	ck_assert_int_eq(idle_take(&set, io, NOW, CLOCK_NEVER, &stale), ours[0]);
+	ck_assert_int_eq(idle_take(&set, io, NOW, CLOCK_NEVER, 0, &stale), ours[0]);
 	ck_assert_uint_eq(stale, 3);
 	ck_assert_uint_eq(set.count, 0);
 	for (int i = 1; i < 4; i++)
 		ck_assert_int_eq(fcntl(ours[i], F_GETFD), -1);
-	idle_keep(&set, io, ours[4], NOW);
+	idle_keep(&set, io, ours[4], 0, NOW);
 	close(theirs[4]);
-	ck_assert_int_eq(idle_take(&set, io, NOW, CLOCK_NEVER, &stale), -1);
+	ck_assert_int_eq(idle_take(&set, io, NOW, CLOCK_NEVER, 0, &stale), -1);
 	ck_assert_uint_eq(stale, 1);
 }
 END_TEST
@@ -98,17 +98,17 @@ START_TEST(bound)
 	unsigned stale;
 
 	for (int i = 0; i < PAIRS; i++)
-		idle_keep(&set, io, ours[i], NOW);
+		idle_keep(&set, io, ours[i], 0, NOW);
 	ck_assert_uint_eq(set.count, KEEP);
 	for (int i = 0; i < PAIRS; i++)
 		ck_assert_int_eq(is_closed(i), i >= KEEP);
-	ck_assert_int_eq(idle_take(&set, io, NOW, CLOCK_NEVER, &stale), ours[KEEP - 1]);
+	ck_assert_int_eq(idle_take(&set, io, NOW, CLOCK_NEVER, 0, &stale), ours[KEEP - 1]);
 	set.keep = 0;
 	idle_clear(&set, io);
-	idle_keep(&set, io, ours[KEEP - 1], NOW);
+	idle_keep(&set, io, ours[KEEP - 1], 0, NOW);
 	for (int i = 0; i < PAIRS; i++)
 		ck_assert(is_closed(i));
-	ck_assert_int_eq(idle_take(&set, io, NOW, CLOCK_NEVER, &stale), -1);
+	ck_assert_int_eq(idle_take(&set, io, NOW, CLOCK_NEVER, 0, &stale), -1);
 }
 END_TEST
 
@@ -116,13 +116,13 @@ START_TEST(too_old)
 {
 	unsigned stale;
 
-	idle_keep(&set, io, ours[0], NOW);
-	idle_keep(&set, io, ours[1], NOW + 3 * S);
-	ck_assert_int_eq(idle_take(&set, io, NOW + 4 * S + 1, S, &stale), -1);
-	ck_assert_int_eq(idle_take(&set, io, NOW + 4 * S, S, &stale), ours[1]);
-	ck_assert_int_eq(idle_take(&set, io, NOW + 4 * S, S, &stale), -1);
+	idle_keep(&set, io, ours[0], 0, NOW);
+	idle_keep(&set, io, ours[1], 0, NOW + 3 * S);
+	ck_assert_int_eq(idle_take(&set, io, NOW + 4 * S + 1, S, 0, &stale), -1);
+	ck_assert_int_eq(idle_take(&set, io, NOW + 4 * S, S, 0, &stale), ours[1]);
+	ck_assert_int_eq(idle_take(&set, io, NOW + 4 * S, S, 0, &stale), -1);
 	ck_assert(!is_closed(0)); /* good enough for another request */
-	ck_assert_int_eq(idle_take(&set, io, NOW + 4 * S, CLOCK_NEVER, &stale), ours[0]);
+	ck_assert_int_eq(idle_take(&set, io, NOW + 4 * S, CLOCK_NEVER, 0, &stale), ours[0]);
 	ck_assert_uint_eq(stale, 0);
 }
 END_TEST
@@ -131,10 +131,10 @@ END_TEST
 START_TEST(not_needed)
 {
 	for (int i = 0; i < 3; i++)
-		idle_keep(&set, io, ours[i], NOW + i * S);
-	idle_keep(&set, io, ours[3], NOW + 60 * S);
+		idle_keep(&set, io, ours[i], 0, NOW + i * S);
+	idle_keep(&set, io, ours[3], 0, NOW + 60 * S);
 	ck_assert_uint_eq(set.count, 4);
-	idle_keep(&set, io, ours[4], NOW + 60 * S + 1);
+	idle_keep(&set, io, ours[4], 0, NOW + 60 * S + 1);
 	ck_assert_uint_eq(set.count, 4);
 	ck_assert(is_closed(0));
 	for (int i = 1; i < 5; i++) {
@@ -149,12 +149,64 @@ START_TEST(close_idle)
 	unsigned stale;
 
 	for (int i = 0; i < 3; i++)
-		idle_keep(&set, io, ours[i], NOW);
+		idle_keep(&set, io, ours[i], 0, NOW);
 	idle_clear(&set, io);
 	for (int i = 0; i < 3; i++)
 		ck_assert(is_closed(i));
-	ck_assert_int_eq(idle_take(&set, io, NOW, CLOCK_NEVER, &stale), -1);
+	ck_assert_int_eq(idle_take(&set, io, NOW, CLOCK_NEVER, 0, &stale), -1);
 	idle_clear(&set, io);
+}
+END_TEST
+
+/* Those of another generation go, wherever they lie in the stack. */
+START_TEST(generations)
+{
+	unsigned stale;
+
+	set.shared = _i == 0;
+	idle_keep(&set, io, ours[0], 7, NOW);
+	idle_keep(&set, io, ours[1], 8, NOW);
+	idle_keep(&set, io, ours[2], 7, NOW);
+	ck_assert_int_eq(idle_take(&set, io, NOW, CLOCK_NEVER, 8, &stale), ours[1]);
+	ck_assert_uint_eq(stale, 1);
+	ck_assert(is_closed(2));
+	ck_assert_int_eq(idle_take(&set, io, NOW, CLOCK_NEVER, 8, &stale), -1);
+	ck_assert(is_closed(0));
+	ck_assert(!is_closed(1));
+	idle_keep(&set, io, ours[3], 8, NOW);
+	idle_keep(&set, io, ours[4], 9, NOW);
+	idle_trim(&set, io, 9, NOW);
+	ck_assert_uint_eq(set.count, 1);
+	ck_assert(is_closed(3));
+	ck_assert(!is_closed(4));
+	close(ours[1]);
+}
+END_TEST
+
+START_TEST(address)
+{
+	struct server s = {.index = 0};
+	struct addr first, second, none = {.len = 0}, got;
+	unsigned generation, before;
+	const char *why;
+
+	lock_init(&s.addr_lock);
+	ck_assert(addr_parse("192.0.2.1:80", false, &first, &why));
+	ck_assert(addr_parse("192.0.2.2:80", false, &second, &why));
+	ck_assert(!server_address(&s, &got, &before));
+	server_set_address(&s, &first);
+	ck_assert(server_address(&s, &got, &generation));
+	ck_assert(addr_equal(&got, &first));
+	ck_assert_uint_eq(generation, before + 1);
+	ck_assert_uint_eq(generation, server_generation(&s));
+	server_set_address(&s, &second);
+	ck_assert(server_address(&s, &got, &generation));
+	ck_assert(addr_equal(&got, &second));
+	ck_assert_uint_eq(generation, before + 2);
+	server_set_address(&s, &none);
+	ck_assert(!server_address(&s, &got, &generation));
+	ck_assert_uint_eq(generation, before + 3);
+	lock_destroy(&s.addr_lock);
 }
 END_TEST
 
@@ -163,19 +215,19 @@ START_TEST(loop_surplus)
 {
 	set.shared = false;
 	for (int i = 0; i < PAIRS; i++)
-		idle_keep(&set, io, ours[i], NOW + i);
+		idle_keep(&set, io, ours[i], 0, NOW + i);
 	ck_assert_uint_eq(set.count, PAIRS);
-	idle_trim(&set, io, NOW + S / 2);
+	idle_trim(&set, io, 0, NOW + S / 2);
 	ck_assert_uint_eq(set.count, PAIRS);
 	close(theirs[PAIRS - 1]); /* not good any more */
-	idle_trim(&set, io, NOW + S + PAIRS);
+	idle_trim(&set, io, 0, NOW + S + PAIRS);
 	ck_assert_uint_eq(set.count, KEEP - 1);
 	ck_assert(is_closed(0));
 	ck_assert(is_closed(1));
 	ck_assert(!is_closed(2));
-	idle_trim(&set, io, NOW + 60 * S);
+	idle_trim(&set, io, 0, NOW + 60 * S);
 	ck_assert_uint_eq(set.count, KEEP - 1);
-	idle_trim(&set, io, NOW + 60 * S + PAIRS);
+	idle_trim(&set, io, 0, NOW + 60 * S + PAIRS);
 	ck_assert_uint_eq(set.count, 0);
 }
 END_TEST
@@ -187,14 +239,14 @@ static void *lease_often(void *arg)
 	(void)arg;
 	for (int i = 0; i < ROUNDS; i++) {
 		unsigned stale;
-		int fd = idle_take(&set, io, NOW, CLOCK_NEVER, &stale);
+		int fd = idle_take(&set, io, NOW, CLOCK_NEVER, 0, &stale);
 
 		HOLDS(stale == 0);
 		if (fd < 0)
 			continue;
 		HOLDS(atomic_fetch_add(&leased[fd], 1) == 0); /* one at a time */
 		atomic_fetch_sub(&leased[fd], 1);
-		idle_keep(&set, io, fd, NOW);
+		idle_keep(&set, io, fd, 0, NOW);
 	}
 	return NULL;
 }
@@ -204,7 +256,7 @@ START_TEST(one_owner)
 	pthread_t all[THREADS];
 
 	for (int i = 0; i < 3; i++)
-		idle_keep(&set, io, ours[i], NOW);
+		idle_keep(&set, io, ours[i], 0, NOW);
 	for (int i = 0; i < THREADS; i++)
 		PTHREAD_OK(pthread_create(&all[i], NULL, lease_often, NULL));
 	for (int i = 0; i < THREADS; i++)
@@ -230,6 +282,8 @@ int main(void)
 	tcase_add_test(tc, not_needed);
 	tcase_add_test(tc, close_idle);
 	tcase_add_test(tc, loop_surplus);
+	tcase_add_loop_test(tc, generations, 0, 2);
+	tcase_add_test(tc, address);
 	tcase_add_test(tc, one_owner);
 	SRunner *runner = srunner_create(suite);
 	srunner_run_all(runner, CK_ENV);
