@@ -27,7 +27,7 @@ enum { LB_SERVERS_MAX = 1024 /* of an upstream */, LB_RETRIES_MAX = 10, LB_WORKE
 enum lb_health { LB_HEALTH_NONE, LB_HEALTH_TCP, LB_HEALTH_HTTP };
 enum lb_server_state { LB_SERVER_READY, LB_SERVER_DRAIN, LB_SERVER_MAINT }; /* as the operator wants it */
 enum lb_init_addr { LB_INIT_ADDR_RESOLVE, LB_INIT_ADDR_NONE };
-enum lb_log_format { LB_LOG_COMBINED };
+enum lb_log_format { LB_LOG_COMBINED, LB_LOG_TIMED };
 
 struct lb_config_server {
 	const void *place;
@@ -181,6 +181,7 @@ struct lb_config {
 		int discipline;   /* enum queue_discipline */
 		int64_t target;   /* ns */
 		int64_t interval; /* ns */
+		bool header;      /* answers tell how long their requests waited */
 	} queue;
 	struct conf_list listeners; /* of struct lb_config_listener, at least one */
 	struct conf_list upstreams; /* of struct lb_config_upstream, at least one */

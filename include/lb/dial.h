@@ -6,7 +6,8 @@
 
 enum dial_end {
 	DIAL_DONE,
-	DIAL_NONE,    /* none could be reached */
+	DIAL_NONE,    /* there is none to ask */
+	DIAL_FAILED,  /* none could be connected to */
 	DIAL_BUSY,    /* all have what they may have, and there is no room to wait */
 	DIAL_SHELVED, /* likewise, and it waits (lb/shelf.h): the exchange is no longer the caller's */
 };
@@ -16,6 +17,12 @@ enum dial_end {
  * each is tried once.
  */
 enum dial_end dial(struct exchange *x);
+
+/* What the client is told where it is neither DIAL_DONE nor DIAL_SHELVED. */
+static inline enum exchange_end dial_refusal(enum dial_end end)
+{
+	return end == DIAL_BUSY ? END_SERVER_BUSY : end == DIAL_FAILED ? END_CONNECT_FAILED : END_NO_SERVER;
+}
 
 /* It was on the shelf and was given a place with x->server: connects. */
 enum dial_end dial_shelved(struct exchange *x);

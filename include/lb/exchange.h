@@ -11,22 +11,9 @@
 
 #include "http/frame.h"
 #include "http/head.h"
+#include "lb/end.h"
 #include "lb/lb.h"
 #include "wire/flow.h"
-
-/* How it ended: one word a cause, for the log. */
-enum exchange_end {
-	END_OK,
-	END_REFUSED,     /* tplb answered itself: malformed, too large, … (x->fault) */
-	END_RATE,        /* the client is over its listener's rate */
-	END_CLIENT_BUSY, /* the client has limits.requests_per_client under way already */
-	END_NO_SERVER,   /* no server could be reached */
-	END_SERVER_BUSY, /* all had what they may have at once, for too long */
-	END_CLIENT_LEFT,
-	END_CLIENT_TIMEOUT,
-	END_SERVER_BROKE, /* closed, reset or broke the protocol */
-	END_SERVER_TIMEOUT
-};
 
 /* What is still to be done, in order: the calls that are left may be made by another worker. */
 enum exchange_stage { STAGE_HEAD /* of the answer */, STAGE_BODY, STAGE_TUNNEL };

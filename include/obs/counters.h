@@ -62,7 +62,9 @@
 	ROW(probes_failed, "health probes that failed")                                                      \
 	ROW(shelved, "requests that waited for a server below its max_connections")                          \
 	ROW(server_busy, "requests refused because all servers stayed at their max_connections")             \
-	ROW(no_server, "requests for which no server could be reached")                                      \
+	ROW(no_server, "requests for which there was no server to ask")                                      \
+	ROW(connect_failed, "requests for which no server could be connected to")                            \
+	ROW(no_memory, "requests refused for want of memory")                                                \
 	ROW(resolved, "lookups of servers' names that found something")                                      \
 	ROW(resolve_failed, "lookups of servers' names that failed; the last good addresses stay")           \
 	ROW(address_changes, "addresses of servers that changed, came or went by a lookup")                  \

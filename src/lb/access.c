@@ -1,10 +1,14 @@
-/* Combined format (Apache, nginx): ADDRESS - - [TIME] "REQUEST" STATUS BYTES "REFERER" "USER-AGENT" */
+/*
+ * Combined format (Apache, nginx): ADDRESS - - [TIME] "REQUEST" STATUS BYTES "REFERER" "USER-AGENT"
+ * Timed format: the same, then queue=123us total=4567us server=127.0.0.1:9012 end=ok
+ */
 #include "lb/access.h"
 
 #include <stdio.h>
 #include <time.h>
 
 #include "base/assert.h"
+#include "base/clock.h"
 
 enum { LINE_MAX_BYTES = 4096, VALUE_MAX_BYTES = 1024 };
 
@@ -62,6 +66,19 @@ static size_t format_start(char *line, size_t cap, const struct conn *c)
 	return (size_t)snprintf(line, cap, "%s - - [%s] ", client, when);
 }
 
+/* The end of the line. server: NULL, none was asked. */
+static size_t format_end(char *line, size_t cap, const struct lb *lb, const struct conn *c,
+        const struct server *server, const char *end)
+{
+	int64_t since = c->queued_at ? c->queued_at : c->head_since;
+
+	if (lb->config->log.format != LB_LOG_TIMED)
+		return (size_t)snprintf(line, cap, "\n");
+	return (size_t)snprintf(line, cap, " queue=%lldus total=%lldus server=%s end=%s\n",
+	        (long long)(c->queue_wait / CLOCK_NS_PER_US),
+	        (long long)((clock_now() - since) / CLOCK_NS_PER_US), server ? server->text : "-", end);
+}
+
 void access_log(const struct exchange *x)
 {
 	char line[LINE_MAX_BYTES];
@@ -69,25 +86,28 @@ void access_log(const struct exchange *x)
 
 	if (!x->worker->log || x->listener->mode != LB_MODE_HTTP)
 		return;
-	size_t start = format_start(line, sizeof(line), x->conn);
-	int len = snprintf(line + start, sizeof(line) - start, "\"%s\" %d %llu \"%s\" \"%s\"\n",
+	size_t len = format_start(line, sizeof(line), x->conn);
+	len += (size_t)snprintf(line + len, sizeof(line) - len, "\"%s\" %d %llu \"%s\" \"%s\"",
 	        request_line(x, request, sizeof(request)), x->status, (unsigned long long)x->body_bytes,
 	        field_value(x, FIELD_REFERER, referer, sizeof(referer)),
 	        field_value(x, FIELD_USER_AGENT, agent, sizeof(agent)));
-	MUST(len > 0 && (size_t)len < sizeof(line) - start); /* three bounded values and numbers */
-	if (!log_access(x->worker->log, (struct str){line, start + (size_t)len}))
+	len += format_end(line + len, sizeof(line) - len, x->lb, x->conn, x->server, end_kinds[x->end].word);
+	MUST(len < sizeof(line)); /* three bounded values, an address, words and numbers */
+	if (!log_access(x->worker->log, (struct str){line, len}))
 		COUNT(x->worker->counters, log_lost);
 }
 
-void access_log_refusal(struct log_ring *log, const struct conn *c, const struct http_reply *reply)
+void access_log_refusal(const struct lb *lb, struct log_ring *log, const struct conn *c,
+        const struct http_reply *reply, const char *why)
 {
 	char line[VALUE_MAX_BYTES];
 
 	if (!log)
 		return;
 	size_t len = format_start(line, sizeof(line), c);
-	len += (size_t)snprintf(line + len, sizeof(line) - len, "\"-\" %d %zu \"-\" \"-\"\n", reply->status,
+	len += (size_t)snprintf(line + len, sizeof(line) - len, "\"-\" %d %zu \"-\" \"-\"", reply->status,
 	        http_reply_body_len(reply));
+	len += format_end(line + len, sizeof(line) - len, lb, c, NULL, why);
 	(void)log_access(
 	        log, (struct str){line, len}); /* when it is full, the log thread counts what was lost */
 }

@@ -33,7 +33,7 @@ static const char *const server_states[] = {
         [LB_SERVER_READY] = "ready", [LB_SERVER_DRAIN] = "drain", [LB_SERVER_MAINT] = "maint", NULL};
 static const char *const init_addrs[] = {
         [LB_INIT_ADDR_RESOLVE] = "resolve", [LB_INIT_ADDR_NONE] = "none", NULL};
-static const char *const formats[] = {[LB_LOG_COMBINED] = "combined", NULL};
+static const char *const formats[] = {[LB_LOG_COMBINED] = "combined", [LB_LOG_TIMED] = "timed", NULL};
 static const char *const disciplines[] = {
         [QUEUE_FIFO] = "fifo", [QUEUE_LIFO] = "lifo", [QUEUE_CODEL] = "codel", NULL};
 static const char *const levels[] = {[DIAG_ERROR] = "error",
@@ -140,6 +140,11 @@ static const struct conf_key queue_keys[] = {
                 .min = CLOCK_NS_PER_US,
                 .max = DAY,
                 .help = "lifo and codel: a queue that has not been empty for so long stands"},
+        {.name = "header",
+                .type = CONF_BOOL,
+                .offset = IN(queue, header),
+                .fallback = "false",
+                .help = "answers tell how long their request waited: X-Tplb-Queue-Us"},
         END,
 };
 static const struct conf_section queue_section = {
@@ -592,7 +597,8 @@ static const struct conf_key log_keys[] = {
                 .offset = offsetof(struct lb_config_log, format),
                 .fallback = "combined",
                 .choices = formats,
-                .help = "of the access log's lines"},
+                .help = "of the access log's lines: combined; timed: and how long it took, whose answer it "
+                        "was, how it ended"},
         END,
 };
 static const struct conf_section log_section = {.size = sizeof(struct lb_config_log),

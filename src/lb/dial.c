@@ -169,7 +169,7 @@ static enum dial_end dial_but(struct exchange *x, const struct server *refused)
 {
 	struct upstream *u = x->listener->upstream;
 	unsigned i;
-	bool busy = false;
+	bool busy = false, failed = refused != NULL;
 	struct pick_request request = {.client = &x->conn->peer,
 	        .head = x->listener->mode == LB_MODE_HTTP ? &x->request : NULL,
 	        .wanted = x->sticky};
@@ -187,12 +187,13 @@ static enum dial_end dial_but(struct exchange *x, const struct server *refused)
 			busy = true;
 		else if (reach(x))
 			return DIAL_DONE;
+		else
+			failed = true;
 	}
 	x->server = NULL;
 	if (busy)
 		return DIAL_BUSY;
-	COUNT(x->worker->counters, no_server);
-	return DIAL_NONE;
+	return failed ? DIAL_FAILED : DIAL_NONE;
 }
 
 static enum dial_end or_wait(struct exchange *x, enum dial_end end)

@@ -61,6 +61,8 @@ struct exchange *exchange_new(struct lb *lb, struct worker *w, struct conn *c)
 	x->from_server = buf_store_get(&w->bodies);
 	if (!x->in)
 		x->in = buf_store_get(&w->heads);
+	if (c->queued_at == 0 && lb->config->log.format == LB_LOG_TIMED && w->log)
+		c->queued_at = clock_now();
 	if (x->out && x->from_server && x->in)
 		return x;
 	exchange_free(x);
@@ -153,14 +155,8 @@ static void count_end(struct exchange *x)
 
 	if (x->status >= 200 && x->status < 600)
 		counter_add(c, classes[x->status / 100 - 1], 1);
-	if (x->end == END_CLIENT_LEFT)
-		COUNT(c, client_left);
-	else if (x->end == END_CLIENT_TIMEOUT)
-		COUNT(c, client_timeout);
-	else if (x->end == END_SERVER_BROKE)
-		COUNT(c, server_broke);
-	else if (x->end == END_SERVER_TIMEOUT)
-		COUNT(c, server_timeout);
+	if (end_kinds[x->end].counter != COUNTER_COUNT)
+		counter_add(c, end_kinds[x->end].counter, 1);
 	tell_standing(x);
 	counter_add(c, COUNTER_bytes_in, x->request.size + x->up.received);
 }

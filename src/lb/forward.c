@@ -2,6 +2,7 @@
 #include "lb/sticky.h"
 
 #include "base/assert.h"
+#include "base/clock.h"
 
 /* A head is copied field by field into room that was checked once for all of them. */
 struct writer {
@@ -179,6 +180,22 @@ bool forward_request(struct exchange *x, long long max_forwards)
 	return writer_done(&w, x->out);
 }
 
+#define QUEUE_FIELD STR("X-Tplb-Queue-Us")
+
+struct str forward_queue_field(const struct lb *lb, const struct conn *c, char out[FORWARD_QUEUE_BYTES])
+{
+	struct writer w = {.at = out, .end = out + FORWARD_QUEUE_BYTES};
+
+	if (!lb->config->queue.header)
+		return STR("");
+	put(&w, QUEUE_FIELD);
+	put(&w, STR(": "));
+	put_number(&w, (unsigned long long)(c->queue_wait / CLOCK_NS_PER_US));
+	put(&w, STR("\r\n"));
+	MUST(!w.full);
+	return (struct str){out, (size_t)(w.at - out)};
+}
+
 static void put_status_line(struct writer *w, const struct http_head *head)
 {
 	char digits[3] = {(char)('0' + head->status / 100), (char)('0' + head->status / 10 % 10),
@@ -225,6 +242,8 @@ bool forward_response(struct exchange *x, struct http_framing framing)
 	const struct http_head *head = &x->response;
 	bool has_length = false;
 	bool has_date = false;
+	bool tells_wait = x->lb->config->queue.header && (head->status >= 200 || head->status == 101);
+	char wait[FORWARD_QUEUE_BYTES];
 	struct writer w = writer_of(x->out);
 
 	put_status_line(&w, head);
@@ -233,6 +252,8 @@ bool forward_response(struct exchange *x, struct http_framing framing)
 
 		if (field->hop || (field->id == FIELD_CONTENT_LENGTH && has_length))
 			continue;
+		if (tells_wait && field->id == FIELD_OTHER && str_eq_nocase(field->name, QUEUE_FIELD))
+			continue; /* ours is true */
 		if (field->id == FIELD_CONTENT_LENGTH) {
 			if (framing.kind == BODY_CHUNKED || head->status < 200 || head->status == 204)
 				continue; /* RFC 9110 section 8.6: not in these */
@@ -252,6 +273,8 @@ bool forward_response(struct exchange *x, struct http_framing framing)
 	if (head->status >= 200 || head->status == 101)
 		put_session(&w, x);
 	put_via(&w, x, head->minor);
+	if (tells_wait)
+		put(&w, forward_queue_field(x->lb, x->conn, wait));
 	if (framing.kind == BODY_CHUNKED)
 		put(&w, STR("Transfer-Encoding: chunked\r\n"));
 	put_connection(&w, x);

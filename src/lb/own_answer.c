@@ -1,28 +1,30 @@
 /* Answers that the balancer makes itself, in the server's place. */
 #include <errno.h>
+#include <stdio.h>
 
 #include "base/assert.h"
 #include "http/reply.h"
 #include "lb/exchange.h"
+#include "lb/forward.h"
 
-enum { RETRY_AFTER_S = 1 };
+enum { RETRY_AFTER_S = 1, TEXT_MAX_BYTES = 128 };
 
-/* Nothing: the status says it. */
-static struct str text_of(enum exchange_end end)
+/* The line that says why: "Service Unavailable: no server could be connected to (connect_failed)". */
+static struct str reason_of(int status, enum exchange_end end, char out[TEXT_MAX_BYTES])
 {
-	if (end == END_RATE)
-		return STR("Too Many Requests: more often than is allowed (rate)");
-	if (end == END_CLIENT_BUSY)
-		return STR("Too Many Requests: too many of them at once (client_requests)");
-	return (struct str){NULL, 0};
+	const struct end_kind *kind = &end_kinds[end];
+
+	if (kind->text.len == 0)
+		return STR("");
+	int len = snprintf(
+	        out, TEXT_MAX_BYTES, "%s: %s (%s)", http_reason(status), kind->text.at, kind->word);
+	MUST(len > 0 && len < TEXT_MAX_BYTES);
+	return (struct str){out, (size_t)len};
 }
 
-static struct http_reply reply_of(struct exchange *x, int status, enum exchange_end end)
+static struct http_reply reply_of(struct exchange *x, int status)
 {
-	struct http_reply r = {.status = status,
-	        .text = text_of(end),
-	        .date = http_date_now(&x->worker->date),
-	        .head = x->is_head};
+	struct http_reply r = {.status = status, .date = http_date_now(&x->worker->date), .head = x->is_head};
 
 	if (status == 503)
 		r.retry_after = RETRY_AFTER_S;
@@ -35,9 +37,11 @@ static struct http_reply reply_of(struct exchange *x, int status, enum exchange_
 
 struct verdict exchange_refuse(struct exchange *x, int status, enum exchange_end end)
 {
-	char answer[HTTP_REPLY_MAX];
-	struct http_reply r = reply_of(x, status, end);
+	char answer[HTTP_REPLY_MAX], text[TEXT_MAX_BYTES], field[FORWARD_QUEUE_BYTES];
+	struct http_reply r = reply_of(x, status);
 
+	r.text = reason_of(status, end, text);
+	r.extra = forward_queue_field(x->lb, x->conn, field);
 	x->end = end;
 	x->server_reusable = false;
 	/* 429 says "later", and a client that has to connect anew for that costs more than one that waits. */

@@ -7,6 +7,7 @@
 #include "lb/admit.h"
 #include "lb/dial.h"
 #include "lb/exchange.h"
+#include "lb/forward.h"
 #include "lb/lb.h"
 
 static const struct verdict gone = {.kind = VERDICT_CLOSE};
@@ -119,14 +120,16 @@ static size_t relay_refuse(
         void *app, struct log_ring *log, const struct conn *c, enum refusal why, char *out, size_t cap)
 {
 	const struct lb_listener *listener = c->listener->app;
+	const struct lb *lb = app;
 	struct http_date_cache date = {0};
 	struct http_reply reply = refusal_reply(why);
+	char field[FORWARD_QUEUE_BYTES];
 
-	(void)app;
 	if (listener->mode == LB_MODE_TCP)
 		return 0;
 	reply.date = http_date_now(&date);
-	access_log_refusal(log, c, &reply);
+	reply.extra = forward_queue_field(lb, c, field);
+	access_log_refusal(lb, log, c, &reply, refusal_word(why));
 	return http_reply_write(&reply, out, cap);
 }
 

@@ -94,20 +94,13 @@ static bool send_whole_body(struct exchange *x)
 /* A server was dialled; sends the request. */
 static struct verdict go_on(struct exchange *x, enum dial_end end)
 {
-	switch (end) {
-	case DIAL_DONE:
-		break;
-	case DIAL_SHELVED:
+	if (end == DIAL_SHELVED)
 		return (struct verdict){.kind = VERDICT_SHELVED};
-	case DIAL_BUSY:
-		COUNT(x->worker->counters, server_busy);
-		return exchange_refuse(x, 503, END_SERVER_BUSY);
-	case DIAL_NONE:
-		return exchange_refuse(x, 503, END_NO_SERVER);
-	}
+	if (end != DIAL_DONE)
+		return exchange_refuse(x, 503, dial_refusal(end));
 	if (x->has_body) {
 		if (!prepare_body(x))
-			return exchange_refuse(x, 503, END_REFUSED);
+			return exchange_refuse(x, 503, END_NO_MEMORY);
 		if (!send_whole_body(x))
 			return exchange_end(x);
 	} else if (!exchange_send(x)) {

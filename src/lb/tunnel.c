@@ -66,9 +66,7 @@ struct verdict exchange_tunnel_tcp(struct exchange *x, int dialled)
 		return (struct verdict){.kind = VERDICT_SHELVED};
 	if (dialled != DIAL_DONE) {
 		x->is_tunnel = true;
-		x->end = dialled == DIAL_BUSY ? END_SERVER_BUSY : END_NO_SERVER;
-		if (dialled == DIAL_BUSY)
-			COUNT(x->worker->counters, server_busy);
+		x->end = dial_refusal((enum dial_end)dialled);
 		return exchange_finish(x);
 	}
 	exchange_tunnel_begin(x);

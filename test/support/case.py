@@ -3,6 +3,7 @@
 import faulthandler
 import os
 import re
+import select
 import shutil
 import subprocess
 import sys
@@ -11,7 +12,7 @@ import threading
 import unittest
 
 from support import tplb as tplb_module
-from support.raw import Client
+from support.raw import BOUND, Client
 from support.server import Server
 from support.tplb import ORIGIN, Tplb, one_listener, raise_descriptor_limit
 
@@ -68,6 +69,19 @@ class WireCase(unittest.TestCase):
         """Starts tplb in front of these servers (see one_listener); it is then also self.balancer."""
         self.balancer = self.started(Tplb(config or one_listener(servers, **options), args, env, wait, preexec))
         return self.balancer
+
+    def counter(self, name):
+        """One of counters()."""
+        return self.counters().get(name, 0)
+
+    def first_answered(self, clients):
+        """Waits until one of them has something to read (or the end)."""
+        for client in clients:
+            if client.buf:
+                return client
+        ready, _, _ = select.select([c.sock for c in clients], [], [], BOUND)
+        self.assertTrue(ready, "none was answered")
+        return next(c for c in clients if c.sock in ready)
 
     def directory(self):
         path = tempfile.mkdtemp(prefix="tplb-test-")

@@ -56,19 +56,6 @@ class Async(WireCase):
             own["fibers"] = fibers
         return self.tplb(*servers, engine="async", **{"async": own}, **options)
 
-    def counter(self, name):
-        """As the summary at the end says."""
-        for client in self._clients:
-            client.close()  # an idle one would be left a second
-        self.balancer.stop()
-        found = re.findall(r" %s (\d+)$" % name, self.balancer.stderr, re.M)
-        return int(found[0]) if found else 0
-
-    def first_answered(self, clients):
-        ready, _, _ = select.select([c.sock for c in clients], [], [], BOUND)
-        self.assertTrue(ready, "no answer although the queue is full")
-        return next(c for c in clients if c.sock in ready)
-
     def refuses(self):
         def look():
             try:
