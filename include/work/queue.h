@@ -12,7 +12,8 @@
  *	lifo     Fifo until the queue stands, then the newest first: those who are served are served at once, and those below
  *	         them are served when the rush is over, or time out. (Adaptive LIFO: Ben Maurer, "Fail at Scale", ACM Queue 13 (8), 2015.)
  *	codel    Lifo, and while the queue stands nobody waits longer than `target`: who has is shed, and can be told so early enough
- *	         to go elsewhere. (Controlled delay, also Maurer's.)
+ *	         to go elsewhere. (Controlled delay, also Maurer's.) A queue kept so short is empty now and then and has its interval
+ *	         again: nobody ever waits for longer than the two together, and few for more than half of it.
  *
  * Maurer took the idea of `target` and `interval` from CoDel (Kathleen Nichols and Van Jacobson, "Controlling Queue Delay", ACM Queue 10 (5),
  * 2012; RFC 8289), but not its control law, nor do we. CoDel drops one packet, then the next after interval / sqrt(count): that tells TCP
