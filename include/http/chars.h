@@ -20,6 +20,14 @@ static inline bool http_is(unsigned classes, char c)
 	return (http_chars[(unsigned char)c] & classes) != 0;
 }
 
+/* Whether all of the text, which may be empty, is of a token's characters. */
+static inline bool http_is_token(const char *text)
+{
+	while (http_is(CHAR_TOKEN, *text))
+		text++;
+	return *text == '\0';
+}
+
 static inline bool http_is_space(char c)
 {
 	return c == ' ' || c == '\t';

@@ -10,13 +10,6 @@
 #define DAY (CLOCK_NS_PER_S * 86400)
 enum { FILL_DAYS_MAX = 365 };
 
-static bool is_token(const char *text)
-{
-	while (http_is(CHAR_TOKEN, *text))
-		text++;
-	return *text == '\0';
-}
-
 static void check_key(struct lb_config *c, const struct lb_config_listener *l, struct lb_config_rate *r)
 {
 	static const char header[] = "header:";
@@ -29,7 +22,7 @@ static void check_key(struct lb_config *c, const struct lb_config_listener *l, s
 		return;
 	}
 	r->header = r->key + sizeof(header) - 1;
-	if (r->header[0] == '\0' || !is_token(r->header))
+	if (r->header[0] == '\0' || !http_is_token(r->header))
 		conf_fault(c->conf, r->place, "key",
 		        "\"header:\" must be followed by the name of a header field, such as "
 		        "\"header:X-Api-Key\", not \"%s\"",
