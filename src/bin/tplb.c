@@ -18,12 +18,11 @@
 #include "ctl/signals.h"
 #include "lb/advisor.h"
 #include "lb/graph.h"
-#include "lb/health.h"
 #include "lb/lb.h"
 #include "lb/needs.h"
 #include "lb/reload.h"
 #include "lb/resolver.h"
-#include "lb/standing.h"
+#include "lb/summary.h"
 #include "net/sock.h"
 
 enum { EXIT_FAULT = 1, EXIT_USAGE = 2, WHY_BYTES = 128 };
@@ -485,51 +484,10 @@ static void serve(struct program *p)
 	engine_drain(p->running);
 }
 
-/* The time between dispatch and worker. */
-static void log_waits(const struct counters *sets, unsigned count)
+static void log_end(struct program *p)
 {
-	struct waits_total w = counters_waits(sets, count);
-
-	if (w.count > 0)
-		diag_info(
-		        "queue wait: count %llu, mean %lluus, p50 %lluus, p90 %lluus, p99 %lluus, max %lluus",
-		        (unsigned long long)w.count, (unsigned long long)(w.sum / w.count),
-		        (unsigned long long)waits_percentile(&w, 50),
-		        (unsigned long long)waits_percentile(&w, 90),
-		        (unsigned long long)waits_percentile(&w, 99), (unsigned long long)w.max);
-}
-
-static void log_server(const struct program *p, struct upstream *u, struct server *s)
-{
-	unsigned long long requests = lb_server_requests(p->lb, s->index);
-	unsigned long long failures = lb_server_failures(p->lb, s->index);
-
-	if (requests > 0 || failures > 0 || server_state(s) != SERVER_ABSENT)
-		diag_info("server %s of %s: %s, %llu requests, %llu failures, went down %u times", s->text,
-		        u->name, server_state_name(server_state(s)), requests, failures,
-		        standing_downs(u, s));
-}
-
-/* What was done, server by server, and every counter that says something went wrong. */
-static void log_summary(struct program *p)
-{
-	unsigned count;
-	const struct counters *sets = engine_counters(p->running, &count);
-
-	for (unsigned i = 0; i < p->lb->upstream_count; i++)
-		for (unsigned k = 0; k < p->lb->upstreams[i].count; k++)
-			log_server(p, &p->lb->upstreams[i], &p->lb->upstreams[i].servers[k]);
-	log_waits(sets, count);
+	summary_log(p->lb, p->running, p->resolver);
 	advisor_tell(&p->advisor);
-	for (unsigned id = 0; id < COUNTER_COUNT; id++) {
-		uint64_t sum = counters_sum(sets, count, (enum counter_id)id) +
-		               counters_sum(health_counters(p->lb->health), 1, (enum counter_id)id);
-
-		if (p->resolver)
-			sum += counters_sum(resolver_counters(p->resolver), 1, (enum counter_id)id);
-		if (sum > 0)
-			diag_info("%s %llu", counter_name((enum counter_id)id), (unsigned long long)sum);
-	}
 	if (log_lost(p->log) > 0)
 		diag_info("log lines lost: %llu", (unsigned long long)log_lost(p->log));
 }
@@ -559,7 +517,7 @@ static int run(struct program *p)
 	serve(p);
 	unsigned cut = engine_wait(p->running);
 	advisor_look(&p->advisor);
-	log_summary(p);
+	log_end(p);
 	if (cut > 0) {
 		diag_warning("timeouts.drain is over: %u connections were cut", cut);
 		log_flush(p->log); /* workers may still hold connections: they end with the process */
