@@ -36,7 +36,7 @@ bool dial_is_repeatable(const struct exchange *x);
 /* x->server has lost the request that it was given: gives its connection up and goes to a server that has not lost it yet. False: there is none. */
 bool dial_other(struct exchange *x);
 
-/* A fresh connection to x->server, (or, when that can't be reached, another server) in place of one that turned out to be closed. */
+/* A fresh connection to x->server, (or, when that can't be reached, another server) in place of one that turned out to be closed. False: none is to be had, x->end and x->status say so. */
 bool dial_again(struct exchange *x);
 
 /* The server could not be reached, or failed the request; what: as standing_failed has it. */

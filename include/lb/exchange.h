@@ -103,7 +103,7 @@ struct verdict exchange_end(struct exchange *x);
 struct verdict exchange_refuse(struct exchange *x, int status, enum exchange_end end);
 struct verdict exchange_refuse_fault(struct exchange *x, enum http_fault fault);
 
-/* Sends the head of a request without a body. A kept connection that was closed under it is replaced where that is safe. */
+/* Sends the head of a request without a body. A kept connection that was closed under it is replaced where that is safe. False: x->end and x->status say how it ends. */
 bool exchange_send(struct exchange *x);
 
 /* The worker's retry budget for the exchange's upstream. */

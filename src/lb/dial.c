@@ -233,7 +233,14 @@ bool dial_again(struct exchange *x)
 	x->fd = -1;
 	x->reused = false;
 	COUNT(x->worker->counters, server_stale);
-	return connect_to(x, x->server) || dial_but(x, x->server) == DIAL_DONE;
+	if (connect_to(x, x->server))
+		return true;
+	enum dial_end end = dial_but(x, x->server);
+	if (end == DIAL_DONE)
+		return true;
+	x->end = dial_refusal(end);
+	x->status = 503;
+	return false;
 }
 
 void dial_release(struct exchange *x)

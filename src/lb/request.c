@@ -55,8 +55,16 @@ bool exchange_send(struct exchange *x)
 
 	if (io_send_str(x->worker->io, x->fd, head, exchange_timeouts(x)->server) == 0)
 		return true;
-	return dial_may_repeat(x) && dial_again(x) &&
-	       io_send_str(x->worker->io, x->fd, head, exchange_timeouts(x)->server) == 0;
+	if (dial_may_repeat(x)) {
+		if (!dial_again(x))
+			return false;
+		if (io_send_str(x->worker->io, x->fd, head, exchange_timeouts(x)->server) == 0)
+			return true;
+	}
+	x->lost = true;
+	x->end = END_SERVER_BROKE;
+	x->status = 502;
+	return false;
 }
 
 /* Sets the flow of the request's body up, head first. False when memory is out. */
@@ -103,12 +111,8 @@ static struct verdict go_on(struct exchange *x, enum dial_end end)
 			return exchange_refuse(x, 503, END_NO_MEMORY);
 		if (!send_whole_body(x))
 			return exchange_end(x);
-	} else if (!exchange_send(x)) {
-		x->lost = true;
-		x->end = END_SERVER_BROKE;
-		x->status = 502;
-		if (!retry(x))
-			return exchange_refuse(x, x->status, x->end);
+	} else if (!exchange_send(x) && !retry(x)) {
+		return exchange_refuse(x, x->status, x->end);
 	}
 	x->answer_by = clock_after(clock_coarse(), exchange_timeouts(x)->server);
 	return (struct verdict){VERDICT_WAIT, x->fd, x->answer_by};

@@ -82,10 +82,12 @@ static bool receive_answer(struct exchange *x)
 		}
 		if (n == -ETIMEDOUT)
 			return fail(x, END_SERVER_TIMEOUT, 504);
-		if (!dial_may_repeat(x) || !dial_again(x) || !exchange_send(x)) {
+		if (!dial_may_repeat(x)) {
 			x->lost = true;
 			return fail(x, END_SERVER_BROKE, 502);
 		}
+		if (!dial_again(x) || !exchange_send(x))
+			return false; /* they say how it ends */
 		x->answer_by = clock_after(clock_coarse(), exchange_timeouts(x)->server);
 	}
 }

@@ -32,7 +32,7 @@ static bool may_retry(const struct exchange *x)
 {
 	const struct upstream *u = x->listener->upstream;
 
-	return x->lost && x->end == END_SERVER_BROKE && x->failed_count < (unsigned)u->config->retries &&
+	return x->lost && x->server && x->end == END_SERVER_BROKE && x->failed_count < (unsigned)u->config->retries &&
 	       x->failed_count + 1 < u->count && /* there may be another */
 	       !x->is_tunnel && x->down.sent == 0 && !x->interim_told && dial_is_repeatable(x);
 }
@@ -60,13 +60,10 @@ static bool send_anew(struct exchange *x)
 	forget_answer(x);
 	if (!forward_request(x, x->max_forwards) || !dial_other(x))
 		return false;
-	if (exchange_send(x)) {
-		x->answer_by = clock_after(clock_coarse(), exchange_timeouts(x)->server);
-		return true;
-	}
-	x->lost = true;
-	x->end = END_SERVER_BROKE;
-	return false;
+	if (!exchange_send(x))
+		return false;
+	x->answer_by = clock_after(clock_coarse(), exchange_timeouts(x)->server);
+	return true;
 }
 
 bool retry(struct exchange *x)

@@ -147,6 +147,28 @@ class Retry(WireCase):
         self.assertAlmostEqual(sent - 1500, empty + (1500 - empty) // 10, delta=3)
         self.assertEqual(self.summary("retries_denied"), 3000 - sent)
 
+    def test_all_gone_under_kept_connections(self):
+        """Each server's kept connection closes on the request, and each refuses another: 503, and it says so."""
+
+        def script(connection):
+            if connection.read_request():
+                connection.send(answer())
+                connection.read_request()
+
+        servers = [self.server(script) for _ in range(3)]
+        self.start(*servers)
+        client = self.client()
+        for _ in range(3):
+            self.assertEqual(client.get().status, 200)
+        for server in servers:
+            server.stop_listening()
+        for _ in range(3):
+            response = client.get()
+            self.assertEqual(response.status, 503)
+            self.assertIn(b"(connect_failed)", response.body)
+            if b"close" in response.all("connection"):
+                client = self.client()
+
     def test_counts_as_failure(self):
         """What loses requests goes down, as what refuses connections does."""
         loser, good = self.loser(), self.good()
