@@ -28,10 +28,10 @@ SECONDS = 10 if LONG else 3
 LOADS = (0.5, 1, 2, 4) if LONG else (2, 4)
 DISCIPLINES = ("fifo", "lifo", "codel")
 # Clients enough that none waits for a connection: what is in flight is at most a second of the highest load.
-CONNECTIONS = 2000
+CONNECTIONS = 1000 if thread_sanitized() else 2000
 
-# Valgrind and the sanitizers change what time it takes; then only the counts are looked at.
-SLOW = thread_sanitized() or os.environ.get("TPLB_SANITIZED") == "1"
+# ThreadSanitizer changes what time it takes; then only the counts are looked at.
+SLOW = thread_sanitized()
 
 
 class Overload(WireCase):
