@@ -16,7 +16,7 @@ struct needs_term {
 	uint64_t count, each;
 	const char *what; /* static */
 };
-enum { NEEDS_TERMS_MAX = 12 };
+enum { NEEDS_TERMS_MAX = 16 };
 
 /* Of one resource: the sum of its terms. */
 struct need {

@@ -61,7 +61,9 @@ struct server {
 	/* What changes has a cache line of its own: every pick reads what is above. */
 	_Alignas(
 	        64) _Atomic unsigned active; /* requests and tunnels that it has now; kept where upstream.counts, or it has a limit; seq_cst where it has, see lb/shelf.h */
-	_Atomic int64_t warn_at;             /* relaxed: a failed connect is logged again from then on */
+	_Atomic int64_t
+	        refused_at; /* relaxed: a connect failed then; kept where it has a limit, see lb/shelf.h */
+	_Atomic int64_t warn_at; /* relaxed: a failed connect is logged again from then on */
 	struct standing standing;
 
 	_Alignas(64) struct lock addr_lock; /* held for a copy; each connect takes it */

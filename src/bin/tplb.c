@@ -422,7 +422,8 @@ static bool start(struct program *p)
 		return false;
 	}
 	atomic_store_explicit(&p->lb->engine, p->running, memory_order_release);
-	advisor_init(&p->advisor, p->running, p->config->queue.target, (unsigned)p->config->pool.burst);
+	advisor_init(&p->advisor, p->running, p->config->queue.target,
+	        p->config->pool.hold == LB_HOLD_CONNECTION ? 1 : (unsigned)p->config->pool.burst);
 	for (size_t i = 0; i < p->config->listeners.count; i++)
 		diag_info("listening on %s (%s)", addr_format(&p->listeners[i].addr, text),
 		        p->listeners[i].name);

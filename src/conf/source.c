@@ -278,11 +278,14 @@ static char *file_bytes(struct reader *r, size_t *len, const char **why)
 {
 	struct stat st;
 	char *bytes = NULL;
-	int fd = open(r->path, O_RDONLY | O_CLOEXEC | O_NOCTTY);
+	int fd = open(
+	        r->path, O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK); /* a pipe would wait for a writer */
 	if (fd < 0 || fstat(fd, &st) != 0) {
 		*why = strerror(errno);
 	} else if (S_ISDIR(st.st_mode)) {
 		*why = "it is a directory";
+	} else if (S_ISFIFO(st.st_mode) || S_ISSOCK(st.st_mode)) {
+		*why = "it is a pipe or a socket, not a file";
 	} else {
 		r->dev = st.st_dev;
 		r->ino = st.st_ino;

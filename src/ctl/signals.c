@@ -32,6 +32,7 @@ void signals_block(void)
 	all_signals(&set);
 	PTHREAD_OK(pthread_sigmask(SIG_BLOCK, &set, NULL));
 	MUST(signal(SIGPIPE, SIG_IGN) != SIG_ERR);
+	MUST(signal(SIGXFSZ, SIG_IGN) != SIG_ERR); /* a log at the limit of a file's size: the write fails */
 }
 
 static int wait_for(const sigset_t *set)

@@ -108,9 +108,12 @@ static void tell_load(const struct advise_input *in, const struct sums *s, struc
 		        "of these %llu were refused, counted in as if they had been served; who asked again "
 		        "counts twice\n",
 		        (unsigned long long)in->refused);
-	add(out, "%s of %u workers were busy on the average, with %s requests of %u that one takes at once\n",
-	        number((double)in->busy / (double)in->interval, busy), in->workers,
-	        number((double)in->dispatched / (double)in->bursts, together), in->burst);
+	add(out, "%s of %u workers were busy on the average",
+	        number((double)in->busy / (double)in->interval, busy), in->workers);
+	if (in->dispatched >= in->bursts)
+		add(out, ", with %s requests of %u that one takes at once",
+		        number((double)in->dispatched / (double)in->bursts, together), in->burst);
+	add(out, "\n");
 }
 
 static void tell_waits(const struct advise_input *in, const struct sums *s, struct advice *out)
@@ -177,7 +180,9 @@ void advise(const struct advise_input *in, struct advice *out)
 	if (in->dispatched < ADVISE_REQUESTS_MIN || in->bursts == 0 || in->busy <= 0)
 		return;
 	s.rate = (double)(in->dispatched + in->refused) / (double)in->interval;
-	s.hold = (double)in->busy / (double)in->bursts;
+	/* A request that was put aside and taken up again makes two bursts of one. */
+	uint64_t shares = in->bursts < in->dispatched ? in->bursts : in->dispatched;
+	s.hold = (double)in->busy / (double)shares;
 	out->in_hand = s.rate * s.hold;
 	out->least = least_servers(out->in_hand, (double)in->target, s.hold, in->workers_most);
 	s.late = longer_than(advise_erlang_c(in->workers, out->in_hand), in->workers, out->in_hand,

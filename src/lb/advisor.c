@@ -9,7 +9,7 @@
 #include "lb/config.h"
 
 #define STRETCH_NS (10 * CLOCK_NS_PER_S)
-/* What lasts for less says little, unless there is nothing else. */
+/* What lasts for less says little. */
 #define STRETCH_LEAST_NS CLOCK_NS_PER_S
 
 static int64_t cpu_time(void)
@@ -79,6 +79,12 @@ int64_t advisor_next_look(const struct advisor *a)
 	return engine_workers(a->engine) > 0 ? a->before.at + STRETCH_NS : CLOCK_NEVER;
 }
 
+/* A burst's time counts where it ends. Where that is more than the workers had, long ones began before the stretch. */
+static bool began_before(const struct advise_input *in)
+{
+	return (double)in->busy > 1.05 * (double)in->interval * in->workers;
+}
+
 void advisor_look(struct advisor *a)
 {
 	struct advisor_counts now;
@@ -88,8 +94,8 @@ void advisor_look(struct advisor *a)
 	count(a->engine, &now);
 	struct advise_input in = input_of(a, &now);
 	a->before = now;
-	if (in.dispatched == 0 || in.bursts == 0 || in.interval <= 0 ||
-	        (a->seen && in.interval < STRETCH_LEAST_NS))
+	if (in.dispatched == 0 || in.bursts == 0 || in.interval < STRETCH_LEAST_NS ||
+	        began_before(&in))
 		return;
 	double load = (double)(in.dispatched + in.refused) * (double)in.busy /
 	              ((double)in.bursts * (double)in.interval);

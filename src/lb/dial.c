@@ -104,6 +104,8 @@ static bool connect_to(struct exchange *x, struct server *s)
 		return true;
 	}
 	COUNT(x->worker->counters, server_connect_failed);
+	if (s->most > 0)
+		atomic_store_explicit(&s->refused_at, clock_coarse(), memory_order_relaxed);
 	warn(x, s, -fd);
 	if (!is_ours(-fd)) {
 		char what[80];

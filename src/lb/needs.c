@@ -15,8 +15,9 @@ enum {
 	SPARE_DESCRIPTORS = 64, /* standard streams, logs, eventfds and epolls, a name being resolved */
 	LOOP_DESCRIPTORS = 8,   /* of a loop: its epoll or ring, its eventfd */
 	OTHER_THREADS = 5,      /* main, health, lingerer, log, who ends the process at a second signal */
-	STACK_MAPPINGS = 2,     /* a stack and its guard */
-	SPARE_MAPPINGS = 512    /* programs, libraries, heaps */
+	ARENAS_A_CORE = 8,
+	STACK_MAPPINGS = 2,  /* a stack and its guard */
+	SPARE_MAPPINGS = 512 /* programs, libraries, heaps */
 };
 
 #define KIB UINT64_C(1024)
@@ -25,6 +26,8 @@ enum {
 #define PIPE_BYTES (256 * KIB)   /* as src/wire/flow.c does */
 #define RING_BYTES (64 * KIB)    /* of the log, a worker; as src/obs/log.c */
 #define WATCH_BYTES UINT64_C(64) /* what a loop knows of a descriptor, or less */
+#define ARENA_BYTES (64 * MIB)   /* of addresses: HEAP_MAX_SIZE of glibc where a pointer has 64 bits */
+#define RATE_BUCKET_BYTES 16     /* as src/lb/rate.c has them */
 #define SPARE_LOCKED (16 * KIB)
 #define SPARE_BYTES (32 * MIB) /* programs, libraries, tables */
 
@@ -177,6 +180,7 @@ static void add_buffers(struct need *need, const struct lb_config *c, const stru
 	uint64_t body = sizeof(struct buf) + s->sizes.bodies.cap;
 	uint64_t fields = 2 * (uint64_t)c->limits.headers * sizeof(struct http_field);
 	bool logs = c->log.access && strcmp(c->log.access, "off") != 0;
+	uint64_t rates = 0;
 
 	add_bytes(need, s->connections + ENGINE_REFUSAL_RECORDS, sizeof(struct conn) + head,
 	        "clients with a head");
@@ -186,6 +190,12 @@ static void add_buffers(struct need *need, const struct lb_config *c, const stru
 	add_bytes(need, s->probes, 2 * HEALTH_BUFFER, "probes");
 	add_bytes(need, LB_PIPES_MAX, PIPE_BYTES, "pipes");
 	add_bytes(need, logs ? s->workers + s->loops + 1 : 0, RING_BYTES, "of the access log");
+	for (size_t i = 0; i < c->listeners.count; i++) {
+		const struct lb_config_rate *r = &lb_config_listener(c, i)->rate;
+
+		rates += r->requests > 0 ? (uint64_t)r->entries * RATE_BUCKET_BYTES : 0;
+	}
+	add_bytes(need, 1, rates, "clients' rates");
 	add_bytes(need, 1, SPARE_BYTES, "others");
 }
 
@@ -228,6 +238,9 @@ static void sum_addresses(struct needs *n, const struct scale *s)
 	add_bytes(need, s->loops + s->others, n->grants->thread_stack, "threads' stacks");
 	add_bytes(need, s->loops + 1, n->of[RESOURCE_DESCRIPTORS].amount * WATCH_BYTES,
 	        "tables of descriptors");
+	/* glibc's arenas: a thread gets one of its own while there are fewer than eight for each core (malloc(3), M_ARENA_MAX). */
+	add_bytes(need, lesser(s->workers + s->loops + s->others, ARENAS_A_CORE * (uint64_t)n->grants->cores),
+	        ARENA_BYTES, "heaps of threads");
 }
 
 /* To a server over TCP, should all requests go to one. A local port serves for many servers, but once for each. */

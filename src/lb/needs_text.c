@@ -103,7 +103,7 @@ static void append_remedy(const struct needs *n, enum resource r, char out[NEEDS
 	if (remedy.path && remedy.value > 0)
 		append(out, ", or set %s to %" PRId64, remedy.path, remedy.value);
 	else if (remedy.path)
-		append(out, ", and less of all that adds up to it, %s first", remedy.path);
+		append(out, ", or less of all that adds up to it, %s first", remedy.path);
 }
 
 const char *needs_text(const struct needs *n, enum resource r, char out[NEEDS_TEXT_MAX])

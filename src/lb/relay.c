@@ -100,8 +100,10 @@ static struct verdict relay_begin(void *app, struct worker *w, struct conn *c, v
 		return exchange_resume(x);
 	}
 	x = exchange_new(app, w, c);
-	if (!x)
-		return gone; /* no memory: nothing better can be said */
+	if (!x) { /* nothing better can be said */
+		COUNT(w->counters, no_memory);
+		return gone;
+	}
 	*exchange = x;
 	return x->listener->mode == LB_MODE_TCP ? begin_tcp(x) : begin_http(x);
 }

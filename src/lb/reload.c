@@ -44,8 +44,7 @@ struct lb_config *reload_read(const char *file)
 		diag_error("reload: out of memory: %s is not taken in", file);
 		return NULL;
 	}
-	if (conf_fault_count(c->conf) == 0)
-		lb_config_resolve(c);
+	/* Names are not looked up: no address is live, and whoever reads signals must not wait for a name server. */
 	log_faults(c->conf);
 	if (conf_fault_count(c->conf) == 0)
 		return c;

@@ -32,7 +32,8 @@ static bool may_retry(const struct exchange *x)
 {
 	const struct upstream *u = x->listener->upstream;
 
-	return x->lost && x->server && x->end == END_SERVER_BROKE && x->failed_count < (unsigned)u->config->retries &&
+	return x->lost && x->server && x->end == END_SERVER_BROKE &&
+	       x->failed_count < (unsigned)u->config->retries &&
 	       x->failed_count + 1 < u->count && /* there may be another */
 	       !x->is_tunnel && x->down.sent == 0 && !x->interim_told && dial_is_repeatable(x);
 }

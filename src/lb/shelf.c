@@ -38,6 +38,14 @@ static void give(struct lb *lb, struct exchange *x, struct server *s)
 	engine_resume(atomic_load_explicit(&lb->engine, memory_order_acquire), x->conn, x);
 }
 
+/* One that could not be reached just now would fail whoever is given to it, one after the other: not before the next look. */
+static bool refused_lately(const struct server *s)
+{
+	int64_t at = atomic_load_explicit(&s->refused_at, memory_order_relaxed);
+
+	return at != 0 && clock_coarse() - at < LOOK_NS;
+}
+
 /* The freest in this state, of servers[from] to [to - 1], that has room: leased. NULL: none has. */
 static struct server *lease_one(struct upstream *u, unsigned from, unsigned to, enum server_state state)
 {
@@ -47,7 +55,7 @@ static struct server *lease_one(struct upstream *u, unsigned from, unsigned to, 
 		for (unsigned i = from; i < to; i++) {
 			struct server *s = &u->servers[i];
 
-			if (server_state(s) == state &&
+			if (server_state(s) == state && !refused_lately(s) &&
 			        (s->most == 0 || atomic_load(&s->active) < limit_of(s)) &&
 			        (!best || server_is_freer(s, best)))
 				best = s;
@@ -99,13 +107,33 @@ void shelf_end_lease(struct lb *lb, struct upstream *u, struct server *s)
 {
 	struct queue_item item;
 
-	if (server_state(s) == SERVER_UP && atomic_load(&s->active) <= limit_of(s) &&
+	if (server_state(s) == SERVER_UP && !refused_lately(s) && atomic_load(&s->active) <= limit_of(s) &&
 	        queue_try_take(u->shelf, &item, 1) == 1) {
 		give(lb, item.what, s);
 		return;
 	}
 	atomic_fetch_sub(&s->active, 1);
 	share_out(lb, u);
+}
+
+/* Who was given a server that could not be reached has waited already, and is next. False: there is no room. */
+static bool put(struct exchange *x, struct upstream *u, int64_t now)
+{
+	struct lb *lb = x->lb;
+	struct queue_item item = {.what = x, .since = now};
+
+	if (x->shelved_at != 0) {
+		item.since = x->shelved_at;
+		return queue_put_back(u->shelf, item);
+	}
+	x->shelved_at = now;
+	COUNT(x->worker->counters, shelved);
+	if (queue_put(u->shelf, &item, 1) == 1)
+		return true;
+	if (item.what == x)
+		return false;
+	give(lb, item.what, NULL); /* it was pushed out */
+	return true;
 }
 
 bool shelf_put(struct exchange *x)
@@ -116,15 +144,8 @@ bool shelf_put(struct exchange *x)
 
 	if (!atomic_load_explicit(&lb->engine, memory_order_acquire))
 		return false; /* the program is just starting */
-	if (x->shelved_at == 0)
-		x->shelved_at = now;
-	struct queue_item item = {.what = x, .since = x->shelved_at};
-	COUNT(x->worker->counters, shelved);
-	if (queue_put(u->shelf, &item, 1) == 0) {
-		if (item.what == x)
-			return false;
-		give(lb, item.what, NULL); /* it was pushed out */
-	}
+	if (!put(x, u, now))
+		return false;
 	share_out(lb, u);
 	return true;
 }

@@ -107,6 +107,19 @@ START_TEST(least_is_least)
 }
 END_TEST
 
+/* Requests that were put aside and taken up again: two bursts each, and as many in hand as workers were busy. */
+START_TEST(put_aside)
+{
+	struct advise_input in = busy();
+	struct advice a;
+
+	in.bursts = 2 * in.dispatched;
+	advise(&in, &a);
+	ck_assert_double_eq_tol(a.in_hand, (double)in.busy / (double)in.interval, 1e-9);
+	ck_assert_ptr_null(strstr(a.text, "that one takes at once"));
+}
+END_TEST
+
 /* Refused ones came as well. */
 START_TEST(refused_count)
 {
@@ -263,6 +276,7 @@ int main(void)
 	tcase_add_test(tc, all_busy);
 	tcase_add_test(tc, bursts);
 	tcase_add_test(tc, processors_are_short);
+	tcase_add_test(tc, put_aside);
 	tcase_add_test(tc, extremes);
 	SRunner *runner = srunner_create(suite);
 	srunner_run_all(runner, CK_ENV);

@@ -210,7 +210,7 @@ static const struct {
                 "1412: it takes sysctl -w fs.nr_open=1503, or set limits.connections to 15\n"},
         {SMALL ENDS, RESOURCE_DESCRIPTORS, {LIMIT_NOFILE, 1000, 0},
                 "x:1: limits.connections: warning: 1503 descriptors are needed at most, and RLIMIT_NOFILE "
-                "(hard) leaves 1000: it takes ulimit -Hn 1503 (LimitNOFILE= in the unit), and less of all "
+                "(hard) leaves 1000: it takes ulimit -Hn 1503 (LimitNOFILE= in the unit), or less of all "
                 "that "
                 "adds up to it, limits.connections first\n"},
         {"engine = \"async\"; limits: { connections = 500; };\nasync: { fibers = 400; };\n" ENDS,
@@ -226,7 +226,7 @@ static const struct {
         {SMALL ENDS, RESOURCE_THREADS, {LIMIT_PIDS_CGROUP, 106, 100},
                 "x:2: pool.workers: warning: 9 threads are needed at most, and pids.max leaves 6: it takes "
                 "pids.max = 109 in the control group (TasksMax= in the unit, --pids-limit of a container), "
-                "and "
+                "or "
                 "less of all that adds up to it, pool.workers first\n"},
         {"engine = \"async\"; async: { loops = 4; };\n" ENDS, RESOURCE_THREADS, {LIMIT_THREADS_MAX, 7, 0},
                 "x:1: async.loops: warning: 9 threads are needed at most, and kernel.threads-max leaves 7: "

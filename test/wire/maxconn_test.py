@@ -10,7 +10,7 @@ import threading
 from support import expect
 from support.case import WireCase, main
 from support.raw import BOUND
-from support.server import answer, by_target, stalled
+from support.server import answer, by_target, stalled, unconnectable
 from support.tplb import ENGINE
 
 GET = b"GET / HTTP/1.1\r\nHost: h\r\n\r\n"
@@ -180,6 +180,25 @@ class MaxConnections(WireCase):
         self.assertEqual(second.whole_response().body, b"late")
         full.gate.set()
         self.assertEqual(first.whole_response().status, 200)
+
+    def test_dead_server_is_not_stormed(self):
+        """Who waits is not run against a server that refuses, again and again, as fast as it can refuse."""
+        full = self.server(stalled)
+        sock, dead = unconnectable()
+        self.keep(sock)
+        rows = [{"address": full.address, "max_connections": 1}, {"address": dead, "max_connections": 1}]
+        self.start(*rows, upstream={"passive": {"max_fails": 0}}, queue={"timeout": "600ms"}, pool={"workers": 4})
+        first = self.client()
+        first.send(GET)
+        full.wait_requests(1)
+        waiting = [self.client() for _ in range(3)]
+        for client in waiting:
+            client.send(GET)
+        for client in waiting:
+            self.assertEqual(client.whole_response().status, 503)
+        full.gate.set()
+        self.assertEqual(first.whole_response().status, 200)
+        self.assertLess(self.summary("server_connect_failed"), 100)
 
     def test_backups_are_not_for_busy_ones(self):
         full, backup = self.server(stalled), self.server()

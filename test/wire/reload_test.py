@@ -279,6 +279,21 @@ class Reload(ReloadCase):
         tplb.wait_line("reload: nothing has changed")
         self.assertEqual(self.client().get().status, 200)
 
+    def test_a_pipe_and_names(self):
+        """Neither a pipe that nobody writes to nor names that nobody knows hold up who reads the signals."""
+        self.start(self.server())
+        with open(self.balancer.path) as f:
+            text = f.read()
+        os.unlink(self.balancer.path)
+        os.mkfifo(self.balancer.path)
+        self.balancer.tell(signal.SIGHUP)
+        self.balancer.wait_line("it is a pipe or a socket, not a file")
+        os.unlink(self.balancer.path)
+        with open(self.balancer.path, "w") as f:
+            f.write(re.sub(r'address = "[^"]*"', 'address = "no-such-host.invalid:80"', text))
+        self.balancer.tell(signal.SIGHUP)
+        self.balancer.wait_line(r"a restart is needed to take in upstreams\[0\]")
+
     def test_keys_that_need_a_restart(self):
         """All in one line, by name; at every reload until then, since they differ from what runs."""
         first, second = self.server(), self.server()
