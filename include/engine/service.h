@@ -26,7 +26,7 @@ enum verdict_kind {
 	VERDICT_LINGER, /* an answer was sent while the client may still be sending: close without losing it (RFC 9112 section 9.6) */
 	VERDICT_RESET, /* close with a reset: a message was cut short */
 	VERDICT_WAIT, /* from begin only: call end() when `fd` is readable, or at `deadline`; a loop calls it at once, and its receive waits */
-	VERDICT_SHELVED, /* from begin only: the service keeps connection and exchange, which may be another thread's already; engine_resume brings them back */
+	VERDICT_SHELVED, /* from begin and end: the service keeps connection and exchange, which may be another thread's already; engine_resume brings them back */
 	VERDICT_LEAVE /* from begin and end, where worker->patience is set: what is left would hold a thread for too long; call end() on a loop */
 };
 

@@ -32,10 +32,9 @@ struct advise_input {
 enum { ADVISE_TEXT_BYTES = 1024, ADVISE_REQUESTS_MIN = 100 };
 
 struct advice {
-	unsigned
-	        workers; /* that would do; 0: too few requests to tell, then nothing else is set */
-	unsigned least;  /* by the arithmetic alone */
-	double in_hand;  /* L, requests */
+	unsigned workers; /* that would do; 0: too few requests to tell, then nothing else is set */
+	unsigned least;   /* by the arithmetic alone */
+	double in_hand;   /* L, requests */
 	char text[ADVISE_TEXT_BYTES]; /* lines, each with its newline */
 };
 

@@ -33,8 +33,8 @@ bool dial_may_repeat(const struct exchange *x);
 /* Whether it may be sent twice at all: an idempotent method (RFC 9110 section 9.2.2), and no body that is used up. */
 bool dial_is_repeatable(const struct exchange *x);
 
-/* x->server has lost the request that it was given: gives its connection up and goes to a server that has not lost it yet. False: there is none. */
-bool dial_other(struct exchange *x);
+/* x->server has lost the request that it was given: gives its connection up and goes to a server that has not lost it yet. DIAL_SHELVED never. */
+enum dial_end dial_other(struct exchange *x);
 
 /* A fresh connection to x->server, (or, when that can't be reached, another server) in place of one that turned out to be closed. False: none is to be had, x->end and x->status say so. */
 bool dial_again(struct exchange *x);

@@ -48,6 +48,7 @@ struct exchange {
 
 	/* The server. */
 	struct server *server; /* NULL: none picked */
+	bool sticky_busy;      /* that one has what it may have */
 	struct server *sticky; /* that the request's cookie names; NULL: none */
 	bool counted;          /* in server->active */
 	bool overdue;          /* it has waited on the shelf for too long, or there was no room: refuse it */

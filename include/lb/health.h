@@ -26,7 +26,7 @@ void health_wake(struct health *h);
 /* Its own set, for sums. */
 const struct counters *health_counters(const struct health *h);
 
-/* Lets the probes that run come to their end, which their timeouts bound; joins and frees. */
-void health_stop(struct health *h);
+/* Waits for probes that are about to end; joins and frees. False: one hangs, and the thread goes on with lb: nothing of it may be freed, the process is to end. */
+bool health_stop(struct health *h);
 
 #endif

@@ -55,7 +55,8 @@ size_t lb_shelved(const struct lb *lb);
 /* Starts the thread that sees to the servers' health. False: *why tells. Before engine_start. */
 bool lb_watch_servers(struct lb *lb, const char **why);
 /* Ends it: when no connection is left, and before engine_free, for it gives shelved ones back to the engine. */
-void lb_unwatch_servers(struct lb *lb);
+/* False: a probe hangs; lb and what it stands on must not be freed, the process is to end. */
+bool lb_unwatch_servers(struct lb *lb);
 
 bool lb_is_draining(const struct lb *lb);
 

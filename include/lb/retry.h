@@ -22,10 +22,13 @@ void retry_budget_deposit(struct retry_budget *b, unsigned hundredths);
 /* False: it is used up. */
 bool retry_budget_take(struct retry_budget *b);
 
-/*
- * The exchange has failed (x->end, x->status tell how it would be answered). True: it was sent to another server, and its answer is to be
- * waited for; else all is as it was, but x->server may be NULL.
- */
-bool retry(struct exchange *x);
+enum retry_end {
+	RETRY_NONE,   /* x->end and x->status tell how it is answered; x->server may be NULL */
+	RETRY_SENT,   /* it was sent to another server, and its answer is to be waited for */
+	RETRY_SHELVED /* it waits for a server with room, and is no longer the caller's */
+};
+
+/* The exchange has failed: x->end and x->status tell how it would be answered. */
+enum retry_end retry(struct exchange *x);
 
 #endif

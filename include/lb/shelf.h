@@ -2,7 +2,8 @@
  * max_connections: a server gets so many requests at once, exactly, over all workers and loops. Who finds all servers full waits
  * on the upstream's shelf, and holds no worker: an exchange in a bounded queue, under the discipline and the timeout of the queue before the workers.
  *
- * A lease that ends goes to who is next on the shelf, server and all, without ever being free. So who waits is not overtaken.
+ * A lease that ends goes to who is next on the shelf, server and all, without ever being free. So who waits is hardly ever overtaken: only by one who comes at the moment when a server gets room in
+ * another way (it came up, or starts slowly).
  *
  * A server that just refused a connection is given nobody for a moment: those who wait are not run against it one after the other.
  *

@@ -526,7 +526,11 @@ static int run(struct program *p)
 	}
 	if (p->resolver)
 		resolver_stop(p->resolver);
-	lb_unwatch_servers(p->lb);
+	if (!lb_unwatch_servers(p->lb)) {
+		diag_info("stopped; a health probe was cut");
+		log_flush(p->log);
+		_exit(EXIT_SUCCESS);
+	}
 	engine_free(p->running);
 	lb_free(p->lb);
 	diag_info("stopped");

@@ -119,7 +119,7 @@ static void end(struct hand *h, struct waiting w)
 
 	if (v.kind == VERDICT_LEAVE) {
 		leave(h, w.conn, w.exchange);
-	} else if (settle_or_hold(h, w.conn, v, w.turns)) {
+	} else if (v.kind != VERDICT_SHELVED && settle_or_hold(h, w.conn, v, w.turns)) {
 		worker_goes_on(w.conn);
 		begin(h, w.conn, NULL, w.turns);
 	}

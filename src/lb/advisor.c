@@ -9,7 +9,7 @@
 #include "lb/config.h"
 
 #define STRETCH_NS (10 * CLOCK_NS_PER_S)
-/* What lasts for less says little. */
+/* What lasts for less says little, unless there is nothing else. */
 #define STRETCH_LEAST_NS CLOCK_NS_PER_S
 
 static int64_t cpu_time(void)
@@ -94,8 +94,8 @@ void advisor_look(struct advisor *a)
 	count(a->engine, &now);
 	struct advise_input in = input_of(a, &now);
 	a->before = now;
-	if (in.dispatched == 0 || in.bursts == 0 || in.interval < STRETCH_LEAST_NS ||
-	        began_before(&in))
+	if (in.dispatched == 0 || in.bursts == 0 || in.interval <= 0 ||
+	        (a->seen && in.interval < STRETCH_LEAST_NS) || began_before(&in))
 		return;
 	double load = (double)(in.dispatched + in.refused) * (double)in.busy /
 	              ((double)in.bursts * (double)in.interval);

@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/clock.h"
 #include "http/chars.h"
 #include "net/ephemeral.h"
 #include "work/queue.h"
@@ -66,10 +67,13 @@ static void check_discipline(struct lb_config *c)
 {
 	const void *place = c->queue.place;
 
-	if (c->queue.discipline == QUEUE_FIFO && conf_is_set(c->conf, place, "interval"))
+	/* Written out, as `tplb -T` does, the default is nothing to warn of. */
+	if (c->queue.discipline == QUEUE_FIFO && conf_is_set(c->conf, place, "interval") &&
+	        c->queue.interval != 100 * CLOCK_NS_PER_MS)
 		conf_warning(
 		        c->conf, place, "interval", "only the disciplines \"lifo\" and \"codel\" look at it");
-	if (c->queue.discipline != QUEUE_CODEL && conf_is_set(c->conf, place, "target"))
+	if (c->queue.discipline != QUEUE_CODEL && conf_is_set(c->conf, place, "target") &&
+	        c->queue.target != 5 * CLOCK_NS_PER_MS)
 		conf_warning(c->conf, place, "target", "only the discipline \"codel\" looks at it");
 	if (c->queue.discipline != QUEUE_CODEL)
 		return;

@@ -3,6 +3,7 @@
 
 #include <string.h>
 
+#include "base/clock.h"
 #include "http/chars.h"
 #include "lb/config_names.h"
 
@@ -166,6 +167,9 @@ static void check_sticky(struct lb_config *c, const struct lb_config_upstream *u
 	if (!is_attribute(s->domain) || strlen(s->domain) > VALUE_MAX_BYTES)
 		conf_fault(c->conf, s->place, "domain",
 		        "must be a domain such as \"shop.example\", not \"%s\"", s->domain);
+	if (s->max_age > 0 && s->max_age < CLOCK_NS_PER_S)
+		conf_fault(c->conf, s->place, "max_age",
+		        "must be a second at least, or \"0s\" for as long as the browser is open");
 	if (s->same_site == LB_SAME_SITE_NONE && !s->secure)
 		conf_warning(c->conf, s->place, "same_site",
 		        "browsers drop a cookie with SameSite=None that is not secure: add secure = true");

@@ -139,8 +139,10 @@ static void let_go(struct exchange *x)
 /* False: it has what it may have. */
 static bool hold(struct exchange *x, struct server *s)
 {
-	if (s->most > 0 && !shelf_lease(s))
+	if (s->most > 0 && !shelf_lease(s)) {
+		x->sticky_busy |= s == x->sticky;
 		return false;
+	}
 	x->server = s;
 	x->counted = x->listener->upstream->counts || s->most > 0;
 	if (x->counted && s->most == 0)
@@ -218,7 +220,7 @@ enum dial_end dial_shelved(struct exchange *x)
 	return reach(x) ? DIAL_DONE : or_wait(x, dial_but(x, s));
 }
 
-bool dial_other(struct exchange *x)
+enum dial_end dial_other(struct exchange *x)
 {
 	struct server *failed = x->server;
 
@@ -226,7 +228,7 @@ bool dial_other(struct exchange *x)
 	x->failed[x->failed_count++] = failed;
 	x->server_reusable = false;
 	dial_release(x);
-	return dial_but(x, NULL) == DIAL_DONE;
+	return dial_but(x, NULL);
 }
 
 bool dial_again(struct exchange *x)
@@ -245,11 +247,8 @@ bool dial_again(struct exchange *x)
 	return false;
 }
 
-void dial_release(struct exchange *x)
+static void put_away(struct exchange *x)
 {
-	let_go(x);
-	if (x->fd < 0)
-		return;
 	struct idle_set *idle = lb_idle(x->lb, x->worker, x->server);
 	if (x->server_reusable && idle->shared && x->worker->is_loop)
 		io_close(x->worker->io,
@@ -261,4 +260,12 @@ void dial_release(struct exchange *x)
 	else
 		io_close(x->worker->io, x->fd);
 	x->fd = -1;
+}
+
+/* The connection goes back or closes before another request may have its place. */
+void dial_release(struct exchange *x)
+{
+	if (x->fd >= 0)
+		put_away(x);
+	let_go(x);
 }

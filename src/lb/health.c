@@ -1,10 +1,12 @@
 #include "lb/health.h"
 
+#include <errno.h>
 #include <pthread.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 #include "base/assert.h"
 #include "base/clock.h"
@@ -15,7 +17,9 @@
 #include "lb/standing.h"
 #include "net/loop.h"
 
-enum { JITTER = 10 /* a tenth */ };
+enum { PROBES_STEP = 17, JITTER = 10 /* a tenth */ };
+/* At the end probes are given so long to come to theirs. */
+#define STOP_PATIENCE_NS (200 * CLOCK_NS_PER_MS)
 #define RETRY_NS (50 * CLOCK_NS_PER_MS) /* when no fiber was free */
 
 /* What the thread knows of one server. Its own. */
@@ -36,6 +40,7 @@ struct health {
 	struct loop loop;
 	uint64_t random;
 	unsigned watch_count;
+	unsigned first; /* of them, of this round */
 	struct watch *watches;
 };
 
@@ -156,8 +161,10 @@ static void *health_thread(void *arg)
 	while (!atomic_load(&h->stop) || h->loop.fibers.busy > 0) {
 		int64_t now = clock_now(), until = CLOCK_NEVER;
 
+		/* Each round begins with another, so that all have their turn where there are more than fibers. */
+		h->first = h->watch_count > 0 ? (h->first + PROBES_STEP) % h->watch_count : 0;
 		for (unsigned i = 0; i < h->watch_count && !atomic_load(&h->stop); i++) {
-			int64_t at = attend(&h->watches[i], now);
+			int64_t at = attend(&h->watches[(h->first + i) % h->watch_count], now);
 
 			if (at < until)
 				until = at;
@@ -278,11 +285,22 @@ const struct counters *health_counters(const struct health *h)
 	return h->counters;
 }
 
-void health_stop(struct health *h)
+bool health_stop(struct health *h)
 {
+	struct timespec until;
+	int error;
+
 	atomic_store(&h->stop, true);
 	loop_wake(&h->loop);
-	PTHREAD_OK(pthread_join(h->thread, NULL));
+	PTHREAD_OK(clock_gettime(CLOCK_MONOTONIC, &until) == 0 ? 0 : errno);
+	until.tv_nsec += STOP_PATIENCE_NS;
+	until.tv_sec += until.tv_nsec / CLOCK_NS_PER_S;
+	until.tv_nsec %= CLOCK_NS_PER_S;
+	error = pthread_clockjoin_np(h->thread, NULL, CLOCK_MONOTONIC, &until);
+	if (error == ETIMEDOUT)
+		return false;
+	PTHREAD_OK(error);
 	MUST(loop_free(&h->loop) == NULL); /* nobody posts to it */
 	health_free(h);
+	return true;
 }

@@ -253,18 +253,20 @@ bool lb_watch_servers(struct lb *lb, const char **why)
 	return lb->health != NULL;
 }
 
-void lb_unwatch_servers(struct lb *lb)
+bool lb_unwatch_servers(struct lb *lb)
 {
-	if (lb->health)
-		health_stop(lb->health);
+	if (lb->health && !health_stop(lb->health))
+		return false;
 	lb->health = NULL;
+	return true;
 }
 
 void lb_free(struct lb *lb)
 {
 	struct io_blocking io;
 
-	lb_unwatch_servers(lb);
+	if (!lb_unwatch_servers(lb))
+		return; /* the process ends */
 
 	io_blocking_init(&io); /* what the pool's threads share; each loop has closed its own */
 	for (size_t i = 0; lb->idle && i < (size_t)lb->idle_sets * lb->server_count; i++) {

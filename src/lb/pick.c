@@ -68,6 +68,8 @@ static unsigned pick_in_state(struct upstream *u, const struct pick_request *r, 
 		if (server_state(&u->servers[k]) != state)
 			server_set_add(&left.tried, k);
 	while ((i = pick_untried(u, &left)) < u->count) {
+		if (spare < u->primaries && i >= u->primaries)
+			break; /* a backup is not for those that start slowly */
 		if (!is_passed_over(u, &u->servers[i]))
 			return i;
 		if (spare == u->count)

@@ -18,6 +18,8 @@ struct probe {
 	char *why;
 	struct buf *in;
 	struct buf *body; /* as far as it was read */
+	size_t looked;    /* of body: looked through for the text */
+	bool found;
 	struct http_head head;
 	struct http_field fields[FIELDS];
 };
@@ -107,9 +109,15 @@ static bool read_head(struct probe *p)
 	return false;
 }
 
-static bool has_text(const struct probe *p)
+/* Looks at what came since the last look, and at what the text could have begun in before. */
+static bool has_text(struct probe *p)
 {
-	return memmem(buf_head(p->body), buf_len(p->body), p->how->body, strlen(p->how->body)) != NULL;
+	size_t text = strlen(p->how->body), len = buf_len(p->body);
+	size_t from = p->looked >= text ? p->looked - text + 1 : 0;
+
+	p->looked = len;
+	p->found = p->found || memmem(buf_head(p->body) + from, len - from, p->how->body, text) != NULL;
+	return p->found;
 }
 
 /* Reads until the text was seen or the body, or the room for it, is at its end. */

@@ -111,8 +111,13 @@ static struct verdict go_on(struct exchange *x, enum dial_end end)
 			return exchange_refuse(x, 503, END_NO_MEMORY);
 		if (!send_whole_body(x))
 			return exchange_end(x);
-	} else if (!exchange_send(x) && !retry(x)) {
-		return exchange_refuse(x, x->status, x->end);
+	} else if (!exchange_send(x)) {
+		enum retry_end again = retry(x);
+
+		if (again == RETRY_SHELVED)
+			return (struct verdict){.kind = VERDICT_SHELVED};
+		if (again == RETRY_NONE)
+			return exchange_refuse(x, x->status, x->end);
 	}
 	x->answer_by = clock_after(clock_coarse(), exchange_timeouts(x)->server);
 	return (struct verdict){VERDICT_WAIT, x->fd, x->answer_by};
@@ -148,9 +153,13 @@ struct verdict exchange_head(struct exchange *x, size_t head)
 struct verdict exchange_resume(struct exchange *x)
 {
 	CHECK_MAGIC(x, EXCHANGE_MAGIC);
+	bool is_tcp = x->listener->mode == LB_MODE_TCP;
+
 	if (!x->overdue && !admit_shelved(x))
 		return exchange_finish(x);
 	enum dial_end end = x->overdue ? DIAL_BUSY : dial_shelved(x);
 
-	return x->listener->mode == LB_MODE_TCP ? exchange_tunnel_tcp(x, (int)end) : go_on(x, end);
+	if (end == DIAL_SHELVED) /* again, and no longer ours */
+		return (struct verdict){.kind = VERDICT_SHELVED};
+	return is_tcp ? exchange_tunnel_tcp(x, (int)end) : go_on(x, end);
 }

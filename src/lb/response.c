@@ -298,9 +298,14 @@ static void exchange_body(struct exchange *x)
 
 struct verdict exchange_end(struct exchange *x)
 {
-	do {
+	enum retry_end again = RETRY_SENT;
+
+	while (again == RETRY_SENT) {
 		exchange_body(x);
-	} while (!x->leaves && x->end != END_OK && retry(x));
+		again = x->leaves || x->end == END_OK ? RETRY_NONE : retry(x);
+	}
+	if (again == RETRY_SHELVED)
+		return (struct verdict){.kind = VERDICT_SHELVED};
 	if (x->leaves) {
 		x->leaves = false;
 		return (struct verdict){.kind = VERDICT_LEAVE};

@@ -2,6 +2,7 @@
 
 #include "lb/dial.h"
 #include "lb/forward.h"
+#include "lb/shelf.h"
 #include "work/pool.h"
 
 /* A worker has few requests with servers at once, a loop all of its clients'. */
@@ -56,32 +57,76 @@ static void forget_answer(struct exchange *x)
 	x->server_reusable = false;
 }
 
-static bool send_anew(struct exchange *x)
+/* A loop of the pool engine's knows the client's descriptor, and must not give it away like that. */
+static bool may_wait(const struct exchange *x)
 {
-	forget_answer(x);
-	if (!forward_request(x, x->max_forwards) || !dial_other(x))
-		return false;
-	if (!exchange_send(x))
-		return false;
-	x->answer_by = clock_after(clock_coarse(), exchange_timeouts(x)->server);
-	return true;
+	return !x->worker->is_loop || x->lb->config->engine == LB_ENGINE_ASYNC;
 }
 
-bool retry(struct exchange *x)
+/* All servers are full: the request waits for one, as a new one would. */
+static enum retry_end wait_for_server(struct exchange *x)
 {
-	int status = x->status;
+	if (may_wait(x) && shelf_put(x))
+		return RETRY_SHELVED;
+	x->end = END_SERVER_BUSY;
+	x->status = 503;
+	return RETRY_NONE;
+}
 
-	while (may_retry(x)) {
+static enum retry_end fail(struct exchange *x, int status)
+{
+	x->end = END_SERVER_BROKE;
+	x->status = status;
+	return RETRY_NONE;
+}
+
+static enum retry_end send_anew(struct exchange *x, int status)
+{
+	forget_answer(x);
+	if (!forward_request(x, x->max_forwards))
+		return fail(x, status);
+	switch (dial_other(x)) {
+	case DIAL_DONE:
+		break;
+	case DIAL_BUSY:
+		return wait_for_server(x);
+	case DIAL_NONE:
+	case DIAL_FAILED:
+	case DIAL_SHELVED:
+		return fail(x, status);
+	}
+	if (!exchange_send(x))
+		return RETRY_NONE;
+	x->answer_by = clock_after(clock_coarse(), exchange_timeouts(x)->server);
+	return RETRY_SENT;
+}
+
+/* A kept connection was lost, and all servers that could take its place are full. */
+static bool wants_server(const struct exchange *x)
+{
+	return x->end == END_SERVER_BUSY && !x->overdue && !x->is_tunnel && !x->answer_begun &&
+	       !x->interim_told && dial_is_repeatable(x);
+}
+
+enum retry_end retry(struct exchange *x)
+{
+	struct counters *counters = x->worker->counters;
+	int status = x->status;
+	enum retry_end end = RETRY_NONE;
+
+	if (wants_server(x)) {
+		forget_answer(x);
+		return forward_request(x, x->max_forwards) ? wait_for_server(x) : fail(x, 502);
+	}
+	while (end == RETRY_NONE && may_retry(x)) {
 		if (!retry_budget_take(exchange_budget(x))) {
-			COUNT(x->worker->counters, retries_denied);
+			COUNT(counters, retries_denied);
 			break;
 		}
-		COUNT(x->worker->counters, retries);
-		COUNT(x->worker->counters, server_broke);
-		if (send_anew(x))
-			return true;
-		x->end = END_SERVER_BROKE;
-		x->status = status;
+		COUNT(counters, retries);
+		end = send_anew(x, status);
+		if (end != RETRY_NONE || x->lost) /* else it is counted at the end */
+			COUNT(counters, server_broke);
 	}
-	return false;
+	return end;
 }

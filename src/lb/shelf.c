@@ -78,6 +78,13 @@ static bool any_is(const struct upstream *u, unsigned from, unsigned to, enum se
 	return false;
 }
 
+/* A backup is one only while no other server is up. */
+static bool is_first_choice(const struct upstream *u, const struct server *s)
+{
+	return server_state(s) == SERVER_UP &&
+	       (s < u->servers + u->primaries || !any_is(u, 0, u->primaries, SERVER_UP));
+}
+
 /* In the order of pick_server: a backup only when no other server is up, one that is down only in panic. */
 static struct server *lease_any(struct upstream *u)
 {
@@ -107,7 +114,7 @@ void shelf_end_lease(struct lb *lb, struct upstream *u, struct server *s)
 {
 	struct queue_item item;
 
-	if (server_state(s) == SERVER_UP && !refused_lately(s) && atomic_load(&s->active) <= limit_of(s) &&
+	if (is_first_choice(u, s) && !refused_lately(s) && atomic_load(&s->active) <= limit_of(s) &&
 	        queue_try_take(u->shelf, &item, 1) == 1) {
 		give(lb, item.what, s);
 		return;
@@ -123,16 +130,22 @@ static bool put(struct exchange *x, struct upstream *u, int64_t now)
 	struct queue_item item = {.what = x, .since = now};
 
 	if (x->shelved_at != 0) {
+		int64_t timeout = lb->config->queue.timeout;
+
+		if (timeout > 0 && now - x->shelved_at >= timeout)
+			return false;
 		item.since = x->shelved_at;
 		return queue_put_back(u->shelf, item);
 	}
+	struct counters *counters = x->worker->counters;
+
 	x->shelved_at = now;
-	COUNT(x->worker->counters, shelved);
-	if (queue_put(u->shelf, &item, 1) == 1)
-		return true;
-	if (item.what == x)
-		return false;
-	give(lb, item.what, NULL); /* it was pushed out */
+	if (queue_put(u->shelf, &item, 1) == 0) {
+		if (item.what == x)
+			return false;
+		give(lb, item.what, NULL); /* it was pushed out */
+	}
+	COUNT(counters, shelved);
 	return true;
 }
 

@@ -36,6 +36,8 @@ static enum server_state state_of(const struct standing *st)
 {
 	if (st->absent)
 		return SERVER_ABSENT;
+	if (st->dead && st->wanted == SERVER_DRAINING)
+		return SERVER_MAINT; /* nothing new, and nothing of old */
 	return st->wanted == SERVER_MAINT ? SERVER_MAINT : st->dead ? SERVER_DOWN : st->wanted;
 }
 

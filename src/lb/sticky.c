@@ -5,7 +5,6 @@
 
 #include "base/assert.h"
 #include "base/clock.h"
-#include "lb/standing.h"
 
 enum { ID_LEN = 16 };
 
@@ -68,13 +67,6 @@ struct server *sticky_server(const struct exchange *x)
 	return NULL;
 }
 
-static bool is_only_busy(const struct server *s)
-{
-	enum server_state state = server_state(s);
-
-	return state == SERVER_UP || state == SERVER_DRAINING;
-}
-
 size_t sticky_cookie(const struct exchange *x, char out[STICKY_COOKIE_MAX])
 {
 	static const char *const same_site[] = {[LB_SAME_SITE_NONE_SAID] = "",
@@ -85,7 +77,7 @@ size_t sticky_cookie(const struct exchange *x, char out[STICKY_COOKIE_MAX])
 	char id[ID_LEN + 1], age[40] = "";
 
 	if (c->cookie[0] == '\0' || !x->server || x->sticky == x->server ||
-	        (x->sticky && x->failed_count == 0 && is_only_busy(x->sticky)))
+	        (x->sticky_busy && x->failed_count == 0))
 		return 0;
 	write_id(x->server, id);
 	if (c->max_age > 0)

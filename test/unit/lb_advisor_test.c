@@ -94,15 +94,12 @@ START_TEST(the_busiest)
 }
 END_TEST
 
-/* What lasts for less than a second tells nothing; nor does one in which more was finished than the workers can have done. */
+/* A short one is not worth more than a long one; one in which more was finished than the workers can have done tells nothing. */
 START_TEST(short_ones)
 {
 	stretch(10, 1000, 0);
 	stretch(0, 1000, 0);
 	expect("x 10.0 ms in a worker's hands = 1.00 at a time");
-	stretch(0, 1000, 0);
-	advisor_tell(&advisor);
-	ck_assert_str_eq(said, "");
 	stretch(10, 100000, 0);
 	advisor_tell(&advisor);
 	ck_assert_str_eq(said, "");

@@ -525,6 +525,14 @@ START_TEST(slow_start)
 		if (i != 2)
 			set_state(&u, i, SERVER_DOWN);
 	ck_assert_str_eq(offers(&u), "c");
+	/* A backup is not for the time that a server needs to start. */
+	picker_free(u.picker);
+	u.primaries = 3;
+	u.picker = picker_new(every_policy[_i], "X-None", &u);
+	set_state(&u, 3, SERVER_UP);
+	servers[2].held_back = 250;
+	for (int n = 0; n < 100; n++)
+		ck_assert_str_eq(offers(&u), "cd");
 	picker_free(u.picker);
 }
 END_TEST

@@ -6,6 +6,7 @@ import sys
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), os.pardir))
 
 import collections
+import time
 
 from support.case import WireCase, main
 from support.raw import wait_until
@@ -262,6 +263,29 @@ class Probes(HealthCase):
         self.assertEqual(self.client().get(b"/x").status, 502)
         self.wait_state(server, "down")
         self.assertIn("2 good probes", self.wait_state(server, "up"))
+
+    def test_end_amid_a_probe(self):
+        """A probe that hangs does not hold up the end."""
+        server = self.number(0)
+        server.answers[b"/health"] = lambda connection, request: connection.server.gate.wait(30)
+        self.start(server, health={"timeout": "60s"})
+        server.wait_requests(1)
+        began = time.monotonic()
+        self.balancer.stop()
+        self.assertLess(time.monotonic() - began, 10)
+
+    def test_long_body(self):
+        """A body in many small pieces keeps nobody from looking at the others."""
+        servers = self.numbers(2)
+        pieces = b"".join(b"1\r\na\r\n" for _ in range(60000))
+        servers[0].answers[b"/health"] = (
+            b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n" + pieces + b"1\r\nb\r\n0\r\n\r\n"
+        )
+        servers[1].answers[b"/health"] = answer(b"a" * 63 + b"b")
+        self.start(*servers, health={"body": "a" * 63 + "b", "timeout": "5s"})
+        servers[0].wait_finished(3)
+        servers[1].wait_finished(5)
+        self.assertNotIn("is down", self.balancer.stderr)
 
     def test_slow_start(self):
         """A server that is back gets little at first, and its share in the end."""

@@ -200,6 +200,26 @@ class MaxConnections(WireCase):
         self.assertEqual(first.whole_response().status, 200)
         self.assertLess(self.summary("server_connect_failed"), 100)
 
+    def test_lost_request_waits(self):
+        """A server loses it, and the other one is full: it waits for a place there, as a new one would."""
+
+        def lose(connection):
+            connection.read_request()
+
+        loser, full = self.server(lose), self.server(stalled)
+        rows = [{"address": s.address, "max_connections": 1} for s in (loser, full)]
+        self.start(*rows, upstream={"retries": 5}, pool={"workers": 4})
+        clients = [self.client() for _ in range(4)]
+        clients[0].send(GET)
+        full.wait_requests(1)
+        for client in clients[1:]:
+            client.send(GET)
+        self.balancer.wait_line("server %s of up is down" % loser.address)
+        full.gate.set()
+        for client in clients:
+            self.assertEqual(client.whole_response().status, 200)
+        self.assertEqual(self.summary("retries"), 3)
+
     def test_backups_are_not_for_busy_ones(self):
         full, backup = self.server(stalled), self.server()
         rows = [{"address": full.address, "max_connections": 1}, {"address": backup.address, "backup": True}]

@@ -12,10 +12,10 @@ from support.server import answer, by_target
 
 
 class Sticky(WireCase):
-    def start(self, count=3, sticky=None, rows=None, **options):
+    def start(self, count=3, sticky=None, rows=None, max_fails=1, **options):
         self.servers = [self.server(by_target({}, answer(b"%d" % n))) for n in range(count)]
         rows = [dict({"address": s.address}, **(rows or {}).get(n, {})) for n, s in enumerate(self.servers)]
-        upstream = {"sticky": dict({"cookie": "TPLB"}, **(sticky or {})), "passive": {"max_fails": 1}}
+        upstream = {"sticky": dict({"cookie": "TPLB"}, **(sticky or {})), "passive": {"max_fails": max_fails}}
         self.tplb(*rows, upstream=upstream, **options)
 
     def ask(self, cookie=None, client=None):
@@ -81,15 +81,17 @@ class Sticky(WireCase):
         self.assertIn(b"\r\nCookie: a=1; %s\r\n" % cookie, bytes(self.servers[0].requests[-1].raw_head))
 
     def test_gone(self):
-        """Its server is gone: another one takes over, and the client stays with that."""
-        self.start()
-        number, cookie = self.new()
-        self.servers[number].stop()
-        other, cookies = self.ask(cookie)
-        self.assertNotEqual(other, number)
-        self.assertEqual(len(cookies), 1)
-        for _ in range(5):
-            self.assertEqual(self.ask(cookies[0].split(b";")[0]), (other, []))
+        """Its server is gone, be it known yet or not: another one takes over, and the client stays with that."""
+        for max_fails in (1, 0):
+            with self.subTest(max_fails):
+                self.start(max_fails=max_fails)
+                number, cookie = self.new()
+                self.servers[number].stop()
+                other, cookies = self.ask(cookie)
+                self.assertNotEqual(other, number)
+                self.assertEqual(len(cookies), 1)
+                for _ in range(5):
+                    self.assertEqual(self.ask(cookies[0].split(b";")[0]), (other, []))
 
     def test_draining(self):
         """Nothing new for a server that drains, but its own come."""
