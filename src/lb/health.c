@@ -2,6 +2,7 @@
 
 #include <errno.h>
 #include <pthread.h>
+#include <semaphore.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -36,6 +37,7 @@ struct health {
 	pthread_t thread;
 	struct counters *counters; /* the thread writes */
 	_Atomic bool stop;         /* seq_cst */
+	sem_t ended;               /* posted when the thread is about to end */
 	/* the thread's */
 	struct loop loop;
 	uint64_t random;
@@ -175,6 +177,7 @@ static void *health_thread(void *arg)
 		loop_turn(&h->loop, until);
 	}
 	loop_close(&h->loop);
+	sem_post(&h->ended);
 	return NULL;
 }
 
@@ -249,6 +252,7 @@ static int start_thread(struct health *h, const char *name)
 
 static void health_free(struct health *h)
 {
+	sem_destroy(&h->ended);
 	counters_free(h->counters, 1);
 	free(h->watches);
 	free(h);
@@ -263,6 +267,7 @@ struct health *health_start(const char *name, struct lb *lb, const char **why)
 		return NULL;
 	h->lb = lb;
 	h->random = (uint64_t)clock_now();
+	MUST(sem_init(&h->ended, 0, 0) == 0);
 	h->counters = counters_new(1);
 	if (h->counters && make_watches(h)) {
 		int error = start_thread(h, name);
@@ -292,14 +297,17 @@ bool health_stop(struct health *h)
 
 	atomic_store(&h->stop, true);
 	loop_wake(&h->loop);
-	PTHREAD_OK(clock_gettime(CLOCK_MONOTONIC, &until) == 0 ? 0 : errno);
+	MUST(clock_gettime(CLOCK_MONOTONIC, &until) == 0);
 	until.tv_nsec += STOP_PATIENCE_NS;
 	until.tv_sec += until.tv_nsec / CLOCK_NS_PER_S;
 	until.tv_nsec %= CLOCK_NS_PER_S;
-	error = pthread_clockjoin_np(h->thread, NULL, CLOCK_MONOTONIC, &until);
+	do {
+		error = sem_clockwait(&h->ended, CLOCK_MONOTONIC, &until) == 0 ? 0 : errno;
+	} while (error == EINTR);
 	if (error == ETIMEDOUT)
 		return false;
-	PTHREAD_OK(error);
+	MUST(error == 0);
+	PTHREAD_OK(pthread_join(h->thread, NULL));
 	MUST(loop_free(&h->loop) == NULL); /* nobody posts to it */
 	health_free(h);
 	return true;
