@@ -4,11 +4,18 @@
 
 #include <stdbool.h>
 #include <stdint.h>
+#include <sys/types.h>
 
 #include "net/addr.h"
 
 /* Listens; a stale Unix socket file that nobody listens on is replaced. Returns the descriptor or -errno. */
 int sock_listen(const struct addr *at, int backlog);
+
+/*
+ * Listens on a Unix socket that only its owner may connect to, from the beginning: mode 0600, and it is given to this user and group. While there is one
+ * thread: it changes the process's umask for a moment. Returns the descriptor or -errno.
+ */
+int sock_listen_private(const struct addr *at, int backlog, uid_t user, gid_t group);
 
 /* One pending connection: descriptor or -errno (-EAGAIN: none). TCP_NODELAY comes from the listener. */
 int sock_accept(int listener, struct addr *peer);

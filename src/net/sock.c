@@ -66,6 +66,37 @@ int sock_listen(const struct addr *at, int backlog)
 	return fd;
 }
 
+/* By a descriptor: what the path says may be another file by now. Returns 0 or an errno. */
+static int give_file(const char *path, uid_t user, gid_t group)
+{
+	struct stat st;
+	int fd = open(path, O_PATH | O_NOFOLLOW | O_CLOEXEC);
+
+	if (fd < 0)
+		return errno;
+	int error = fstat(fd, &st) != 0 ? errno : !S_ISSOCK(st.st_mode) || st.st_nlink != 1 ? EEXIST : 0;
+	if (error == 0 && (st.st_uid != user || st.st_gid != group) &&
+	        fchownat(fd, "", user, group, AT_EMPTY_PATH) != 0)
+		error = errno;
+	close(fd);
+	return error;
+}
+
+int sock_listen_private(const struct addr *at, int backlog, uid_t user, gid_t group)
+{
+	mode_t before = umask(0177);
+	int fd = sock_listen(at, backlog);
+
+	umask(before);
+	if (fd < 0)
+		return fd;
+	int error = give_file(at->u.un.sun_path, user, group);
+	if (error == 0)
+		return fd;
+	unlink(at->u.un.sun_path);
+	return close_with(fd, error);
+}
+
 int sock_accept(int listener, struct addr *peer)
 {
 	peer->len = sizeof(peer->u);

@@ -198,6 +198,40 @@ START_TEST(unix_files)
 END_TEST
 
 /* A live listener whose backlog is full takes no connection, and is not dead for that. */
+/* The umask at that moment is not what counts, and is as before afterwards. */
+START_TEST(unix_private)
+{
+	char text[80];
+	struct stat st;
+
+	snprintf(text, sizeof(text), "unix:%s", path);
+	struct addr at = parsed(text);
+	mode_t before = umask(0);
+	int fd = sock_listen_private(&at, 8, geteuid(), getegid());
+	ck_assert_int_ge(fd, 0);
+	ck_assert_int_eq(umask(before), 0);
+	ck_assert_int_eq(stat(path, &st), 0);
+	ck_assert(S_ISSOCK(st.st_mode));
+	ck_assert_uint_eq(st.st_mode & 07777, 0600);
+	ck_assert_int_eq(sock_listen_private(&at, 8, geteuid(), getegid()), -EADDRINUSE);
+	close(fd);
+	fd = sock_listen_private(&at, 8, geteuid(), getegid()); /* nobody listens: replaced */
+	ck_assert_int_ge(fd, 0);
+	close(fd);
+	unlink(path);
+	if (geteuid() != 0) { /* it cannot be given away: then there is none */
+		ck_assert_int_eq(sock_listen_private(&at, 8, 0, 0), -EPERM);
+		ck_assert_int_eq(stat(path, &st), -1);
+		return;
+	}
+	fd = sock_listen_private(&at, 8, 7, 8);
+	ck_assert_int_eq(stat(path, &st), 0);
+	ck_assert(st.st_uid == 7 && st.st_gid == 8);
+	close(fd);
+	unlink(path);
+}
+END_TEST
+
 START_TEST(unix_busy)
 {
 	char text[80];
@@ -343,6 +377,7 @@ int main(void)
 	tcase_add_test(tc, port_in_use);
 	tcase_add_test(tc, ipv6_only);
 	tcase_add_test(tc, unix_files);
+	tcase_add_test(tc, unix_private);
 	tcase_add_test(tc, unix_busy);
 	tcase_add_test(tc, refused);
 	tcase_add_test(tc, quiet);
