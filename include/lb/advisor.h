@@ -5,6 +5,8 @@
 #ifndef TPLB_LB_ADVISOR_H
 #define TPLB_LB_ADVISOR_H
 
+#include <stdio.h>
+
 #include "engine/engine.h"
 #include "lb/advise.h"
 #include "obs/waits.h"
@@ -37,5 +39,8 @@ void advisor_look(struct advisor *a);
 
 /* Logs the advice about the busiest stretch since the beginning or the last call, if there were requests enough, and begins anew. */
 void advisor_tell(struct advisor *a);
+
+/* Writes the same to out, and goes on with what it has. False: there were too few requests. */
+bool advisor_print(struct advisor *a, FILE *out);
 
 #endif

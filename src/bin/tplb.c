@@ -16,22 +16,19 @@
 #include "base/clock.h"
 #include "base/diag.h"
 #include "ctl/signals.h"
-#include "lb/advisor.h"
+#include "lb/control.h"
 #include "lb/graph.h"
 #include "lb/lb.h"
 #include "lb/needs.h"
-#include "lb/reload.h"
 #include "lb/resolver.h"
 #include "lb/summary.h"
 #include "net/sock.h"
 
-enum { EXIT_FAULT = 1, EXIT_USAGE = 2, WHY_BYTES = 128 };
+enum { EXIT_FAULT = 1, EXIT_USAGE = 2 };
 
 /* The program's one root. */
 struct program {
-	const char *file;
-	long workers;         /* -w; 0: as configured */
-	int engine;           /* -e, enum lb_engine; -1: as configured */
+	struct command_line said;
 	unsigned loops;       /* that will run */
 	unsigned connections; /* at most at once: limits.connections, or what the descriptors allow */
 	enum loop_driver_kind driver;
@@ -43,7 +40,7 @@ struct program {
 	struct lb *lb;
 	struct resolver *resolver; /* NULL: no name is looked up again */
 	struct engine *running;
-	struct advisor advisor;
+	struct control control; /* set up while `running` is there */
 };
 
 static void print_usage(FILE *out)
@@ -101,7 +98,7 @@ static int parse_arguments(struct program *p, int argc, char **argv)
 	while ((c = getopt_long(argc, argv, "f:tTge:w:vh", options, NULL)) != -1) {
 		switch (c) {
 		case 'f':
-			p->file = optarg;
+			p->said.file = optarg;
 			break;
 		case 't':
 			p->check = true;
@@ -113,15 +110,15 @@ static int parse_arguments(struct program *p, int argc, char **argv)
 			p->graph = true;
 			break;
 		case 'e':
-			p->engine = strcmp(optarg, "async") == 0 ? LB_ENGINE_ASYNC : LB_ENGINE_POOL;
-			if (p->engine == LB_ENGINE_POOL && strcmp(optarg, "pool") != 0)
+			p->said.engine = strcmp(optarg, "async") == 0 ? LB_ENGINE_ASYNC : LB_ENGINE_POOL;
+			if (p->said.engine == LB_ENGINE_POOL && strcmp(optarg, "pool") != 0)
 				return usage_error("--engine must be pool or async, not", optarg);
 			break;
 		case 'w':
 			errno = 0;
-			p->workers = strtol(optarg, &end, 10);
-			if (errno != 0 || *end || end == optarg || p->workers < 1 ||
-			        p->workers > LB_WORKERS_MAX)
+			p->said.workers = strtol(optarg, &end, 10);
+			if (errno != 0 || *end || end == optarg || p->said.workers < 1 ||
+			        p->said.workers > LB_WORKERS_MAX)
 				return usage_error(
 				        "--workers must be a whole number from 1 to 4096, not", optarg);
 			break;
@@ -152,23 +149,6 @@ static int report_config(const struct program *p)
 	return conf_fault_count(conf) > 0 ? EXIT_USAGE : -1;
 }
 
-/* What the command line says instead of the file. False: it cannot be; why tells. */
-static bool override(const struct program *p, struct lb_config *c, char why[WHY_BYTES])
-{
-	if (p->engine >= 0)
-		c->engine = p->engine;
-	if (c->engine == LB_ENGINE_POOL && p->workers > 0)
-		c->pool.workers = p->workers;
-	if (c->engine == LB_ENGINE_ASYNC && p->workers > ENGINE_LOOPS_MAX) {
-		snprintf(why, WHY_BYTES, "--workers: the async engine has at most %d loops, not %ld",
-		        ENGINE_LOOPS_MAX, p->workers);
-		return false;
-	}
-	if (c->engine == LB_ENGINE_ASYNC && p->workers > 0)
-		c->async.loops = p->workers;
-	return true;
-}
-
 /* What will drive the loops; *why as in loop_choose. */
 static bool uses_uring(const struct program *p, const char **why)
 {
@@ -195,15 +175,15 @@ static int read_config(struct program *p)
 {
 	bool weighs = p->check && !p->print && !p->graph;
 	struct needs needs;
-	char why[WHY_BYTES];
+	char why[CONTROL_WHY_BYTES];
 
-	p->config = lb_config_read(p->file);
+	p->config = lb_config_read(p->said.file);
 	if (!p->config) {
 		fprintf(stderr, "tplb: out of memory\n");
 		return EXIT_FAULT;
 	}
 	if (conf_fault_count(p->config->conf) == 0) {
-		if (!override(p, p->config, why)) {
+		if (!command_line_apply(&p->said, p->config, why)) {
 			fprintf(stderr, "tplb: %s\n", why);
 			return EXIT_USAGE;
 		}
@@ -219,7 +199,7 @@ static int read_config(struct program *p)
 	else if (p->print)
 		lb_config_print(p->config, stdout);
 	else if (weighs) {
-		printf("%s: configuration is valid\n", p->file);
+		printf("%s: configuration is valid\n", p->said.file);
 		needs_print(&needs, stdout);
 	}
 	return p->graph || p->print || p->check ? printed() : -1;
@@ -311,22 +291,6 @@ static void fit(struct program *p)
 	c->limits.connections = wanted; /* what the file says, for a reload to compare */
 }
 
-/* After a reload: more workers may need more descriptors than there are. */
-static void check_descriptors(const struct program *p)
-{
-	struct lb_config now = *p->config;
-	struct needs needs;
-
-	now.limits.connections = p->connections;
-	needs_sum(&needs, &now, p->driver == LOOP_URING, &p->grants);
-	unsigned long wanted = needs.of[RESOURCE_DESCRIPTORS].amount;
-	unsigned long have = sock_raise_limit(wanted);
-	if (have < wanted)
-		diag_warning("the system allows %lu descriptors where %lu may be needed now (raise it: "
-		             "ulimit -Hn, LimitNOFILE= in the unit; or lower limits.connections)",
-		        have, wanted);
-}
-
 /* Their driver: as the user who will run them, for whom it may be forbidden. False: the one asked for is not to be had. */
 static bool choose_driver(struct program *p)
 {
@@ -401,6 +365,20 @@ static bool start_resolver(struct program *p)
 	return error == 0;
 }
 
+static void start_control(struct program *p)
+{
+	p->control = (struct control){.said = p->said,
+	        .grants = &p->grants,
+	        .lb = p->lb,
+	        .engine = p->running,
+	        .resolver = p->resolver,
+	        .driver = p->driver,
+	        .loops = p->loops,
+	        .connections = p->connections,
+	        .config = p->config};
+	control_init(&p->control);
+}
+
 static bool start(struct program *p)
 {
 	char text[ADDR_TEXT_MAX];
@@ -422,8 +400,7 @@ static bool start(struct program *p)
 		return false;
 	}
 	atomic_store_explicit(&p->lb->engine, p->running, memory_order_release);
-	advisor_init(&p->advisor, p->running, p->config->queue.target,
-	        p->config->pool.hold == LB_HOLD_CONNECTION ? 1 : (unsigned)p->config->pool.burst);
+	start_control(p);
 	for (size_t i = 0; i < p->config->listeners.count; i++)
 		diag_info("listening on %s (%s)", addr_format(&p->listeners[i].addr, text),
 		        p->listeners[i].name);
@@ -435,49 +412,24 @@ static bool start(struct program *p)
 	return true;
 }
 
-/* SIGHUP. What the command line says stays as it was at start. */
-static void reload(struct program *p)
-{
-	struct lb_config *next = reload_read(p->file);
-	int64_t workers = p->config->pool.workers;
-	char why[WHY_BYTES];
-
-	if (!next)
-		return;
-	advisor_look(&p->advisor);
-	if (next->engine == LB_ENGINE_POOL && p->workers > 0 && next->pool.workers != p->workers &&
-	        conf_is_set(next->conf, next->pool.place, "workers"))
-		diag_info("reload: pool.workers: -w %ld on the command line wins over %lld in %s", p->workers,
-		        (long long)next->pool.workers, p->file);
-	if (override(p, next, why)) {
-		reload_apply(p->config, next, p->running);
-		if (p->config->pool.workers > workers)
-			check_descriptors(p);
-		advisor_tell(&p->advisor);
-	} else {
-		diag_error("reload: %s is not taken in: %s", p->file, why);
-	}
-	lb_config_free(next);
-}
-
 static void serve(struct program *p)
 {
 	for (;;) {
-		int signal = signals_next_by(advisor_next_look(&p->advisor));
+		int signal = signals_next_by(control_next_look(&p->control));
 
 		if (signal == SIGTERM || signal == SIGINT)
 			break;
 		if (signal == 0)
-			advisor_look(&p->advisor);
+			control_look(&p->control);
 		else if (signal == SIGHUP)
-			reload(p);
+			(void)control_reload(&p->control, NULL);
 		else if (signal == SIGUSR1)
 			log_reopen(p->log);
 		else
 			diag_warning("SIG%s is not acted upon; stop and start to run another binary",
 			        sigabbrev_np(signal));
 	}
-	advisor_look(&p->advisor);
+	control_look(&p->control);
 	struct engine_queue queue = engine_queue(p->running);
 	diag_info("draining: %u connections open, %zu requests queued, the oldest for %lld ms",
 	        engine_connections(p->running), queue.depth, (long long)(queue.age / CLOCK_NS_PER_MS));
@@ -488,7 +440,7 @@ static void serve(struct program *p)
 static void log_end(struct program *p)
 {
 	summary_log(p->lb, p->running, p->resolver);
-	advisor_tell(&p->advisor);
+	control_advise_at_end(&p->control);
 	if (log_lost(p->log) > 0)
 		diag_info("log lines lost: %llu", (unsigned long long)log_lost(p->log));
 }
@@ -517,7 +469,7 @@ static int run(struct program *p)
 	}
 	serve(p);
 	unsigned cut = engine_wait(p->running);
-	advisor_look(&p->advisor);
+	control_look(&p->control);
 	log_end(p);
 	if (cut > 0) {
 		diag_warning("timeouts.drain is over: %u connections were cut", cut);
@@ -531,6 +483,7 @@ static int run(struct program *p)
 		log_flush(p->log);
 		_exit(EXIT_SUCCESS);
 	}
+	control_free(&p->control);
 	engine_free(p->running);
 	lb_free(p->lb);
 	diag_info("stopped");
@@ -540,7 +493,7 @@ static int run(struct program *p)
 
 int main(int argc, char **argv)
 {
-	struct program p = {.file = SYSCONFDIR "/tplb.conf", .engine = -1};
+	struct program p = {.said = {.file = SYSCONFDIR "/tplb.conf", .engine = -1}};
 	int status = parse_arguments(&p, argc, argv);
 
 	if (status < 0)

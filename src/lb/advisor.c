@@ -121,3 +121,18 @@ void advisor_tell(struct advisor *a)
 	for (char *line = strtok_r(advice.text, "\n", &rest); line; line = strtok_r(NULL, "\n", &rest))
 		diag_info("advice: %s", line);
 }
+
+bool advisor_print(struct advisor *a, FILE *out)
+{
+	struct advice advice = {0};
+
+	if (clock_now() - a->before.at >= STRETCH_LEAST_NS) /* a shorter one would be lost */
+		advisor_look(a);
+	if (a->seen)
+		advise(&a->busiest, &advice);
+	if (advice.workers == 0)
+		return false;
+	fprintf(out, "in the busiest %.3g s there were\n%s",
+	        (double)a->busiest.interval / (double)CLOCK_NS_PER_S, advice.text);
+	return true;
+}

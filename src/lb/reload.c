@@ -3,7 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "base/diag.h"
+#include "lb/tell.h"
 
 enum { NAMES_BYTES = 800 /* of keys in one line of the log */ };
 
@@ -11,6 +11,7 @@ struct reload {
 	struct lb_config *running;
 	const struct lb_config *next;
 	struct engine *engine;
+	FILE *out; /* who asked; may be NULL */
 	bool differs;
 	/* Keys that need a restart. */
 	char names[NAMES_BYTES];
@@ -18,7 +19,7 @@ struct reload {
 	unsigned unnamed; /* found no room in `names` */
 };
 
-static void log_faults(const struct conf *conf)
+static void tell_faults(const struct conf *conf, FILE *to)
 {
 	enum diag_level level = conf_fault_count(conf) > 0 ? DIAG_ERROR : DIAG_WARNING;
 	char *text = NULL, *rest = NULL;
@@ -26,50 +27,51 @@ static void log_faults(const struct conf *conf)
 	FILE *out = open_memstream(&text, &len);
 
 	if (!out) {
-		diag_error("reload: out of memory");
+		tell(to, DIAG_ERROR, "reload: out of memory");
 		return;
 	}
 	conf_print_faults(conf, out);
 	if (fclose(out) == 0)
 		for (char *line = strtok_r(text, "\n", &rest); line; line = strtok_r(NULL, "\n", &rest))
-			diag(level, "reload: %s", line);
+			tell(to, level, "reload: %s", line);
 	free(text);
 }
 
-struct lb_config *reload_read(const char *file)
+struct lb_config *reload_read(const char *file, FILE *out)
 {
 	struct lb_config *c = lb_config_read(file);
 
 	if (!c) {
-		diag_error("reload: out of memory: %s is not taken in", file);
+		tell(out, DIAG_ERROR, "reload: out of memory: %s is not taken in", file);
 		return NULL;
 	}
 	/* Names are not looked up: no address is live, and whoever reads signals must not wait for a name server. */
-	log_faults(c->conf);
+	tell_faults(c->conf, out);
 	if (conf_fault_count(c->conf) == 0)
 		return c;
-	diag_error("reload: %s is not taken in: the configuration that runs goes on", file);
+	tell(out, DIAG_ERROR, "reload: %s is not taken in: the configuration that runs goes on", file);
 	lb_config_free(c);
 	return NULL;
 }
 
 static void apply_workers(struct reload *r)
 {
-	unsigned before = (unsigned)r->running->pool.workers, wanted = (unsigned)r->next->pool.workers;
+	unsigned before = engine_workers(r->engine), wanted = (unsigned)r->next->pool.workers;
 	int error;
 
 	r->running->pool.workers = wanted;
 	if (r->running->engine == LB_ENGINE_ASYNC) {
-		diag_info("reload: pool.workers: the async engine has no use for it");
+		tell(r->out, DIAG_INFO, "reload: pool.workers: the async engine has no use for it");
 		return;
 	}
 	unsigned now = engine_resize(r->engine, wanted, &error);
 	r->running->pool.workers = now; /* the next reload tries again */
 	if (now == wanted)
-		diag_info("reload: pool.workers: %u in place of %u", now, before);
+		tell(r->out, DIAG_INFO, "reload: pool.workers: %u in place of %u", now, before);
 	else
-		diag_error("reload: pool.workers: no more than %u of %u threads can be started: %s (raise "
-		           "ulimit -u, TasksMax= in the unit, or kernel.threads-max; or ask for fewer)",
+		tell(r->out, DIAG_ERROR,
+		        "reload: pool.workers: no more than %u of %u threads can be started: %s (raise "
+		        "ulimit -u, TasksMax= in the unit, or kernel.threads-max; or ask for fewer)",
 		        now, wanted, strerror(error));
 }
 
@@ -113,16 +115,16 @@ static void take_in(void *arg, const char *path, const struct conf_key *key)
 		name(r, path);
 }
 
-void reload_apply(struct lb_config *running, const struct lb_config *next, struct engine *engine)
+void reload_apply(struct lb_config *running, const struct lb_config *next, struct engine *engine, FILE *out)
 {
-	struct reload r = {.running = running, .next = next, .engine = engine};
+	struct reload r = {.running = running, .next = next, .engine = engine, .out = out};
 	char more[32] = "";
 
 	conf_diff(&lb_config_section, running, next, take_in, &r);
 	if (r.unnamed > 0)
 		snprintf(more, sizeof(more), " and %u more", r.unnamed);
 	if (r.len > 0)
-		diag_warning("reload: a restart is needed to take in %s%s", r.names, more);
+		tell(out, DIAG_WARNING, "reload: a restart is needed to take in %s%s", r.names, more);
 	if (!r.differs)
-		diag_info("reload: nothing has changed");
+		tell(out, DIAG_INFO, "reload: nothing has changed");
 }

@@ -30,6 +30,16 @@ static void log_server(struct lb *lb, struct upstream *u, struct server *s)
 		        standing_downs(u, s));
 }
 
+uint64_t summary_counter(
+        const struct lb *lb, const struct engine *engine, const struct resolver *resolver, enum counter_id id)
+{
+	unsigned count;
+	const struct counters *sets = engine_counters(engine, &count);
+	uint64_t sum = counters_sum(sets, count, id) + counters_sum(health_counters(lb->health), 1, id);
+
+	return resolver ? sum + counters_sum(resolver_counters(resolver), 1, id) : sum;
+}
+
 void summary_log(struct lb *lb, const struct engine *engine, const struct resolver *resolver)
 {
 	unsigned count;
@@ -40,11 +50,8 @@ void summary_log(struct lb *lb, const struct engine *engine, const struct resolv
 			log_server(lb, &lb->upstreams[i], &lb->upstreams[i].servers[k]);
 	log_waits(sets, count);
 	for (unsigned id = 0; id < COUNTER_COUNT; id++) {
-		uint64_t sum = counters_sum(sets, count, (enum counter_id)id) +
-		               counters_sum(health_counters(lb->health), 1, (enum counter_id)id);
+		uint64_t sum = summary_counter(lb, engine, resolver, (enum counter_id)id);
 
-		if (resolver)
-			sum += counters_sum(resolver_counters(resolver), 1, (enum counter_id)id);
 		if (sum > 0)
 			diag_info("%s %llu", counter_name((enum counter_id)id), (unsigned long long)sum);
 	}

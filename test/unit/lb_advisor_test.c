@@ -47,18 +47,24 @@ static void teardown(void)
 	engine_free(engine);
 }
 
-/* A stretch of so many seconds in which n requests kept workers busy for 10 ms each and waited for `wait`. */
-static void stretch(int64_t seconds, uint64_t n, int64_t wait)
+/* n requests kept workers busy for 10 ms each and waited for `wait`. */
+static void count_requests(uint64_t n, int64_t wait)
 {
 	unsigned count;
 	struct counters *set = (struct counters *)(uintptr_t)engine_counters(engine, &count);
 
-	advisor.before.at -= seconds * S;
 	counter_add(set, COUNTER_dispatched, n);
 	counter_add(set, COUNTER_bursts, n);
 	counter_add(set, COUNTER_busy_ns, n * 10 * CLOCK_NS_PER_MS);
 	for (uint64_t i = 0; i < n; i++)
 		waits_record(&set->waits, wait);
+}
+
+/* A stretch of so many seconds with these. */
+static void stretch(int64_t seconds, uint64_t n, int64_t wait)
+{
+	advisor.before.at -= seconds * S;
+	count_requests(n, wait);
 	advisor_look(&advisor);
 }
 
@@ -131,6 +137,30 @@ START_TEST(resized)
 }
 END_TEST
 
+/* What is printed is not used up, and a stretch that is asked about too early goes on. */
+START_TEST(printed)
+{
+	char *text = NULL;
+	size_t len;
+	FILE *out = open_memstream(&text, &len);
+
+	ck_assert(!advisor_print(&advisor, out));
+	stretch(10, 1000, 0);
+	ck_assert(advisor_print(&advisor, out));
+	ck_assert_int_eq(fflush(out), 0);
+	ck_assert_ptr_nonnull(strstr(text, "in the busiest 10 s there were\n"));
+	ck_assert_ptr_nonnull(strstr(text, "x 10.0 ms in a worker's hands = 1.00 at a time"));
+	count_requests(3000, 0);
+	ck_assert(advisor_print(&advisor, out));
+	advisor.before.at -= 10 * S;
+	ck_assert(advisor_print(&advisor, out));
+	ck_assert_int_eq(fclose(out), 0);
+	ck_assert_ptr_nonnull(strstr(text, "x 10.0 ms in a worker's hands = 3.00 at a time"));
+	free(text);
+	expect("x 10.0 ms in a worker's hands = 3.00 at a time");
+}
+END_TEST
+
 int main(void)
 {
 	Suite *suite = suite_create("lb/advisor");
@@ -142,6 +172,7 @@ int main(void)
 	tcase_add_test(tc, short_ones);
 	tcase_add_test(tc, too_few);
 	tcase_add_test(tc, resized);
+	tcase_add_test(tc, printed);
 	SRunner *runner = srunner_create(suite);
 	srunner_run_all(runner, CK_ENV);
 	int failed = srunner_ntests_failed(runner);

@@ -1,0 +1,79 @@
+/*
+ * What the operator changes while tplb runs: by HUP in one thread, by commands in another. One lock keeps the changes apart; no request ever
+ * takes it.
+ *
+ * The pool's size has two masters, the file and `set pool workers`. Whoever spoke last is heard: a command counts until a reload finds another number in
+ * the file than the reload before. A reload of a file that says the same as before leaves the command's number, and says so. A restart forgets it.
+ */
+#ifndef TPLB_LB_CONTROL_H
+#define TPLB_LB_CONTROL_H
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <stdio.h>
+
+#include "base/lock.h"
+#include "engine/engine.h"
+#include "lb/advisor.h"
+#include "lb/config.h"
+#include "lb/grants.h"
+#include "lb/lb.h"
+#include "lb/resolver.h"
+
+enum { CONTROL_WHY_BYTES = 512 };
+
+/* What the command line says in the file's place; it does so at reloads, too. */
+struct command_line {
+	const char *file;
+	long workers; /* -w; 0: as configured */
+	int engine;   /* -e, enum lb_engine; -1: as configured */
+};
+
+/* Has it its say. False: it cannot be; why tells. */
+bool command_line_apply(
+        const struct command_line *said, struct lb_config *config, char why[CONTROL_WHY_BYTES]);
+
+struct control {
+	/* constant once started */
+	struct command_line said;
+	const struct grants *grants;
+	struct lb *lb;
+	struct engine *engine;
+	const struct resolver *resolver; /* NULL: there is none */
+	enum loop_driver_kind driver;
+	unsigned loops;
+	unsigned connections; /* at most at once */
+	int64_t since;        /* CLOCK_MONOTONIC ns: it serves */
+
+	struct lock reloads; /* held from reading to taking in, lest an older file come last; before `lock` */
+	struct lock lock;
+	struct lb_config
+	        *config; /* of what can change, pool.workers, lock: what file and command line said last */
+	struct advisor advisor; /* lock */
+	unsigned by_command;    /* lock: workers that a command asked for and has; 0: as the file says */
+};
+
+/* Sets up locks and advisor; the other fields are set. */
+void control_init(struct control *c);
+void control_free(struct control *c);
+
+/* When to call control_look; CLOCK_NEVER: not at all. */
+int64_t control_next_look(struct control *c);
+void control_look(struct control *c);
+
+/* Logs the advisor's word, for the end. */
+void control_advise_at_end(struct control *c);
+
+/*
+ * Reads the file again and takes in what can be. What was done, what needs a restart and the mistakes go to the log, and to out unless that is NULL. False:
+ * nothing was taken in.
+ */
+bool control_reload(struct control *c, FILE *out);
+
+/* From now on so many workers, 1 to LB_WORKERS_MAX. What was done goes to the log and to out. False: not all of it; why tells. */
+bool control_resize(struct control *c, unsigned workers, FILE *out, char why[CONTROL_WHY_BYTES]);
+
+/* Writes the advisor's word so far. False: why tells. */
+bool control_advise(struct control *c, FILE *out, char why[CONTROL_WHY_BYTES]);
+
+#endif

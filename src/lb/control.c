@@ -1,0 +1,192 @@
+#include "lb/control.h"
+
+#include <string.h>
+
+#include "base/clock.h"
+#include "lb/needs.h"
+#include "lb/reload.h"
+#include "lb/tell.h"
+#include "net/sock.h"
+
+bool command_line_apply(const struct command_line *said, struct lb_config *c, char why[CONTROL_WHY_BYTES])
+{
+	if (said->engine >= 0)
+		c->engine = said->engine;
+	if (c->engine == LB_ENGINE_POOL && said->workers > 0)
+		c->pool.workers = said->workers;
+	if (c->engine == LB_ENGINE_ASYNC && said->workers > ENGINE_LOOPS_MAX) {
+		snprintf(why, CONTROL_WHY_BYTES, "--workers: the async engine has at most %d loops, not %ld",
+		        ENGINE_LOOPS_MAX, said->workers);
+		return false;
+	}
+	if (c->engine == LB_ENGINE_ASYNC && said->workers > 0)
+		c->async.loops = said->workers;
+	return true;
+}
+
+void control_init(struct control *c)
+{
+	lock_init(&c->reloads);
+	lock_init(&c->lock);
+	c->since = clock_now();
+	advisor_init(&c->advisor, c->engine, c->config->queue.target,
+	        c->config->pool.hold == LB_HOLD_CONNECTION ? 1 : (unsigned)c->config->pool.burst);
+}
+
+void control_free(struct control *c)
+{
+	lock_destroy(&c->lock);
+	lock_destroy(&c->reloads);
+}
+
+int64_t control_next_look(struct control *c)
+{
+	lock_take(&c->lock);
+	int64_t at = advisor_next_look(&c->advisor);
+	lock_drop(&c->lock);
+	return at;
+}
+
+void control_look(struct control *c)
+{
+	lock_take(&c->lock);
+	advisor_look(&c->advisor);
+	lock_drop(&c->lock);
+}
+
+void control_advise_at_end(struct control *c)
+{
+	lock_take(&c->lock);
+	advisor_tell(&c->advisor);
+	lock_drop(&c->lock);
+}
+
+/* More workers may need more descriptors than there are. */
+static void check_descriptors_locked(struct control *c, FILE *out)
+{
+	struct lb_config now = *c->config;
+	struct needs needs;
+
+	lock_must_hold(&c->lock);
+	now.pool.workers = engine_workers(c->engine);
+	now.limits.connections = c->connections;
+	needs_sum(&needs, &now, c->driver == LOOP_URING, c->grants);
+	unsigned long wanted = needs.of[RESOURCE_DESCRIPTORS].amount;
+	unsigned long have = sock_raise_limit(wanted);
+	if (have < wanted)
+		tell(out, DIAG_WARNING,
+		        "the system allows %lu descriptors where %lu may be needed now (raise it: "
+		        "ulimit -Hn, LimitNOFILE= in the unit; or lower limits.connections)",
+		        have, wanted);
+}
+
+/* A number that the command line keeps from being heard is said so. */
+static void tell_overridden(const struct control *c, const struct lb_config *next, FILE *out)
+{
+	if (next->engine == LB_ENGINE_POOL && c->said.workers > 0 && next->pool.workers != c->said.workers &&
+	        conf_is_set(next->conf, next->pool.place, "workers"))
+		tell(out, DIAG_INFO, "reload: pool.workers: -w %ld on the command line wins over %lld in %s",
+		        c->said.workers, (long long)next->pool.workers, c->said.file);
+}
+
+static void apply_locked(struct control *c, const struct lb_config *next, FILE *out)
+{
+	unsigned workers = engine_workers(c->engine);
+	bool same = next->pool.workers == c->config->pool.workers;
+
+	lock_must_hold(&c->lock);
+	advisor_look(&c->advisor);
+	reload_apply(c->config, next, c->engine, out);
+	if (!same)
+		c->by_command = 0;
+	else if (c->by_command > 0)
+		tell(out, DIAG_INFO,
+		        "reload: pool.workers: there stay %u, as commanded; %s has said %lld all along",
+		        c->by_command, c->said.workers > 0 ? "-w on the command line" : c->said.file,
+		        (long long)next->pool.workers);
+	if (engine_workers(c->engine) > workers)
+		check_descriptors_locked(c, out);
+	advisor_tell(&c->advisor);
+}
+
+static bool reload_locked(struct control *c, FILE *out)
+{
+	struct lb_config *next = reload_read(c->said.file, out);
+	char why[CONTROL_WHY_BYTES];
+
+	lock_must_hold(&c->reloads);
+	if (!next)
+		return false;
+	tell_overridden(c, next, out);
+	bool can = command_line_apply(&c->said, next, why);
+	if (can) {
+		lock_take(&c->lock);
+		apply_locked(c, next, out);
+		lock_drop(&c->lock);
+	} else {
+		tell(out, DIAG_ERROR, "reload: %s is not taken in: %s", c->said.file, why);
+	}
+	lb_config_free(next);
+	return can;
+}
+
+bool control_reload(struct control *c, FILE *out)
+{
+	lock_take(&c->reloads);
+	bool taken_in = reload_locked(c, out);
+	lock_drop(&c->reloads);
+	return taken_in;
+}
+
+static unsigned resize_locked(struct control *c, unsigned workers, FILE *out, int *error)
+{
+	unsigned before = engine_workers(c->engine);
+
+	lock_must_hold(&c->lock);
+	advisor_look(&c->advisor);
+	unsigned now = engine_resize(c->engine, workers, error);
+	c->by_command = now;
+	tell(out, DIAG_INFO, "pool.workers: %u in place of %u, by command", now, before);
+	if (now > before)
+		check_descriptors_locked(c, out);
+	return now;
+}
+
+bool control_resize(struct control *c, unsigned workers, FILE *out, char why[CONTROL_WHY_BYTES])
+{
+	int error;
+
+	if (engine_workers(c->engine) == 0) {
+		snprintf(why, CONTROL_WHY_BYTES,
+		        "the async engine has no workers; async.loops and async.fibers count from a start");
+		return false;
+	}
+	lock_take(&c->lock);
+	unsigned now = resize_locked(c, workers, out, &error);
+	lock_drop(&c->lock);
+	if (now != workers)
+		snprintf(why, CONTROL_WHY_BYTES,
+		        "no more than %u of %u threads can be started: %s; raise ulimit -u, TasksMax= in the "
+		        "unit, or kernel.threads-max; or ask for fewer",
+		        now, workers, strerror(error));
+	return now == workers;
+}
+
+bool control_advise(struct control *c, FILE *out, char why[CONTROL_WHY_BYTES])
+{
+	bool told = false;
+
+	if (engine_workers(c->engine) == 0) {
+		snprintf(why, CONTROL_WHY_BYTES,
+		        "the advice is about the workers of the pool, and the async engine has none");
+		return false;
+	}
+	lock_take(&c->lock);
+	told = advisor_print(&c->advisor, out);
+	lock_drop(&c->lock);
+	if (!told)
+		snprintf(why, CONTROL_WHY_BYTES,
+		        "too few requests to advise from; ask again after %d of them within ten seconds",
+		        ADVISE_REQUESTS_MIN);
+	return told;
+}
