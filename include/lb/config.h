@@ -156,6 +156,12 @@ struct lb_config_log {
 	int format;   /* enum lb_log_format */
 };
 
+struct lb_config_admin {
+	const void *place;
+	char *socket;     /* a path; empty: none */
+	struct addr addr; /* made of it by lb_config_read; len 0: none */
+};
+
 struct lb_config {
 	const void *place;
 	int engine; /* enum lb_engine */
@@ -189,6 +195,7 @@ struct lb_config {
 	struct lb_config_limits limits;
 	struct lb_config_forward forward;
 	struct lb_config_log log;
+	struct lb_config_admin admin;
 	struct conf *conf; /* owns everything above */
 };
 

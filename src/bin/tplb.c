@@ -15,7 +15,9 @@
 
 #include "base/clock.h"
 #include "base/diag.h"
+#include "ctl/admin.h"
 #include "ctl/signals.h"
+#include "lb/commands.h"
 #include "lb/control.h"
 #include "lb/graph.h"
 #include "lb/lb.h"
@@ -41,6 +43,7 @@ struct program {
 	struct resolver *resolver; /* NULL: no name is looked up again */
 	struct engine *running;
 	struct control control; /* set up while `running` is there */
+	struct admin *admin;    /* NULL: no admin.socket */
 };
 
 static void print_usage(FILE *out)
@@ -254,6 +257,35 @@ static bool open_listeners(struct program *p)
 	return true;
 }
 
+/* As the user's who will run, if that is to be another one. */
+static bool open_admin(struct program *p)
+{
+	const struct addr *at = &p->config->admin.addr;
+	const struct passwd *entry = p->config->user[0] ? getpwnam(p->config->user) : NULL;
+	int error;
+
+	if (at->len == 0)
+		return true;
+	p->admin = admin_open(
+	        at, entry ? entry->pw_uid : geteuid(), entry ? entry->pw_gid : getegid(), &error);
+	if (p->admin)
+		return true;
+	fprintf(stderr, "tplb: admin.socket: cannot listen on %s: %s%s\n", p->config->admin.socket,
+	        strerror(error),
+	        error == EADDRINUSE ? " (another tplb answers there, or it is a file of another kind)"
+	        : error == ENOENT   ? " (make its folder, or RuntimeDirectory= in the unit)"
+	        : error == EACCES || error == EROFS ? " (its folder must be writable for who starts tplb)"
+	                                            : "");
+	return false;
+}
+
+static void close_admin(struct program *p)
+{
+	if (p->admin)
+		admin_stop(p->admin);
+	p->admin = NULL;
+}
+
 static bool drop_privileges(const char *user)
 {
 	struct passwd *entry;
@@ -379,6 +411,20 @@ static void start_control(struct program *p)
 	control_init(&p->control);
 }
 
+/* Last: whoever is answered finds all of it running. */
+static void start_admin(struct program *p)
+{
+	int error = p->admin ? admin_start(p->admin, "tplb", lb_commands, &p->control) : 0;
+
+	if (error != 0) {
+		diag_error("admin.socket: there is no thread to serve it, so tplbctl finds nobody: %s",
+		        strerror(error));
+		close_admin(p);
+	} else if (p->admin) {
+		diag_info("tplbctl is heard at %s", p->config->admin.socket);
+	}
+}
+
 static bool start(struct program *p)
 {
 	char text[ADDR_TEXT_MAX];
@@ -404,6 +450,7 @@ static bool start(struct program *p)
 	for (size_t i = 0; i < p->config->listeners.count; i++)
 		diag_info("listening on %s (%s)", addr_format(&p->listeners[i].addr, text),
 		        p->listeners[i].name);
+	start_admin(p);
 	if (options.kind == ENGINE_ASYNC)
 		diag_info("tplb " PACKAGE_VERSION " is ready: engine async on %s, %u loops, %u fibers",
 		        loop_driver_name(options.driver), options.loops, options.fibers);
@@ -449,7 +496,7 @@ static bool prepare_and_start(struct program *p)
 {
 	grants_read(&p->grants, "", p->config->user[0] != '\0');
 	p->loops = needs_loops(p->config, p->grants.cores);
-	if (!open_listeners(p) || !start_log(p))
+	if (!open_listeners(p) || !open_admin(p) || !start_log(p))
 		return false;
 	fit(p); /* while we may still raise limits */
 	return drop_privileges(p->config->user) && choose_driver(p) && start(p);
@@ -459,6 +506,7 @@ static int run(struct program *p)
 {
 	if (!prepare_and_start(p)) {
 		close_listeners(p);
+		close_admin(p);
 		if (p->resolver)
 			resolver_stop(p->resolver);
 		if (p->lb)
@@ -469,6 +517,7 @@ static int run(struct program *p)
 	}
 	serve(p);
 	unsigned cut = engine_wait(p->running);
+	close_admin(p);
 	control_look(&p->control);
 	log_end(p);
 	if (cut > 0) {

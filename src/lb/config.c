@@ -293,6 +293,31 @@ static void warn_unused(struct lb_config *c)
 	}
 }
 
+/* After the listeners: it is none of them. */
+static void check_admin(struct lb_config *c)
+{
+	const char *path = c->admin.socket;
+	struct addr *at = &c->admin.addr;
+
+	if (path == NULL || path[0] == '\0')
+		return;
+	if (path[0] != '/' || strlen(path) >= sizeof(at->u.un.sun_path)) {
+		conf_fault(c->conf, c->admin.place, "socket",
+		        "must be a path from \"/\" on of at most %zu bytes, such as \"/run/tplb/tplb.sock\", "
+		        "not "
+		        "\"%s\"",
+		        sizeof(at->u.un.sun_path) - 1, path);
+		return;
+	}
+	at->u.un.sun_family = AF_UNIX;
+	memcpy(at->u.un.sun_path, path, strlen(path) + 1);
+	at->len = sizeof(at->u.un);
+	for (size_t i = 0; i < c->listeners.count; i++)
+		if (addr_collides(at, &lb_config_listener(c, i)->addr))
+			conf_fault(c->conf, c->admin.place, "socket",
+			        "listeners[%zu] listens on it already, choose another path", i);
+}
+
 /* The checks after reading; conf is what conf_read returned. */
 static struct lb_config *config_check(struct lb_config *c, struct conf *conf)
 {
@@ -308,6 +333,7 @@ static struct lb_config *config_check(struct lb_config *c, struct conf *conf)
 	check_log(c);
 	config_upstreams_check(c);
 	check_listeners(c);
+	check_admin(c);
 	/* While something is wrong, what looks unused may only be misspelt. */
 	if (conf_fault_count(conf) == 0)
 		warn_unused(c);

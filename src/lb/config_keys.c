@@ -605,6 +605,18 @@ static const struct conf_section log_section = {.size = sizeof(struct lb_config_
         .place = offsetof(struct lb_config_log, place),
         .keys = log_keys};
 
+static const struct conf_key admin_keys[] = {
+        {.name = "socket",
+                .type = CONF_STRING,
+                .offset = offsetof(struct lb_config_admin, socket),
+                .fallback = "",
+                .help = "where tplbctl talks to tplb, such as \"/run/tplb/tplb.sock\"; empty: nowhere"},
+        END,
+};
+static const struct conf_section admin_section = {.size = sizeof(struct lb_config_admin),
+        .place = offsetof(struct lb_config_admin, place),
+        .keys = admin_keys};
+
 #define PART(field, kind, what)                                                                              \
 	{                                                                                                    \
 		.name = #field, .type = (kind), .offset = offsetof(struct lb_config, field),                 \
@@ -639,6 +651,7 @@ static const struct conf_key root_keys[] = {
         PART(limits, CONF_GROUP, "How much is too much."),
         PART(forward, CONF_GROUP, "What servers are told, and whom we believe."),
         PART(log, CONF_GROUP, "What is written, and where."),
+        PART(admin, CONF_GROUP, "Who may look at tplb and set it while it runs."),
         END,
 };
 const struct conf_section lb_config_section = {

@@ -13,6 +13,7 @@ import unittest
 from support.raw import BOUND, Late
 
 TPLB = os.path.abspath(os.environ.get("TPLB", "./tplb"))
+CTL = os.path.abspath(os.environ.get("TPLBCTL", "./tplbctl"))
 ORIGIN = os.path.abspath(os.environ.get("TPLB_ORIGIN", "./tplb-origin"))
 
 LISTENING = re.compile(r"listening on (\S+) \((.*)\)\s*$")

@@ -1,5 +1,6 @@
 #!/bin/bash
-# The manual page of the configuration: up to date, without faults, and every key of the tables is in it, and in doc/configuration.md.
+# The manual pages. That of the configuration: up to date, without faults, and every key of the tables is in it, and in doc/configuration.md. tplbctl(1): without
+# faults, and every command is in it.
 set -eu
 build=$(cd "${builddir:-.}" && pwd)
 cd "${srcdir:-$(dirname "$0")/../..}"
@@ -59,14 +60,21 @@ while read -r path; do
 done <"$work/keys"
 echo "$(wc -l <"$work/keys") keys"
 
+# The rows of the commands' table: {"set server", ...
+while read -r command; do
+    grep -qE "^\.It Ic $command( |\$)" doc/man/tplbctl.1 || fail "tplbctl(1) lacks $command"
+done < <(sed -nE 's/^ +\{"([a-z ]+)", .*/\1/p' src/lb/commands.c)
+
 if command -v mandoc >/dev/null; then
-    mandoc -T lint -W warning "$page" || fail "mandoc finds fault"
+    mandoc -T lint -W warning "$page" doc/man/tplbctl.1 || fail "mandoc finds fault"
 else
     echo "mandoc is missing: its check is skipped (./autogen.sh --deps installs it)"
 fi
 if command -v man >/dev/null && command -v groff >/dev/null && man --help 2>&1 | grep -q -- --warnings; then
-    LC_ALL=C.UTF-8 man --warnings -E UTF-8 -l -Tutf8 "$page" 2>"$work/warnings" >"$work/text" || fail "man cannot show it"
-    [ ! -s "$work/warnings" ] || fail "man warns: $(cat "$work/warnings")"
+    for shown in doc/man/tplbctl.1 "$page"; do
+        LC_ALL=C.UTF-8 man --warnings -E UTF-8 -l -Tutf8 "$shown" 2>"$work/warnings" >"$work/text" || fail "man cannot show $shown"
+        [ ! -s "$work/warnings" ] || fail "man warns: $(cat "$work/warnings")"
+    done
     sed 's/.\x08//g' "$work/text" | grep -q '^ *workers' || fail "what man shows is not the page"
 else
     echo "man-db or groff is missing: their check is skipped (./autogen.sh --deps installs them)"

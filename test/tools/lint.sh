@@ -29,7 +29,7 @@ else
     mapfile -t files < <(find src -name '*.c' | sort)
     run cppcheck --quiet --error-exitcode=1 --inline-suppr -j 2 --std=c11 --language=c --library=posix,gnu \
         --enable=warning,portability,performance --suppressions-list=test/tools/cppcheck.suppress \
-        -D_GNU_SOURCE -D__linux__ -DSYSCONFDIR='"/etc"' -I include "${files[@]}"
+        -D_GNU_SOURCE -D__linux__ -DSYSCONFDIR='"/etc"' -DRUNSTATEDIR='"/run"' -I include "${files[@]}"
 fi
 
 echo "+ test/tools/check-floors.sh"

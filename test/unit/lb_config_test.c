@@ -148,9 +148,10 @@ static const struct {
                 "x:2: user: there is no user \"no-such-user-x\" on this system: create it (useradd --system "
                 "no-such-user-x) or leave the key out\n"},
         /* keys that later versions will have */
-        {BASE "admin: { bind = \"\"; };", "x:2: admin: unknown key, the known ones are engine, user, "
-                                          "abort_on_close, pool, async, queue, "
-                                          "listeners, upstreams, timeouts, limits, forward, log\n"},
+        {BASE "admin: { bind = \"\"; };", "x:2: admin.bind: unknown key, the known ones are socket\n"},
+        {BASE "metrics: { };", "x:2: metrics: unknown key, the known ones are engine, user, "
+                               "abort_on_close, pool, async, queue, "
+                               "listeners, upstreams, timeouts, limits, forward, log, admin\n"},
         {BASE "pool: { workers = \"16\"; };",
                 "x:2: pool.workers: must be a whole number from 1 to 4096, not a string\n"},
         {BASE "pool: { workers = 0; };", "x:2: pool.workers: must be a whole number from 1 to 4096, not 0\n"},
@@ -265,6 +266,14 @@ static const struct {
                 "x:3: queue.size: warning: the queue never fills: limits.connections lets only 10 in\n"
                 "x:4: pool.workers: warning: some workers never work: limits.connections lets only 10 in\n"},
         {BASE "limits: { connections = 10; };", ""},
+        {BASE "admin: { socket = \"/run/x.sock\"; };", ""},
+        {BASE "admin: { socket = \"x.sock\"; };",
+                "x:2: admin.socket: must be a path from \"/\" on of at most 107 bytes, such as "
+                "\"/run/tplb/tplb.sock\", not \"x.sock\"\n"},
+        {BASE "admin: { sockt = \"/x\"; };", "x:2: admin.sockt: unknown key, did you mean `socket`?\n"},
+        {"listeners = ( { bind = \"unix:/x.sock\"; upstream = \"o\"; } );\nupstreams = ( " UPSTREAM
+         " );\nadmin: { socket = \"/x.sock\"; };",
+                "x:3: admin.socket: listeners[0] listens on it already, choose another path\n"},
         {"upstreams = ( { name = \"a\"; balance = \"header:\"; servers = ( { address = \"127.0.0.1:1\"; } ); "
          "} );\n"
          "listeners = ( { bind = \"127.0.0.1:81\"; upstream = \"a\"; } );\n",
@@ -545,7 +554,8 @@ START_TEST(test_print_again)
 	        "weight = 7; } ); } );\n"
 	        "timeouts: { keepalive = \"0s\"; }; limits: { body_size = \"1025\"; };\n"
 	        "forward: { x_forwarded_for = false; via = \"\"; trusted = ( \"10.0.0.0/8\", \"::1\" ); };\n"
-	        "log: { level = \"debug\"; output = \"/x y\"; access = \"stdout\"; };",
+	        "log: { level = \"debug\"; output = \"/x y\"; access = \"stdout\"; };\n"
+	        "admin: { socket = \"/a b\"; };",
 	        "");
 	char *first = printed(c);
 	struct lb_config *again = read_expect(first, "");
@@ -553,6 +563,7 @@ START_TEST(test_print_again)
 	ck_assert_str_eq(first, second);
 	ck_assert_int_eq(again->pool.hold, LB_HOLD_CONNECTION);
 	ck_assert_int_eq(again->timeouts.keepalive, 0);
+	ck_assert_str_eq(again->admin.socket, "/a b");
 	ck_assert_int_eq(again->queue.discipline, QUEUE_CODEL);
 	ck_assert_int_eq(again->queue.target, 8 * CLOCK_NS_PER_MS);
 	ck_assert_str_eq(lb_config_listener(again, 1)->name, "q\"\\");

@@ -102,6 +102,25 @@ START_TEST(test_pool)
 }
 END_TEST
 
+START_TEST(test_admin)
+{
+	struct lb_config *with = config("admin: { socket = \"/z\"; };\n" SMALL ENDS),
+	                 *without = config(SMALL ENDS);
+	struct grants g = rich();
+	struct needs more, less;
+	needs_sum(&more, with, true, &g);
+	needs_sum(&less, without, true, &g);
+	ck_assert_uint_eq(
+	        more.of[RESOURCE_DESCRIPTORS].amount - less.of[RESOURCE_DESCRIPTORS].amount, 16 + 2);
+	ck_assert_uint_eq(more.of[RESOURCE_THREADS].amount - less.of[RESOURCE_THREADS].amount, 1);
+	char *text = table(&more);
+	expect_in(text, "18 of the admin socket");
+	free(text);
+	lb_config_free(with);
+	lb_config_free(without);
+}
+END_TEST
+
 /* No request has a server without having a client. */
 START_TEST(test_few_clients)
 {
@@ -374,6 +393,7 @@ int main(void)
 
 	tcase_set_timeout(all, 60);
 	tcase_add_test(all, test_pool);
+	tcase_add_test(all, test_admin);
 	tcase_add_test(all, test_few_clients);
 	tcase_add_test(all, test_limited_servers);
 	tcase_add_test(all, test_async);

@@ -13,11 +13,10 @@ import threading
 import unittest
 
 from support.case import WireCase, main
-from support.raw import Client, wait_until
+from support.load import Load, workers_of
+from support.raw import wait_until
 from support.server import OK, stalled
 from support.tplb import ENGINE, TPLB, config_text, one_listener, thread_sanitized, with_engine
-
-WORKER = re.compile(r"tplb-\d+\n")
 
 
 class ReloadCase(WireCase):
@@ -38,50 +37,10 @@ class ReloadCase(WireCase):
         self.balancer.tell(signal.SIGHUP)
 
     def workers(self):
-        """Threads of the pool that the kernel knows."""
-        found = 0
-        tasks = "/proc/%d/task" % self.balancer.pid
-        for task in os.listdir(tasks):
-            try:
-                with open("%s/%s/comm" % (tasks, task)) as f:
-                    found += WORKER.fullmatch(f.read()) is not None
-            except (FileNotFoundError, ProcessLookupError):
-                pass  # it has just ended
-        return found
+        return workers_of(self.balancer)
 
     def wait_workers(self, n):
         wait_until(lambda: self.workers() == n, lambda: "%d workers, but %d" % (n, self.workers()))
-
-
-class Load:
-    """Clients that ask and ask on one connection each; what failed is kept."""
-
-    def __init__(self, address, clients):
-        self.address = address
-        self.over = threading.Event()
-        self.failures = []
-        self.answers = [0] * clients
-        self.threads = [threading.Thread(target=self.run, args=(i,)) for i in range(clients)]
-        for thread in self.threads:
-            thread.start()
-
-    def run(self, i):
-        client = Client(self.address)
-        try:
-            while not self.over.is_set():
-                got = client.get(b"/%d/%d" % (i, self.answers[i]))
-                if (got.status, got.body) != (200, b"ok"):
-                    raise AssertionError("%r" % got.raw[:300])
-                self.answers[i] += 1
-        except Exception as e:
-            self.failures.append(repr(e))
-        finally:
-            client.close()
-
-    def stop(self):
-        self.over.set()
-        for thread in self.threads:
-            thread.join()
 
 
 @unittest.skipUnless(ENGINE == "pool", "the async engine has no pool")

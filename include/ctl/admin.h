@@ -1,0 +1,32 @@
+/*
+ * The admin socket: a Unix stream socket for the user that the program runs as and for root, nobody else. One line is a command, and answered as ctl/answer.h
+ * says; then the next one, on the same connection. A thread of its own serves it, so no request waits for a command.
+ *
+ * Whoever is silent for 30 s, or does not end a line or take an answer in that time, is dropped. A further connection than ADMIN_CONNECTIONS takes the place of
+ * the one that has been silent for longest: nobody is locked out.
+ */
+#ifndef TPLB_CTL_ADMIN_H
+#define TPLB_CTL_ADMIN_H
+
+#include <sys/types.h>
+
+#include "ctl/answer.h"
+#include "net/addr.h"
+
+enum { ADMIN_CONNECTIONS = 16 };
+
+struct admin;
+
+/*
+ * Listens, with mode 0600 from the beginning, as a socket of this user and group. A stale socket file of a dead process is replaced. Before any thread is
+ * started: it changes the process's umask for a moment. NULL: *error is an errno.
+ */
+struct admin *admin_open(const struct addr *at, uid_t user, gid_t group, int *error);
+
+/* Starts the thread, called "NAME-admin", which calls the table's functions with arg. Both must outlive it. Returns 0 or an errno. */
+int admin_start(struct admin *a, const char *name, const struct answer_command *table, void *arg);
+
+/* Closes all connections, waits for a command that runs, removes the socket file unless another one is in its place, and frees. */
+void admin_stop(struct admin *a);
+
+#endif

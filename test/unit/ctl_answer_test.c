@@ -1,0 +1,162 @@
+/* Commands as text: which row a line means, what is refused and with which words. */
+#include <check.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "ctl/answer.h"
+
+static bool show(void *arg, char *const *words, FILE *out, char why[ANSWER_WHY_BYTES])
+{
+	(void)words;
+	(void)why;
+	fprintf(out, "%s\n", (const char *)arg);
+	return true;
+}
+
+static bool set(void *arg, char *const *words, FILE *out, char why[ANSWER_WHY_BYTES])
+{
+	(void)arg;
+	snprintf(why, ANSWER_WHY_BYTES, "not [%s]", words[0]);
+	fprintf(out, "[%s] [%s]\n", words[0], words[1]);
+	return strcmp(words[1], "bad") != 0;
+}
+
+static const struct answer_command table[] = {
+        {"show status", "", "one", show},
+        {"show servers", "", "two", show},
+        {"set server", "U/S drain|ready", "three", set},
+        {"set pool workers", "N", "four", show},
+        {"reload", "", "five", show},
+        {NULL, NULL, NULL, NULL},
+};
+
+static struct {
+	const char *line, *want;
+	bool leaves;
+} const rows[] = {
+        {"show status", "shown\nok\n", false},
+        {"  show\t status  ", "shown\nok\n", false},
+        {"show servers", "shown\nok\n", false},
+        {"reload", "shown\nok\n", false},
+        {"set server a/b drain", "[a/b] [drain]\nok\n", false},
+        {"set server a\\ b/\\\\c x\\", "[a b/\\c] [x\\]\nok\n", false},
+        {"set server a/b bad", "[a/b] [bad]\nerror: not [a/b]\n", false},
+        {"set pool workers 4", "shown\nok\n", false},
+        {"set server a/b", "error: usage: set server U/S drain|ready\n", false},
+        {"set server a/b c d e f g h i j", "error: usage: set server U/S drain|ready\n", false},
+        {"reload now", "error: usage: reload\n", false},
+        {"show", "error: the command is not whole; it goes on as one of: show status, show servers\n", false},
+        {"set", "error: the command is not whole; it goes on as one of: set server, set pool workers\n",
+                false},
+        {"set pool", "error: the command is not whole; it goes on as one of: set pool workers\n", false},
+        {"shw status", "error: there is no command \"shw status\"; did you mean \"show status\"?\n", false},
+        {"set sever a/b drain", "error: there is no command \"set sever\"; did you mean \"set server\"?\n",
+                false},
+        {"set pool worker 4",
+                "error: there is no command \"set pool worker\"; did you mean \"set pool workers\"?\n",
+                false},
+        {"reloat", "error: there is no command \"reloat\"; did you mean \"reload\"?\n", false},
+        {"fly me to the moon",
+                "error: there is no command \"fly me to the moon\"; \"help\" lists the commands\n", false},
+        {"SHOW", "error: there is no command \"SHOW\"; \"help\" lists the commands\n", false},
+        {"", "error: an empty line is no command; \"help\" lists the commands\n", false},
+        {" \t ", "error: an empty line is no command; \"help\" lists the commands\n", false},
+        {"help",
+                "show status\n        one\nshow servers\n        two\nset server U/S drain|ready\n        "
+                "three\n"
+                "set pool workers N\n        four\nreload\n        five\nhelp\n        prints this\nok\n",
+                false},
+        {"show \1 status", "error: a command is a line of printable text; \"help\" lists the commands\n",
+                true},
+        {"\x7f", "error: a command is a line of printable text; \"help\" lists the commands\n", true},
+};
+
+static char *ask(const char *text, size_t len, bool *stays)
+{
+	char line[ANSWER_LINE_MAX], *got = NULL;
+	size_t size;
+	FILE *out = open_memstream(&got, &size);
+
+	ck_assert(out != NULL && len < sizeof(line));
+	memcpy(line, text, len);
+	*stays = answer(table, (void *)(uintptr_t) "shown", line, len, out);
+	ck_assert_int_eq(fclose(out), 0);
+	return got;
+}
+
+START_TEST(test_rows)
+{
+	bool stays;
+	char *got = ask(rows[_i].line, strlen(rows[_i].line), &stays);
+
+	ck_assert_str_eq(got, rows[_i].want);
+	ck_assert_int_eq(stays, !rows[_i].leaves);
+	free(got);
+}
+END_TEST
+
+START_TEST(test_nul)
+{
+	bool stays;
+	char *got = ask("show\0status", 11, &stays);
+
+	ck_assert_int_eq(strncmp(got, "error: ", 7), 0);
+	ck_assert(!stays);
+	free(got);
+}
+END_TEST
+
+/* As long as a line can be: of one word, and of as many as possible. Each answer is one line. */
+START_TEST(test_long)
+{
+	char text[ANSWER_LINE_MAX - 1];
+	bool stays;
+
+	for (int words = 0; words < 2; words++) {
+		for (size_t i = 0; i < sizeof(text); i++)
+			text[i] = words && i % 2 ? ' ' : 'x';
+		char *got = ask(text, sizeof(text), &stays);
+		ck_assert_int_eq(strncmp(got, "error: there is no command \"x", 28), 0);
+		ck_assert_ptr_eq(strchr(got, '\n'), got + strlen(got) - 1);
+		ck_assert_uint_lt(strlen(got), 300);
+		ck_assert(stays);
+		free(got);
+	}
+}
+END_TEST
+
+START_TEST(test_print_word)
+{
+	static const char name[] = "a b\\c\td";
+	char *text = NULL;
+	size_t size;
+	FILE *out = open_memstream(&text, &size);
+	bool stays;
+
+	fputs("set server ", out);
+	answer_print_word(name, out);
+	fputs(" x", out);
+	ck_assert_int_eq(fclose(out), 0);
+	char *got = ask(text, strlen(text), &stays);
+	ck_assert_str_eq(got, "[a b\\c\td] [x]\nok\n");
+	free(got);
+	free(text);
+}
+END_TEST
+
+int main(void)
+{
+	Suite *suite = suite_create("answer");
+	TCase *cases = tcase_create("answer");
+	SRunner *runner = srunner_create(suite);
+
+	tcase_add_loop_test(cases, test_rows, 0, (int)(sizeof(rows) / sizeof(rows[0])));
+	tcase_add_test(cases, test_nul);
+	tcase_add_test(cases, test_long);
+	tcase_add_test(cases, test_print_word);
+	suite_add_tcase(suite, cases);
+	srunner_run_all(runner, CK_ENV);
+	int failed = srunner_ntests_failed(runner);
+	srunner_free(runner);
+	return failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+}

@@ -1,0 +1,690 @@
+"""The admin socket and tplbctl: who may connect, what each command does and says, changes under load, and what garbage does not do."""
+
+import os
+import sys
+
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), os.pardir))
+
+import pwd
+import random
+import re
+import signal
+import socket
+import stat
+import subprocess
+import threading
+import time
+import unittest
+
+from support.case import WireCase, main
+from support.load import Load, workers_of
+from support.raw import BOUND, Client, wait_until
+from support.server import OK, stalled
+from support.tplb import CTL, ENGINE, environment, run
+
+SOCKET = {"socket": "@DIR@/ctl.sock"}
+
+
+class CtlCase(WireCase):
+    def start(self, *servers, **options):
+        self.tplb(*(servers or (self.server(),)), admin=options.pop("admin", SOCKET), **options)
+        self.path = os.path.join(self.balancer.directory, "ctl.sock")
+        return self.balancer
+
+    def ctl(self, *args, path=None, preexec=None):
+        """(status, standard output, standard error)"""
+        if not os.access(CTL, os.X_OK):
+            raise AssertionError("%s is not there: set TPLBCTL or run where it was built" % CTL)
+        argv = [CTL] + (["-s", path or self.path] if path is not False else []) + list(args)
+        done = subprocess.run(
+            argv, stdin=subprocess.DEVNULL, capture_output=True, timeout=2 * BOUND, env=environment(), preexec_fn=preexec
+        )
+        return done.returncode, done.stdout.decode(), done.stderr.decode()
+
+    def good(self, *args):
+        """The lines of an answer that ends well."""
+        status, out, err = self.ctl(*args)
+        self.assertEqual((status, err), (0, ""), args)
+        return out.splitlines()
+
+    def bad(self, *args):
+        """What is wrong, in one line."""
+        status, out, err = self.ctl(*args)
+        self.assertEqual(status, 1, (args, out, err))
+        self.assertRegex(err, r"\Atplbctl: [^\n]+\n\Z")
+        return err[len("tplbctl: ") : -1]
+
+    def values(self, *args):
+        return dict(line.split(" ", 1) for line in self.good(*args))
+
+    def raw(self, bound=BOUND):
+        client = Client("unix:" + self.path, bound)
+        self._clients.append(client)
+        return client
+
+    def rewrite(self, old, new):
+        with open(self.balancer.path) as f:
+            text = f.read()
+        self.assertIn(old, text)
+        with open(self.balancer.path + ".new", "w") as f:
+            f.write(text.replace(old, new))
+        os.replace(self.balancer.path + ".new", self.balancer.path)
+
+    def wait_workers(self, n):
+        wait_until(lambda: workers_of(self.balancer) == n, lambda: "%d workers, but %d" % (n, workers_of(self.balancer)))
+
+
+class Socket(CtlCase):
+    def test_for_its_user_alone(self):
+        tplb = self.start(preexec=lambda: os.umask(0))
+        st = os.stat(self.path)
+        self.assertTrue(stat.S_ISSOCK(st.st_mode))
+        self.assertEqual((stat.S_IMODE(st.st_mode), st.st_uid), (0o600, os.geteuid()))
+        self.assertEqual(self.values("show", "status")["pid"], str(tplb.pid))
+        tplb.stop()
+        self.assertFalse(os.path.exists(self.path))
+
+    def test_off_by_default(self):
+        tplb = self.tplb(self.server())
+        with open("/proc/%d/net/unix" % tplb.pid) as f:
+            self.assertNotIn(tplb.directory, f.read())
+
+    @unittest.skipUnless(os.geteuid() == 0, "only root can become others")
+    def test_user(self):
+        """It belongs to the user that tplb becomes; others are told who may."""
+        nobody = pwd.getpwnam("nobody")
+        place = self.directory()
+        os.chown(place, nobody.pw_uid, nobody.pw_gid)
+        os.chmod(place, 0o755)
+        self.path = os.path.join(place, "ctl.sock")
+        tplb = self.tplb(self.server(), user="nobody", admin={"socket": self.path})
+        st = os.stat(self.path)
+        self.assertEqual((stat.S_IMODE(st.st_mode), st.st_uid, st.st_gid), (0o600, nobody.pw_uid, nobody.pw_gid))
+
+        def refused(uid):
+            with socket.socket(socket.AF_UNIX) as s:
+                try:
+                    os.seteuid(uid)
+                    s.connect(self.path)
+                except PermissionError:
+                    return True
+                finally:
+                    os.seteuid(0)
+            return False
+
+        self.assertFalse(refused(nobody.pw_uid))
+        self.assertTrue(refused(pwd.getpwnam("daemon").pw_uid))
+        tplb.stop()
+        self.assertFalse(os.path.exists(self.path))
+
+    def test_left_by_a_dead_one(self):
+        path = os.path.join(self.directory(), "ctl.sock")
+        first = self.tplb(self.server(), admin={"socket": path})
+        first.process.kill()
+        first.process.wait()
+        self._processes.remove(first)
+        first.kill()
+        self.assertTrue(os.path.exists(path))
+        second = self.tplb(self.server(), admin={"socket": path})
+        self.path = path
+        self.assertEqual(self.values("show", "status")["pid"], str(second.pid))
+
+    def fails(self, path, pattern):
+        directory = self.directory()
+        conf = os.path.join(directory, "tplb.conf")
+        with open(conf, "w") as f:
+            f.write('listeners = ( { bind = "127.0.0.1:0"; upstream = "up"; } );\n')
+            f.write('upstreams = ( { name = "up"; servers = ( { address = "127.0.0.1:1"; } ); } );\n')
+            f.write('admin = { socket = "%s"; };\n' % path)
+        status, out, err = run(["-f", conf])
+        self.assertEqual((status, out), (1, ""))
+        self.assertRegex(err, r"tplb: admin\.socket: cannot listen on %s: .*%s" % (re.escape(path), pattern))
+
+    def test_in_use(self):
+        tplb = self.start()
+        self.fails(self.path, "another tplb answers there")
+        self.assertEqual(self.values("show", "status")["pid"], str(tplb.pid))
+
+    def test_file_in_the_way(self):
+        path = os.path.join(self.directory(), "precious")
+        with open(path, "w") as f:
+            f.write("kept")
+        self.fails(path, "a file of another kind")
+        with open(path) as f:
+            self.assertEqual(f.read(), "kept")
+
+    def test_no_folder(self):
+        self.fails(os.path.join(self.directory(), "none", "ctl.sock"), "make its folder")
+
+    def test_another_in_its_place(self):
+        """What is not ours any more is not removed."""
+        tplb = self.start()
+        os.unlink(self.path)
+        with open(self.path, "w"):
+            pass
+        directory = os.open(tplb.directory, os.O_RDONLY)
+        try:
+            tplb.tell(signal.SIGTERM)
+            self.assertEqual(tplb.wait(), 0)
+            self.assertIn("ctl.sock", os.listdir(directory))
+        finally:
+            os.close(directory)
+
+
+class Show(CtlCase):
+    def test_status(self):
+        tplb = self.start(pool={"workers": 3})
+        client = self.client()
+        self.assertEqual(client.get().status, 200)
+        got = self.values("show", "status")
+        self.assertEqual((got["state"], got["pid"]), ("running", str(tplb.pid)))
+        self.assertRegex(got["version"], r"\A\d+\.\d+\.\d+")
+        self.assertLessEqual(int(got["uptime_s"]), 2 * BOUND)
+        self.assertEqual((got["connections"], got["queue_depth"], got["queue_oldest_us"]), ("1", "0", "0"))
+        self.assertEqual(got["engine"], "pool" if ENGINE == "pool" else "async")
+        if ENGINE == "pool":
+            self.assertEqual(got["workers"], "3")
+        else:
+            self.assertNotIn("workers", got)
+            self.assertEqual(got["loops"], "1")
+
+    def test_queue(self):
+        server = self.server(stalled)
+        self.start(server, pool={"workers": 1, "burst": 1}, queue={"timeout": "0s", "size": 77})
+        clients = [self.client() for _ in range(4)]
+        for client in clients:
+            client.send(b"GET / HTTP/1.1\r\nHost: h\r\n\r\n")
+        wait_until(lambda: self.values("show", "queue")["queue_depth"] == "3", "three in the queue")
+        got = self.values("show", "queue")
+        self.assertGreater(int(got["queue_oldest_us"]), 0)
+        self.assertEqual(got["queue_size"], "77")
+        server.gate.set()
+        for client in clients:
+            self.assertEqual(client.whole_response().status, 200)
+        got = {name: int(value) for name, value in self.values("show", "queue").items()}
+        self.assertEqual(got["queue_depth"], 0)
+        self.assertEqual(got["waits_count"], int(self.values("show", "counters")["dispatched"]))
+        self.assertGreaterEqual(got["waits_count"], 4)
+        self.assertTrue(0 < got["waits_mean_us"] <= got["waits_max_us"], got)
+        self.assertTrue(got["waits_p50_us"] <= got["waits_p90_us"] <= got["waits_p99_us"] <= got["waits_max_us"], got)
+
+    def test_servers(self):
+        first, second = self.server(), self.server(stalled)
+        rows = ({"address": first.address, "weight": 7}, {"address": second.address, "max_connections": 4, "backup": True})
+        self.start(*rows, pool={"workers": 3})
+        for _ in range(3):
+            self.assertEqual(self.client().get().status, 200)
+        self.good("set", "server", "up/" + first.address, "maint")
+        client = self.client().send(b"GET / HTTP/1.1\r\nHost: h\r\n\r\n")
+        second.wait_requests(1)
+        lines = self.good("show", "servers")
+        self.assertEqual(lines[0], "upstream/server state weight active requests failures downs")
+        self.assertEqual(lines[1:], ["up/%s maint 7 - 3 0 0" % first.address, "up/%s up 1 1 1 0 0" % second.address])
+        second.gate.set()
+        self.assertEqual(client.whole_response().status, 200)
+
+    def test_pool(self):
+        self.start(pool={"workers": 3, "burst": 2})
+        got = self.values("show", "pool")
+        if ENGINE == "pool":
+            want = {"workers": "3", "workers_configured": "3", "workers_set_by": "configuration", "burst": "2", "hold": "request"}
+        else:
+            want = {"engine": "async", "loops": "1", "driver": ENGINE, "fibers": "3"}
+        self.assertEqual({name: got[name] for name in want}, want)
+
+    def test_counters(self):
+        self.start()
+        for _ in range(5):
+            self.assertEqual(self.client().get().status, 200)
+        got = self.values("show", "counters")
+        self.assertEqual(got["requests"], "5")
+        self.assertEqual(got["connections_accepted"], "5")
+        self.assertNotIn("0", got.values())
+
+    def test_all_under_load(self):
+        """None is in a request's way."""
+        self.start(*(self.server() for _ in range(3)), upstream={"balance": "leastconn"})
+        load = Load(self.balancer.address, 8)
+        client = self.raw()
+        try:
+            for i in range(300):
+                client.send(b"show %s\n" % (b"status", b"servers", b"pool", b"queue", b"counters")[i % 5])
+                client.read_until(b"\nok\n")
+            wait_until(lambda: min(load.answers) > 10 or load.failures, "ten answers for each")
+        finally:
+            load.stop()
+        self.assertEqual(load.failures, [])
+
+    def test_help(self):
+        self.start()
+        text = "\n".join(self.good("help"))
+        for command in ("show status", "show servers", "set server UPSTREAM/SERVER drain|ready|maint", "set pool workers N", "reload", "advise"):
+            self.assertIn(command + "\n", text)
+
+    def test_draining(self):
+        """Until the end one may look."""
+        server = self.server(stalled)
+        tplb = self.start(server)
+        client = self.client().send(b"GET / HTTP/1.1\r\nHost: h\r\n\r\n")
+        server.wait_requests(1)
+        tplb.tell(signal.SIGTERM)
+        tplb.wait_line("draining")
+        wait_until(lambda: self.values("show", "status")["state"] == "draining", "the drain")
+        server.gate.set()
+        self.assertEqual(client.whole_response().status, 200)
+        self.assertEqual(tplb.wait(), 0)
+
+
+class SetServer(CtlCase):
+    def test_drain_and_back_under_load(self):
+        """No new requests for one that drains, nor for one in maintenance; none fails; then it gets its share again."""
+        first, second = self.server(), self.server()
+        self.start(first, second)
+        name = "up/" + first.address
+        load = Load(self.balancer.address, 8)
+
+        def wait_more(server, n):
+            goal = len(server.requests) + n
+            wait_until(lambda: len(server.requests) >= goal or load.failures, "%d requests" % n)
+
+        try:
+            for word, state in (("drain", "draining"), ("maint", "maint")):
+                wait_more(first, 50)
+                self.assertEqual(self.good("set", "server", name, word), ["%s %s" % (name, state)])
+                wait_more(second, 50)  # what was under way has come to its end
+                before = len(first.requests)
+                wait_more(second, 200)
+                self.assertEqual(len(first.requests), before)
+                self.assertEqual(self.good("set", "server", name, "ready"), [name + " up"])
+                wait_more(first, 50)
+        finally:
+            load.stop()
+        self.assertEqual(load.failures, [])
+        self.balancer.wait_line("server %s of up is draining: the operator wants it so" % re.escape(first.address))
+
+    def test_to_and_fro_under_load(self):
+        """Each policy, with servers that come and go by the hundred."""
+        servers = [self.server() for _ in range(3)]
+        for balance in ("roundrobin", "leastconn", "random", "source", "uri"):
+            tplb = self.start(*servers, upstream={"balance": balance})
+            load = Load(tplb.address, 8)
+            client = self.raw()
+            try:
+                for i in range(150):
+                    word = ("drain", "ready", "maint", "ready")[i % 4]  # so one at a time is out
+                    client.send(("set server up/%s %s\n" % (servers[i // 4 % 3].address, word)).encode())
+                    client.read_until(b"\nok\n")
+                wait_until(lambda: min(load.answers) > 10 or load.failures, "ten answers for each")
+            finally:
+                load.stop()
+            self.assertEqual(load.failures, [], balance)
+            tplb.stop()
+
+    def test_kept_requests_end(self):
+        """One that is with a server that drains is answered."""
+        server = self.server(stalled)
+        self.start(server)
+        client = self.client().send(b"GET / HTTP/1.1\r\nHost: h\r\n\r\n")
+        server.wait_requests(1)
+        self.good("set", "server", "up/" + server.address, "drain")
+        self.assertEqual(self.client().get().status, 503)
+        server.gate.set()
+        self.assertEqual(client.whole_response().status, 200)
+
+    def test_mistakes(self):
+        server = self.server()
+        self.start(server)
+        near = "up/" + server.address
+        self.assertEqual(
+            self.bad("set", "server", near[:-1], "drain"), 'there is no server "%s"; did you mean "%s"?' % (near[:-1], near)
+        )
+        self.assertEqual(self.bad("set", "server", "magic", "drain"), 'there is no server "magic"; "show servers" lists them')
+        self.assertEqual(self.bad("set", "server", near, "up"), 'a server is set to drain, ready or maint, not "up"')
+        self.assertEqual(self.bad("set", "server", near), "usage: set server UPSTREAM/SERVER drain|ready|maint")
+        self.assertEqual(self.client().get().status, 200)
+
+    def test_names_with_blanks(self):
+        """As `show servers` writes them, and as one word of a shell."""
+        server = self.server()
+        self.start(
+            server,
+            listener={"upstream": "my own\\up"},
+            upstream={"name": "my own\\up"},
+        )
+        client = self.raw()
+        client.send(b"show servers\n")
+        client.read_until(b"\n")
+        name = client.read_until(b" up ")[:-4]
+        self.assertEqual(name, b"my\\ own\\\\up/" + server.address.encode())
+        client.read_until(b"ok\n")
+        client.send(b"set server " + name + b" drain\n")
+        self.assertEqual(client.read_until(b"ok\n"), name + b" draining\nok\n")
+        self.good("set", "server", "my own\\up/" + server.address, "ready")
+        self.assertEqual(self.client().get().status, 200)
+
+
+@unittest.skipUnless(ENGINE == "pool", "the async engine has no pool")
+class SetWorkers(CtlCase):
+    def test_under_load(self):
+        """Threads come and go; not one request fails."""
+        self.start(pool={"workers": 4})
+        load = Load(self.balancer.address, 8)
+        before = 4
+        try:
+            for n in [32, 2, 4] * 5:
+                answers = sum(load.answers)
+                self.assertIn("pool.workers: %d in place of %d, by command" % (n, before), self.good("set", "pool", "workers", str(n)))
+                before = n
+                self.wait_workers(n)
+                wait_until(lambda: sum(load.answers) > answers or load.failures, "an answer")
+        finally:
+            load.stop()
+        self.assertEqual(load.failures, [])
+        self.assertEqual(self.values("show", "pool")["workers_set_by"], "command")
+
+    def test_mistakes(self):
+        self.start(pool={"workers": 2})
+        for word in ("0", "-1", "4097", "x", "3x", "99999999999999999999"):
+            self.assertEqual(
+                self.bad("set", "pool", "workers", word), 'workers are a whole number from 1 to 4096, not "%s"' % word
+            )
+        self.assertEqual(self.bad("set", "pool", "workers"), "usage: set pool workers N")
+        self.assertEqual(workers_of(self.balancer), 2)
+
+    def test_file_and_command(self):
+        """Who spoke last is heard: a file that says the same as before has not spoken."""
+        tplb = self.start(pool={"workers": 2})
+        self.good("set", "pool", "workers", "5")
+        tplb.tell(signal.SIGHUP)
+        tplb.wait_line(r"reload: pool\.workers: there stay 5, as commanded; \S+tplb\.conf has said 2 all along")
+        self.wait_workers(5)
+        got = self.values("show", "pool")
+        self.assertEqual((got["workers"], got["workers_configured"]), ("5", "2"))
+        self.rewrite("workers = 2;", "workers = 3;")
+        self.assertIn("reload: pool.workers: 3 in place of 5", self.good("reload"))
+        self.wait_workers(3)
+        self.assertEqual(self.values("show", "pool")["workers_set_by"], "configuration")
+        self.assertEqual(self.good("reload"), ["reload: nothing has changed"])
+
+    def test_reloads_beside_commands(self):
+        """Both at once, again and again: no request fails, and the last word counts."""
+        tplb = self.start(pool={"workers": 4})
+        load = Load(tplb.address, 4)
+        over = threading.Event()
+
+        def reload():
+            n = 4
+            while not over.is_set():
+                before, n = n, 4 + (n + 1) % 7
+                self.rewrite("workers = %d;" % before, "workers = %d;" % n)
+                tplb.tell(signal.SIGHUP)
+                over.wait(0.002)
+
+        reloads = threading.Thread(target=reload)
+        reloads.start()
+        try:
+            client = self.raw()
+            for i in range(300):
+                client.send(b"set pool workers %d\n" % (1 + i % 20) if i % 3 else b"reload\n")
+                client.read_until(b"\nok\n")
+        finally:
+            over.set()
+            reloads.join()
+            load.stop()
+        self.assertEqual(load.failures, [])
+        self.good("reload")
+        self.good("set", "pool", "workers", "6")
+        self.wait_workers(6)
+
+    def test_advise(self):
+        gate = threading.Event()
+
+        def slow(connection):
+            while connection.read_request():
+                gate.wait(0.02)  # the service time
+                connection.send(OK)
+
+        tplb = self.start(self.server(slow), pool={"workers": 2, "burst": 1}, queue={"timeout": "0s"})
+        self.assertRegex(self.bad("advise"), "too few requests to advise from; ask again after 100")
+        load = Load(tplb.address, 8)
+        try:
+            wait_until(lambda: sum(load.answers) > 200 or load.failures, "200 answers")
+            text = "\n".join(self.good("advise"))
+            self.assertRegex(text, r"requests/s x [\d.]+ ms in a worker's hands")
+            self.assertGreater(int(re.search(r"pool: \{ workers = (\d+); \};", text).group(1)), 2)
+            self.assertIn("in a worker's hands", "\n".join(self.good("advise")))  # it is not used up
+        finally:
+            load.stop()
+        self.assertEqual(load.failures, [])
+
+
+class Reload(CtlCase):
+    def test_what_is_said(self):
+        self.start(queue={"size": 50}, timeouts={"client": "31s"})
+        self.assertEqual(self.good("reload"), ["reload: nothing has changed"])
+        self.rewrite("size = 50;", "size = 60;")
+        self.rewrite('client = "31s";', 'client = "32s";')
+        self.assertEqual(self.good("reload"), ["warning: reload: a restart is needed to take in queue.size, timeouts.client"])
+
+    def test_mistakes(self):
+        tplb = self.start(queue={"size": 50})
+        with open(tplb.path) as f:
+            line = next(i for i, text in enumerate(f, 1) if "size" in text)
+        self.rewrite("size = 50;", "siz = 50;")
+        status, out, err = self.ctl("reload")
+        self.assertEqual((status, err), (1, "tplbctl: nothing was taken in; mend the file, `tplb -t` checks it\n"))
+        self.assertIn("reload: %s:%d: queue.siz: unknown key, did you mean `size`?\n" % (tplb.path, line), out)
+        self.assertEqual(self.client().get().status, 200)
+
+    @unittest.skipIf(ENGINE == "pool", "of the async engine")
+    def test_async_has_no_workers(self):
+        self.start()
+        self.assertIn("the async engine has no workers", self.bad("set", "pool", "workers", "4"))
+        self.assertIn("the async engine has none", self.bad("advise"))
+
+
+class Bad(CtlCase):
+    """What is wrong gets one line; all others are served as before."""
+
+    def alive(self):
+        self.assertEqual(self.client().get().status, 200)
+        self.assertEqual(self.values("show", "status")["state"], "running")
+
+    def test_several_commands_a_connection(self):
+        self.start()
+        client = self.raw().send(b"show pool\nshow statu\r\nreload\r\n")
+        self.assertEqual(client.read_until(b"ok\n")[:7], b"engine ")
+        self.assertEqual(client.read_until(b"\n"), b'error: there is no command "show statu"; did you mean "show status"?\n')
+        self.assertEqual(client.read_until(b"ok\n"), b"reload: nothing has changed\nok\n")
+        client.send(b"show ")
+        client.send_bytewise(b"status\nhelp")
+        client.read_until(b"ok\n")
+        client.send(b"\n").half_close()
+        self.assertTrue(client.read_to_end().endswith(b"prints this\nok\n"))
+
+    def test_garbage(self):
+        self.start()
+        for data in (b"\x00\xff\x16\x03\x01\n", b"show\x1b[31m status\n", os.urandom(3000) + b"\x01\n"):
+            client = self.raw()
+            client.try_send(data)
+            got = client.read_to_end()
+            self.assertRegex(got, rb"\A(error: there is no command [^\n]*\n|error: an empty [^\n]*\n)*error: [^\n]+\n\Z")
+            self.alive()
+        for n in (4096, 5000, 100000):
+            client = self.raw()
+            client.try_send(b"x" * n)
+            self.assertEqual(client.read_to_end(), b"error: the line is too long; a command has at most 4095 bytes\n")
+        client = self.raw().send(b"x" * 4095 + b"\n")
+        self.assertRegex(client.read_until(b"\n"), rb"\Aerror: there is no command \"x{70,80}\"; ")
+        client = self.raw().send(b"GET / HTTP/1.1\r\nHost: h\r\n\r\n")
+        self.assertRegex(client.read_until(b"\n"), rb"\Aerror: there is no command \"GET / HTTP/1.1\"; ")
+
+    def test_half_lines(self):
+        self.start()
+        client = self.raw().send(b"show status").half_close()
+        self.assertEqual(client.read_to_end(), b"error: the line was cut short; a command ends with a newline\n")
+        self.raw().send(b"show st").close()
+        waiting = self.raw().send(b"show st")
+        self.alive()
+        waiting.send(b"atus\n").read_until(b"\nok\n")
+
+    def test_a_hundred_connections(self):
+        """The oldest make room: whoever comes is answered."""
+        tplb = self.start()
+        descriptors = tplb.descriptors()
+        clients = []
+        for i in range(100):
+            clients.append(self.raw())
+            if i % 2:
+                clients[-1].try_send(b"sho")
+        self.alive()
+        last = clients[-1].send(b"w status\n")
+        last.read_until(b"\nok\n")
+        self.assertRegex(clients[0].read_to_end(), rb"\A(error: too many [^\n]*\n)?\Z")
+        wait_until(lambda: tplb.descriptors() <= descriptors + 16 + 8, "most of them gone")
+
+    def test_who_never_reads(self):
+        """Is not listened to any more; others are."""
+        self.start()
+        client = self.raw()
+        client.sock.settimeout(0)
+        sent = 0
+        with self.assertRaises(BlockingIOError):
+            for _ in range(100000):
+                sent += client.sock.send(b"help\n" * 100)
+        self.assertGreater(sent, 0)
+        self.alive()
+        self.assertTrue(client.read_until(b"ok\n").startswith(b"show status\n"))
+
+    def test_who_leaves(self):
+        """With an answer on its way."""
+        self.start()
+        for _ in range(50):
+            self.raw().send(b"help\nhelp\nshow counters\n").close()
+        self.alive()
+
+    def test_random_lines(self):
+        """Hundreds of lines made of commands' words and of anything: none does harm."""
+        rng = random.Random(5)
+        self.start()
+        words = [b"show", b"set", b"server", b"pool", b"workers", b"status", b"up/", b"drain", b"\\", b" ", b"help", b"advise", b"'", b"%n%s", b"\xc3\xa4"]
+        client = self.raw()
+        for _ in range(500):
+            line = b" ".join(rng.choice(words) for _ in range(rng.randint(1, 12)))
+            client.send(line + b"\n")
+            while True:
+                got = client.read_until(b"\n")
+                if got == b"ok\n" or got.startswith(b"error: "):
+                    break
+        self.alive()
+
+    def test_stop_while_others_talk(self):
+        tplb = self.start()
+        self.raw().send(b"show st")
+        self.raw()
+        unread = self.raw()
+        unread.sock.settimeout(0)
+        with self.assertRaises(BlockingIOError):
+            for _ in range(100000):
+                unread.sock.send(b"help\n" * 100)
+        tplb.tell(signal.SIGTERM)
+        self.assertEqual(tplb.wait(), 0)
+
+    def test_stop_amid_commands(self):
+        """Whichever runs comes to its end first."""
+        tplb = self.start()
+        clients = [self.raw() for _ in range(4)]
+        answers = [0] * len(clients)
+
+        def talk(i):
+            while clients[i].try_send((b"reload\n", b"show counters\n", b"help\n", b"show servers\n")[i]):
+                while b"ok\n" not in clients[i].buf and clients[i].more():
+                    pass
+                if clients[i].at_end:
+                    return
+                clients[i].read_until(b"ok\n")
+                answers[i] += 1
+
+        threads = [threading.Thread(target=talk, args=(i,)) for i in range(len(clients))]
+        for thread in threads:
+            thread.start()
+        wait_until(lambda: min(answers) > 5, "some answers")
+        tplb.tell(signal.SIGTERM)
+        self.assertEqual(tplb.wait(), 0)
+        for thread in threads:
+            thread.join()
+
+    @unittest.skipUnless(ENGINE == "pool", "half a minute, and the same for all")
+    def test_patience(self):
+        """Half a minute for a line."""
+        self.start()
+        since = time.monotonic()
+        idle, half = self.raw(3 * BOUND), self.raw(3 * BOUND).send(b"show ")
+        self.assertEqual((idle.read_to_end(), half.read_to_end()), (b"", b""))
+        self.assertGreater(time.monotonic() - since, 29)
+        self.alive()
+
+
+class Tplbctl(CtlCase):
+    def test_help_and_version(self):
+        for option in ("-h", "--help"):
+            status, out, err = self.ctl(option, path=False)
+            self.assertEqual((status, err), (0, ""))
+            for word in ("-s", "--socket", "tplb.sock", "set pool workers N", "reload"):
+                self.assertIn(word, out)
+        for option in ("-v", "--version"):
+            status, out, err = self.ctl(option, path=False)
+            self.assertEqual((status, err), (0, ""))
+            self.assertRegex(out, r"\Atplbctl \S+\n\Z")
+
+    def test_wrong_usage(self):
+        for args in ([], ["-x"], ["--no-such"], ["-s"], ["show\nstatus"], ["show", ""], ["\x01"]):
+            status, out, err = self.ctl(*args, path=False)
+            self.assertEqual((status, out), (2, ""), args)
+            self.assertTrue(err.strip())
+
+    def test_nobody_there(self):
+        self.path = os.path.join(self.directory(), "none.sock")
+        self.assertIn("No such file or directory; is tplb running", self.bad("show", "status"))
+        with socket.socket(socket.AF_UNIX) as s:
+            s.bind(self.path)
+        self.assertIn("Connection refused; nobody listens there", self.bad("show", "status"))
+        self.path += "x" * 200
+        self.assertIn("the path of a socket has 1 to 107 bytes", self.bad("show", "status"))
+
+    @unittest.skipUnless(os.geteuid() == 0, "only root can become others")
+    def test_no_permission(self):
+        self.start()
+        os.chmod(self.balancer.directory, 0o755)
+        uid = pwd.getpwnam("daemon").pw_uid
+        if subprocess.run([CTL, "-v"], capture_output=True, preexec_fn=lambda: os.setuid(uid)).returncode != 0:
+            self.skipTest("others cannot run what was built here")
+        status, out, err = self.ctl("show", "status", preexec=lambda: os.setuid(uid))
+        self.assertEqual((status, out), (1, ""))
+        self.assertRegex(err, r"\Atplbctl: cannot talk to \S+: Permission denied; only root and the user that tplb runs as may[^\n]*\n\Z")
+
+    def test_half_an_answer(self):
+        for said in (b"", b"one line\n", b"one line\nok", b"HTTP/1.1 400 Bad Request\r\n\r\n"):
+
+            def script(connection, said=said):
+                connection.read_until(b"\n")
+                connection.send(said)
+
+            server = self.server(script, address="unix")
+            self.path = server.address[len("unix:") :]
+            self.assertIn("the answer ended early", self.bad("show", "status"))
+
+    def test_standard_output_that_is_full(self):
+        self.start()
+        with open("/dev/full", "w") as full:
+            done = subprocess.run([CTL, "-s", self.path, "help"], stdout=full, stderr=subprocess.PIPE, timeout=2 * BOUND)
+        self.assertEqual(done.returncode, 1)
+        self.assertIn(b"cannot write to standard output", done.stderr)
+
+    def test_too_long(self):
+        self.start()
+        self.assertEqual(self.bad("show", "x" * 5000), "the command is too long; it has at most 4095 bytes")
+
+
+if __name__ == "__main__":
+    main()
