@@ -83,6 +83,12 @@ class WireCase(unittest.TestCase):
         self.assertTrue(ready, "none was answered")
         return next(c for c in clients if c.sock in ready)
 
+    def finish(self):
+        """Ends tplb, and first the clients, for which a drain would wait a second. What it has logged is all there then."""
+        for client in self._clients:
+            client.close()
+        self.balancer.stop()
+
     def directory(self):
         path = tempfile.mkdtemp(prefix="tplb-test-")
         self.addCleanup(shutil.rmtree, path, True)

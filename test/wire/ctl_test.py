@@ -614,7 +614,7 @@ class Bad(CtlCase):
         for thread in threads:
             thread.join()
 
-    @unittest.skipUnless(ENGINE == "pool", "half a minute, and the same for all")
+    @unittest.skipUnless(ENGINE == "pool" and os.environ.get("TPLB_LONG") == "1", "half a minute: make check-long")
     def test_patience(self):
         """Half a minute for a line."""
         self.start()

@@ -38,7 +38,7 @@ class HealthCase(WireCase):
         return self.balancer.wait_line(r"server %s of up is %s: (.*)" % (server.address, state), count).group(1)
 
     def summary(self, name):
-        self.balancer.stop()
+        self.finish()
         found = [line for line in self.balancer.lines if " %s " % name in line]
         return int(found[0].rsplit(" ", 1)[1]) if found else 0
 
@@ -222,7 +222,7 @@ class Probes(HealthCase):
                 self.start(server, health={"timeout": "60ms"})
                 self.assertIn(why, self.wait_state(server, "down"))
                 server.gate.set()
-                self.balancer.stop()
+                self.finish()
 
     def test_dead_from_the_start(self):
         """Of a server that nobody has seen alive one bad probe is enough."""
@@ -271,7 +271,7 @@ class Probes(HealthCase):
         self.start(server, health={"timeout": "60s"})
         server.wait_requests(1)
         began = time.monotonic()
-        self.balancer.stop()
+        self.finish()
         self.assertLess(time.monotonic() - began, 10)
 
     def test_long_body(self):
@@ -308,7 +308,7 @@ class States(HealthCase):
         self.assertEqual(self.bodies(9), ["0"] * 9)
         servers[1].wait_requests(5)  # one that drains is probed
         self.assertEqual(servers[2].connections, [])
-        self.balancer.stop()
+        self.finish()
         for server, state in zip(servers, ("up", "draining", "maint")):
             self.assertRegex(self.balancer.stderr, r"server %s of up: %s, " % (server.address, state))
 

@@ -52,7 +52,7 @@ class MaxConnections(WireCase):
         return server, holders
 
     def summary(self, name):
-        self.balancer.stop()
+        self.finish()
         found = [line for line in self.balancer.lines if " %s " % name in line]
         return int(found[0].rsplit(" ", 1)[1]) if found else 0
 

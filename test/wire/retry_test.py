@@ -33,7 +33,7 @@ class Retry(WireCase):
         self.tplb(*servers, upstream=dict({"passive": {"max_fails": 0}}, **(upstream or {})), **options)
 
     def summary(self, name):
-        self.balancer.stop()
+        self.finish()
         found = [line for line in self.balancer.lines if " %s " % name in line]
         return int(found[0].rsplit(" ", 1)[1]) if found else 0
 

@@ -101,7 +101,7 @@ class Sticky(WireCase):
             number, cookie = self.new()
             cookies[number] = cookie
         addresses = [s.address for s in self.servers]
-        self.balancer.stop()
+        self.finish()
         rows = [{"address": a} for a in addresses]
         rows[1]["state"] = "drain"
         rows[2]["state"] = "maint"
