@@ -224,6 +224,9 @@ struct queue_rule lb_config_queue_rule(const struct lb_config *config);
 /* A part of lb_config_read: the listener's `rate` (src/lb/config_rate.c). */
 void lb_config_check_rate(struct lb_config *config, struct lb_config_listener *l);
 
+/* What comes behind "header:" in a text that begins so, else NULL. */
+const char *lb_config_header_of(const char *text);
+
 /* The effective configuration, as `tplb -T` prints it. */
 void lb_config_print(const struct lb_config *config, FILE *out);
 

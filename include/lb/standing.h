@@ -21,6 +21,11 @@ static inline enum server_state server_state(const struct server *s)
 	return (enum server_state)atomic_load_explicit(&s->state, memory_order_relaxed);
 }
 
+static inline bool server_is_down(enum server_state state)
+{
+	return state == SERVER_DOWN || state == SERVER_DOWN_DRAINING;
+}
+
 /* "up", "down", "draining", "maint", "absent". */
 const char *server_state_name(enum server_state state);
 
@@ -34,12 +39,11 @@ bool standing_is_impaired(const struct server *s);
 bool standing_failed(struct upstream *u, struct server *s, const char *what, int64_t now);
 
 /* A request went well. in_panic: the server was down and was asked all the same. True: it is up again. */
-bool standing_succeeded_at_last(struct upstream *u, struct server *s, bool in_panic, int64_t now);
-static inline bool standing_succeeded(struct upstream *u, struct server *s, bool in_panic, int64_t now)
+bool standing_succeeded(struct upstream *u, struct server *s, bool in_panic, int64_t now);
+/* Whether that changes anything: as a rule it does not, and then nobody need look at the clock. */
+static inline bool standing_awaits_success(const struct server *s, bool in_panic)
 {
-	if (atomic_load_explicit(&s->fails, memory_order_relaxed) == 0 && !in_panic)
-		return false;
-	return standing_succeeded_at_last(u, s, in_panic, now);
+	return in_panic || atomic_load_explicit(&s->fails, memory_order_relaxed) > 0;
 }
 
 /* A probe's end; why: what was wrong with it. True: the state changed. */

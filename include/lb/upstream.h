@@ -16,11 +16,12 @@ enum { SERVER_TEXT_MAX = NAME_TEXT_MAX + 8 };
 
 /* What becomes of it is in lb/standing.h. */
 enum server_state {
-	SERVER_UP,       /* it gets requests */
-	SERVER_DOWN,     /* it gets none, or only when all are down (`panic`) */
-	SERVER_DRAINING, /* by the operator: nothing new, what it has it keeps */
-	SERVER_MAINT,    /* by the operator: nothing at all, and no probes */
-	SERVER_ABSENT    /* a name's empty slot: there is nobody to be asked */
+	SERVER_UP,            /* it gets requests */
+	SERVER_DOWN,          /* it gets none, or only when all are down (`panic`) */
+	SERVER_DOWN_DRAINING, /* down, and it was draining: none, not even then */
+	SERVER_DRAINING,      /* by the operator: nothing new, what it has it keeps */
+	SERVER_MAINT,         /* by the operator: nothing at all, and no probes */
+	SERVER_ABSENT         /* a name's empty slot: there is nobody to be asked */
 };
 
 /* Why a server is in its state. All fields: the upstream's lock. */

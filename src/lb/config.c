@@ -389,6 +389,13 @@ struct queue_rule lb_config_queue_rule(const struct lb_config *c)
 	        (enum queue_discipline)c->queue.discipline, c->queue.target, c->queue.interval};
 }
 
+const char *lb_config_header_of(const char *text)
+{
+	static const char header[] = "header:";
+
+	return strncmp(text, header, sizeof(header) - 1) == 0 ? text + sizeof(header) - 1 : NULL;
+}
+
 void lb_config_print(const struct lb_config *c, FILE *out)
 {
 	conf_print(&lb_config_section, c, out);

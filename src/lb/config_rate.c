@@ -12,16 +12,14 @@ enum { FILL_DAYS_MAX = 365 };
 
 static void check_key(struct lb_config *c, const struct lb_config_listener *l, struct lb_config_rate *r)
 {
-	static const char header[] = "header:";
-
 	if (r->key == NULL || strcmp(r->key, "address") == 0)
 		return;
-	if (strncmp(r->key, header, sizeof(header) - 1) != 0) {
+	r->header = lb_config_header_of(r->key);
+	if (r->header == NULL) {
 		conf_fault(c->conf, r->place, "key", "must be \"address\" or \"header:NAME\", not \"%s\"",
 		        r->key);
 		return;
 	}
-	r->header = r->key + sizeof(header) - 1;
 	if (r->header[0] == '\0' || !http_is_token(r->header))
 		conf_fault(c->conf, r->place, "key",
 		        "\"header:\" must be followed by the name of a header field, such as "

@@ -24,14 +24,6 @@ static void check_servers(struct lb_config *c, const struct lb_config_upstream *
 	}
 }
 
-/* What comes behind "header:" in a balance that begins so, else NULL. */
-static const char *header_of(const char *balance)
-{
-	static const char header[] = "header:";
-
-	return strncmp(balance, header, sizeof(header) - 1) == 0 ? balance + sizeof(header) - 1 : NULL;
-}
-
 static void check_balance(struct lb_config *c, struct lb_config_upstream *u)
 {
 	static const char *const names[] = {[LB_BALANCE_ROUNDROBIN] = "roundrobin",
@@ -49,7 +41,7 @@ static void check_balance(struct lb_config *c, struct lb_config_upstream *u)
 			return;
 	}
 	u->policy = LB_BALANCE_HEADER;
-	u->header = header_of(u->balance);
+	u->header = lb_config_header_of(u->balance);
 	if (u->header != NULL) {
 		if (u->header[0] == '\0' || !http_is_token(u->header))
 			conf_fault(c->conf, u->place, "balance",

@@ -142,7 +142,8 @@ static void tell_standing(struct exchange *x)
 	} else if (x->end == END_OK && x->response.status >= 500 && u->config->passive.count_5xx) {
 		snprintf(what, sizeof(what), "status %d", x->response.status);
 		dial_server_failed(x, x->server, what);
-	} else if (x->end == END_OK && standing_succeeded(u, x->server, x->in_panic, clock_coarse())) {
+	} else if (x->end == END_OK && standing_awaits_success(x->server, x->in_panic) &&
+	           standing_succeeded(u, x->server, x->in_panic, clock_now())) {
 		COUNT(x->worker->counters, server_ups);
 	}
 }

@@ -37,6 +37,8 @@ struct health {
 	pthread_t thread;
 	struct counters *counters; /* the thread writes */
 	_Atomic bool stop;         /* seq_cst */
+	sem_t opened;              /* posted when the thread has opened its loop, or could not */
+	int error;                 /* of that: an errno; read after `opened` was posted */
 	sem_t ended;               /* posted when the thread is about to end */
 	/* the thread's */
 	struct loop loop;
@@ -56,7 +58,7 @@ static void count_change(struct health *h, const struct server *s, bool changed)
 {
 	if (!changed)
 		return;
-	if (server_state(s) == SERVER_DOWN)
+	if (server_is_down(server_state(s)))
 		COUNT(h->counters, server_downs);
 	else
 		COUNT(h->counters, server_ups);
@@ -202,56 +204,39 @@ static bool make_watches(struct health *h)
 	return true;
 }
 
-/* The thread opens its own loop; whether that went well is said here before anybody relies on it. */
-struct opening {
-	struct health *health;
-	pthread_mutex_t lock;
-	pthread_cond_t told;
-	int error; /* lock; -1: not known yet */
-};
-
 static void *open_and_run(void *arg)
 {
-	struct opening *o = arg;
-	struct health *h = o->health;
+	struct health *h = arg;
 	const struct loop_options options = {.driver = LOOP_EPOLL,
 	        .fibers = HEALTH_PROBES_MAX,
 	        .client_buffer = HEALTH_BUFFER,
 	        .server_buffer = HEALTH_BUFFER};
 	int error = loop_open(&h->loop, &options);
 
-	PTHREAD_OK(pthread_mutex_lock(&o->lock));
-	o->error = error;
-	PTHREAD_OK(pthread_cond_signal(&o->told));
-	PTHREAD_OK(pthread_mutex_unlock(&o->lock));
+	h->error = error;
+	sem_post(&h->opened);
 	return error == 0 ? health_thread(h) : NULL;
 }
 
 static int start_thread(struct health *h, const char *name)
 {
-	struct opening o = {.health = h,
-	        .lock = PTHREAD_MUTEX_INITIALIZER,
-	        .told = PTHREAD_COND_INITIALIZER,
-	        .error = -1};
 	char text[16]; /* the kernel's limit */
-	int error = pthread_create(&h->thread, NULL, open_and_run, &o);
+	int error = pthread_create(&h->thread, NULL, open_and_run, h);
 
 	if (error != 0)
 		return error;
 	snprintf(text, sizeof(text), "%.8s-health", name);
 	(void)pthread_setname_np(h->thread, text); /* a name is a convenience */
-	PTHREAD_OK(pthread_mutex_lock(&o.lock));
-	while (o.error < 0)
-		PTHREAD_OK(pthread_cond_wait(&o.told, &o.lock));
-	error = o.error;
-	PTHREAD_OK(pthread_mutex_unlock(&o.lock));
-	if (error != 0)
+	while (sem_wait(&h->opened) != 0)
+		MUST(errno == EINTR);
+	if (h->error != 0)
 		PTHREAD_OK(pthread_join(h->thread, NULL));
-	return error;
+	return h->error;
 }
 
 static void health_free(struct health *h)
 {
+	sem_destroy(&h->opened);
 	sem_destroy(&h->ended);
 	counters_free(h->counters, 1);
 	free(h->watches);
@@ -267,7 +252,7 @@ struct health *health_start(const char *name, struct lb *lb, const char **why)
 		return NULL;
 	h->lb = lb;
 	h->random = (uint64_t)clock_now();
-	MUST(sem_init(&h->ended, 0, 0) == 0);
+	MUST(sem_init(&h->opened, 0, 0) == 0 && sem_init(&h->ended, 0, 0) == 0);
 	h->counters = counters_new(1);
 	if (h->counters && make_watches(h)) {
 		int error = start_thread(h, name);

@@ -12,6 +12,7 @@ const char *server_state_name(enum server_state state)
 {
 	static const char *const names[] = {[SERVER_UP] = "up",
 	        [SERVER_DOWN] = "down",
+	        [SERVER_DOWN_DRAINING] = "down",
 	        [SERVER_DRAINING] = "draining",
 	        [SERVER_MAINT] = "maint",
 	        [SERVER_ABSENT] = "absent"};
@@ -37,7 +38,7 @@ static enum server_state state_of(const struct standing *st)
 	if (st->absent)
 		return SERVER_ABSENT;
 	if (st->dead && st->wanted == SERVER_DRAINING)
-		return SERVER_MAINT; /* nothing new, and nothing of old */
+		return SERVER_DOWN_DRAINING;
 	return st->wanted == SERVER_MAINT ? SERVER_MAINT : st->dead ? SERVER_DOWN : st->wanted;
 }
 
@@ -73,7 +74,7 @@ static void hold_back_locked(struct upstream *u, struct server *s, unsigned part
 static void log_change(const struct upstream *u, const struct server *s, enum server_state from,
         enum server_state to, const char *why, int64_t lasted)
 {
-	diag(to == SERVER_DOWN ? DIAG_WARNING : DIAG_INFO, "server %s of %s is %s: %s (%s for %.1f s)",
+	diag(server_is_down(to) ? DIAG_WARNING : DIAG_INFO, "server %s of %s is %s: %s (%s for %.1f s)",
 	        s->text, u->name, server_state_name(to), why, server_state_name(from),
 	        (double)lasted / (double)CLOCK_NS_PER_S);
 }
@@ -89,7 +90,7 @@ static bool settle_locked(struct upstream *u, struct server *s, const char *why,
 		return false;
 	log_change(u, s, before, after, why, now - st->since);
 	st->since = now;
-	st->downs += after == SERVER_DOWN;
+	st->downs += server_is_down(after) && !server_is_down(before);
 	if (after == SERVER_UP && u->config->slow_start > 0) {
 		st->slow_since = now;
 		hold_back_locked(u, s, WHOLE - FIRST_SHARE);
@@ -136,7 +137,7 @@ bool standing_failed(struct upstream *u, struct server *s, const char *what, int
 	if (most == 0)
 		return false;
 	unsigned fails = atomic_fetch_add_explicit(&s->fails, 1, memory_order_relaxed) + 1;
-	if (fails < most || server_state(s) == SERVER_DOWN)
+	if (fails < most || server_is_down(server_state(s)))
 		return false;
 	snprintf(why, sizeof(why), "max_fails (%u) reached, the last time: %s", most, what);
 	lock_take(&u->lock);
@@ -145,7 +146,7 @@ bool standing_failed(struct upstream *u, struct server *s, const char *what, int
 	return changed;
 }
 
-bool standing_succeeded_at_last(struct upstream *u, struct server *s, bool in_panic, int64_t now)
+bool standing_succeeded(struct upstream *u, struct server *s, bool in_panic, int64_t now)
 {
 	bool changed = false;
 

@@ -10,22 +10,9 @@
 
 #include "lb/grants.h"
 
-static char root[] = "/tmp/tplb-grants-XXXXXX";
+#include "made_up_root.h"
 
-static void write_file(const char *path, const char *text)
-{
-	char name[512];
-	snprintf(name, sizeof(name), "%s/%s", root, path);
-	for (char *p = name + sizeof(root); (p = strchr(p, '/')) != NULL; p++) {
-		*p = '\0';
-		(void)mkdir(name, 0700);
-		*p = '/';
-	}
-	FILE *f = fopen(name, "w");
-	ck_assert_ptr_nonnull(f);
-	ck_assert_int_ge(fputs(text, f), 0);
-	ck_assert_int_eq(fclose(f), 0);
-}
+static char root[] = "/tmp/tplb-grants-XXXXXX";
 
 /* No capabilities, no control groups. */
 static void make_system(void)
@@ -33,17 +20,18 @@ static void make_system(void)
 	char command[64];
 	snprintf(command, sizeof(command), "rm -rf %s/*", root);
 	ck_assert_int_eq(system(command), 0);
-	write_file("proc/self/status", "Name:\ttplb\nCapInh:\tffffffffffffffff\nCapEff:\t0000000000000000\n");
-	write_file("proc/self/cgroup", "");
-	write_file("proc/sys/fs/nr_open", "1048576\n");
-	write_file("proc/sys/kernel/threads-max", "9000\n");
-	write_file("proc/sys/kernel/pid_max", "32768\n");
-	write_file("proc/loadavg", "0.20 0.18 0.12 1/800 11206\n");
-	write_file("proc/sys/vm/max_map_count", "65530\n");
-	write_file("proc/meminfo", "MemTotal: 9 kB\nMemFree:  1 kB\nMemAvailable:       4 kB\n");
-	write_file("proc/sys/net/core/somaxconn", "128\n");
-	write_file("proc/sys/net/ipv4/ip_local_port_range", "100\t199\n");
-	write_file("proc/sys/net/ipv4/ip_local_reserved_ports", "100-109\n");
+	write_file(root, "proc/self/status",
+	        "Name:\ttplb\nCapInh:\tffffffffffffffff\nCapEff:\t0000000000000000\n");
+	write_file(root, "proc/self/cgroup", "");
+	write_file(root, "proc/sys/fs/nr_open", "1048576\n");
+	write_file(root, "proc/sys/kernel/threads-max", "9000\n");
+	write_file(root, "proc/sys/kernel/pid_max", "32768\n");
+	write_file(root, "proc/loadavg", "0.20 0.18 0.12 1/800 11206\n");
+	write_file(root, "proc/sys/vm/max_map_count", "65530\n");
+	write_file(root, "proc/meminfo", "MemTotal: 9 kB\nMemFree:  1 kB\nMemAvailable:       4 kB\n");
+	write_file(root, "proc/sys/net/core/somaxconn", "128\n");
+	write_file(root, "proc/sys/net/ipv4/ip_local_port_range", "100\t199\n");
+	write_file(root, "proc/sys/net/ipv4/ip_local_reserved_ports", "100-109\n");
 }
 
 static void limit(__rlimit_resource_t which, rlim_t soft, rlim_t hard)
@@ -88,7 +76,8 @@ START_TEST(test_privileged)
 	limit(RLIMIT_NOFILE, 256, 512);
 	limit(RLIMIT_NPROC, 100, 200);
 	limit(RLIMIT_MEMLOCK, 4096, 8192);
-	write_file("proc/self/status", "CapEff:\t0000000001004000\n"); /* CAP_SYS_RESOURCE, CAP_IPC_LOCK */
+	write_file(
+	        root, "proc/self/status", "CapEff:\t0000000001004000\n"); /* CAP_SYS_RESOURCE, CAP_IPC_LOCK */
 	grants_read(&g, root, false);
 	expect(&g, RESOURCE_DESCRIPTORS, LIMIT_NR_OPEN, 1048576, 0);
 	expect(&g, RESOURCE_THREADS, LIMIT_THREADS_MAX, 9000, 800);
@@ -97,7 +86,7 @@ START_TEST(test_privileged)
 	expect(&g, RESOURCE_DESCRIPTORS, LIMIT_NR_OPEN, 1048576, 0);
 	expect(&g, RESOURCE_THREADS, LIMIT_NPROC, 100, 0);
 	expect(&g, RESOURCE_LOCKED, LIMIT_MEMLOCK, 4096, 0);
-	write_file("proc/self/status", "CapEff:\t0000000000004000\n");
+	write_file(root, "proc/self/status", "CapEff:\t0000000000004000\n");
 	grants_read(&g, root, false);
 	expect(&g, RESOURCE_DESCRIPTORS, LIMIT_NOFILE, 512, 0);
 	ck_assert_int_eq(g.of[RESOURCE_LOCKED].by, LIMIT_NONE);
@@ -108,8 +97,8 @@ START_TEST(test_threads)
 {
 	struct grants g;
 	make_system();
-	write_file("proc/self/status", "CapEff:\tffffffffffffffff\n");
-	write_file("proc/sys/kernel/pid_max", "4000\n");
+	write_file(root, "proc/self/status", "CapEff:\tffffffffffffffff\n");
+	write_file(root, "proc/sys/kernel/pid_max", "4000\n");
 	grants_read(&g, root, false);
 	expect(&g, RESOURCE_THREADS, LIMIT_PID_MAX, 4000, 800);
 }
@@ -120,25 +109,25 @@ START_TEST(test_groups)
 {
 	struct grants g;
 	make_system();
-	write_file("proc/meminfo", "MemAvailable: 9999 kB\n");
-	write_file("proc/self/status", "CapEff:\tffffffffffffffff\n");
-	write_file("proc/self/cgroup", "0::/system.slice/tplb.service\n");
-	write_file("sys/fs/cgroup/system.slice/tplb.service/pids.max", "max\n");
-	write_file("sys/fs/cgroup/system.slice/tplb.service/pids.current", "3\n");
-	write_file("sys/fs/cgroup/system.slice/tplb.service/memory.max", "8000000\n");
-	write_file("sys/fs/cgroup/system.slice/pids.max", "500\n");
-	write_file("sys/fs/cgroup/system.slice/pids.current", "70\n");
-	write_file("sys/fs/cgroup/memory.max", "9000000\n");
+	write_file(root, "proc/meminfo", "MemAvailable: 9999 kB\n");
+	write_file(root, "proc/self/status", "CapEff:\tffffffffffffffff\n");
+	write_file(root, "proc/self/cgroup", "0::/system.slice/tplb.service\n");
+	write_file(root, "sys/fs/cgroup/system.slice/tplb.service/pids.max", "max\n");
+	write_file(root, "sys/fs/cgroup/system.slice/tplb.service/pids.current", "3\n");
+	write_file(root, "sys/fs/cgroup/system.slice/tplb.service/memory.max", "8000000\n");
+	write_file(root, "sys/fs/cgroup/system.slice/pids.max", "500\n");
+	write_file(root, "sys/fs/cgroup/system.slice/pids.current", "70\n");
+	write_file(root, "sys/fs/cgroup/memory.max", "9000000\n");
 	grants_read(&g, root, false);
 	expect(&g, RESOURCE_THREADS, LIMIT_PIDS_CGROUP, 500, 70);
 	expect(&g, RESOURCE_MEMORY, LIMIT_MEMORY_CGROUP, 8000000, 0);
-	write_file("sys/fs/cgroup/system.slice/memory.max", "7000000\n");
-	write_file("sys/fs/cgroup/system.slice/tplb.service/pids.max", "10\n");
+	write_file(root, "sys/fs/cgroup/system.slice/memory.max", "7000000\n");
+	write_file(root, "sys/fs/cgroup/system.slice/tplb.service/pids.max", "10\n");
 	grants_read(&g, root, false);
 	expect(&g, RESOURCE_THREADS, LIMIT_PIDS_CGROUP, 10, 3);
 	expect(&g, RESOURCE_MEMORY, LIMIT_MEMORY_CGROUP, 7000000, 0);
-	write_file("sys/fs/cgroup/pids.max", "1\n");
-	write_file("proc/self/cgroup", "0::/\n"); /* a container sees itself as the root */
+	write_file(root, "sys/fs/cgroup/pids.max", "1\n");
+	write_file(root, "proc/self/cgroup", "0::/\n"); /* a container sees itself as the root */
 	grants_read(&g, root, false);
 	expect(&g, RESOURCE_THREADS, LIMIT_PIDS_CGROUP, 1, 0);
 	expect(&g, RESOURCE_MEMORY, LIMIT_MEMORY_CGROUP, 9000000, 0);
@@ -149,14 +138,14 @@ START_TEST(test_groups_version_1)
 {
 	struct grants g;
 	make_system();
-	write_file("proc/meminfo", "MemAvailable: 9999 kB\n");
-	write_file("proc/self/status", "CapEff:\tffffffffffffffff\n");
-	write_file(
+	write_file(root, "proc/meminfo", "MemAvailable: 9999 kB\n");
+	write_file(root, "proc/self/status", "CapEff:\tffffffffffffffff\n");
+	write_file(root, 
 	        "proc/self/cgroup", "9:name=systemd:/other\n8:cpu,pids,io:/a:b\n4:memory:/docker/x\n0::/\n");
-	write_file("sys/fs/cgroup/pids/a:b/pids.max", "50\n");
-	write_file("sys/fs/cgroup/memory/docker/x/memory.limit_in_bytes", "9223372036854771712\n");
-	write_file("sys/fs/cgroup/memory/memory.limit_in_bytes", "6000000\n");
-	write_file("sys/fs/cgroup/memory/memory.max", "1\n"); /* no such thing in version 1 */
+	write_file(root, "sys/fs/cgroup/pids/a:b/pids.max", "50\n");
+	write_file(root, "sys/fs/cgroup/memory/docker/x/memory.limit_in_bytes", "9223372036854771712\n");
+	write_file(root, "sys/fs/cgroup/memory/memory.limit_in_bytes", "6000000\n");
+	write_file(root, "sys/fs/cgroup/memory/memory.max", "1\n"); /* no such thing in version 1 */
 	grants_read(&g, root, false);
 	expect(&g, RESOURCE_THREADS, LIMIT_PIDS_CGROUP, 50, 0);
 	expect(&g, RESOURCE_MEMORY, LIMIT_MEMORY_CGROUP, 6000000, 0);

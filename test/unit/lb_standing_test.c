@@ -148,8 +148,9 @@ START_TEST(operator)
 	ck_assert_int_eq(server_state(&servers[0]), SERVER_DRAINING);
 	ck_assert(!standing_want(&u, &servers[0], LB_SERVER_DRAIN, NOW));
 	fail_times(3, NOW); /* it may die as well: then it gets nothing, not even in panic */
-	ck_assert_int_eq(server_state(&servers[0]), SERVER_MAINT);
-	ck_assert(!standing_want(&u, &servers[0], LB_SERVER_MAINT, NOW)); /* no change to be seen */
+	ck_assert_int_eq(server_state(&servers[0]), SERVER_DOWN_DRAINING);
+	ck_assert_uint_eq(standing_downs(&u, &servers[0]), 1);
+	ck_assert(standing_want(&u, &servers[0], LB_SERVER_MAINT, NOW));
 	ck_assert(!standing_tick(&u, &servers[0], NOW).probes);
 	ck_assert(standing_want(&u, &servers[0], LB_SERVER_READY, NOW));
 	ck_assert_int_eq(server_state(&servers[0]), SERVER_DOWN); /* it is still dead */

@@ -8,22 +8,9 @@
 
 #include "net/ephemeral.h"
 
-static char root[] = "/tmp/tplb-ephemeral-XXXXXX";
+#include "made_up_root.h"
 
-static void write_file(const char *path, const char *text)
-{
-	char name[512];
-	snprintf(name, sizeof(name), "%s/%s", root, path);
-	for (char *p = name + sizeof(root); (p = strchr(p, '/')) != NULL; p++) {
-		*p = '\0';
-		(void)mkdir(name, 0700);
-		*p = '/';
-	}
-	FILE *f = fopen(name, "w");
-	ck_assert_ptr_nonnull(f);
-	ck_assert_int_ge(fputs(text, f), 0);
-	ck_assert_int_eq(fclose(f), 0);
-}
+static char root[] = "/tmp/tplb-ephemeral-XXXXXX";
 
 static const struct {
 	const char *reserved;
@@ -40,8 +27,8 @@ static const struct {
 START_TEST(test_ports)
 {
 	struct ephemeral e;
-	write_file("proc/sys/net/ipv4/ip_local_port_range", "100\t110\n");
-	write_file("proc/sys/net/ipv4/ip_local_reserved_ports", cases[_i].reserved);
+	write_file(root, "proc/sys/net/ipv4/ip_local_port_range", "100\t110\n");
+	write_file(root, "proc/sys/net/ipv4/ip_local_reserved_ports", cases[_i].reserved);
 	ck_assert(ephemeral_read(&e, root));
 	ck_assert_uint_eq(e.first, 100);
 	ck_assert_uint_eq(e.last, 110);
@@ -57,9 +44,9 @@ START_TEST(test_unknown)
 {
 	struct ephemeral e;
 	ck_assert(!ephemeral_read(&e, "/no/such/folder"));
-	write_file("proc/sys/net/ipv4/ip_local_port_range", "110 100\n");
+	write_file(root, "proc/sys/net/ipv4/ip_local_port_range", "110 100\n");
 	ck_assert(!ephemeral_read(&e, root));
-	write_file("proc/sys/net/ipv4/ip_local_port_range", "100 65536\n");
+	write_file(root, "proc/sys/net/ipv4/ip_local_port_range", "100 65536\n");
 	ck_assert(!ephemeral_read(&e, root));
 }
 END_TEST

@@ -312,6 +312,17 @@ class States(HealthCase):
         for server, state in zip(servers, ("up", "draining", "maint")):
             self.assertRegex(self.balancer.stderr, r"server %s of up: %s, " % (server.address, state))
 
+    def test_dead_while_draining(self):
+        """It is down, and is not asked even when no other is up."""
+        server = self.number(0)
+        server.answers[b"/health"] = answer(status=b"500 Oops")
+        self.tplb({"address": server.address, "state": "drain"}, upstream={"health": PROBES})
+        self.wait_state(server, "down")
+        response = self.client().get()
+        self.assertEqual(response.status, 503)
+        self.assertIn(b"(no_server)", response.body)
+        self.assertEqual(self.clients_requests(server), [])
+
     def test_none_ready(self):
         server = self.number(0)
         self.tplb({"address": server.address, "state": "maint"})
