@@ -140,8 +140,8 @@ START_TEST(test_groups_version_1)
 	make_system();
 	write_file(root, "proc/meminfo", "MemAvailable: 9999 kB\n");
 	write_file(root, "proc/self/status", "CapEff:\tffffffffffffffff\n");
-	write_file(root, 
-	        "proc/self/cgroup", "9:name=systemd:/other\n8:cpu,pids,io:/a:b\n4:memory:/docker/x\n0::/\n");
+	write_file(root, "proc/self/cgroup",
+	        "9:name=systemd:/other\n8:cpu,pids,io:/a:b\n4:memory:/docker/x\n0::/\n");
 	write_file(root, "sys/fs/cgroup/pids/a:b/pids.max", "50\n");
 	write_file(root, "sys/fs/cgroup/memory/docker/x/memory.limit_in_bytes", "9223372036854771712\n");
 	write_file(root, "sys/fs/cgroup/memory/memory.limit_in_bytes", "6000000\n");
