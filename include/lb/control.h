@@ -19,6 +19,7 @@
 #include "lb/grants.h"
 #include "lb/lb.h"
 #include "lb/resolver.h"
+#include "lb/supply.h"
 
 enum { CONTROL_WHY_BYTES = 512 };
 
@@ -36,6 +37,7 @@ bool command_line_apply(
 struct control {
 	/* constant once started */
 	struct command_line said;
+	const struct supply *supply;
 	const struct grants *grants;
 	struct lb *lb;
 	struct engine *engine;

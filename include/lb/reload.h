@@ -9,12 +9,13 @@
 
 #include "engine/engine.h"
 #include "lb/config.h"
+#include "lb/supply.h"
 
 /*
  * Reads and checks FILE, as at start, but looks no names up. Mistakes and warnings go to the log, a line each with its
  * place, and to out unless that is NULL. NULL when there is a mistake; what runs then goes on. Freed with lb_config_free.
  */
-struct lb_config *reload_read(const char *file, FILE *out);
+struct lb_config *reload_read(const struct supply *supply, const char *file, FILE *out);
 
 /*
  * Takes in what differs between the configuration that runs and the next one, in both of which the command line has had its say, and logs what

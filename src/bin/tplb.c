@@ -24,13 +24,14 @@
 #include "lb/needs.h"
 #include "lb/resolver.h"
 #include "lb/summary.h"
-#include "net/sock.h"
+#include "lb/supply.h"
 
 enum { EXIT_FAULT = 1, EXIT_USAGE = 2 };
 
 /* The program's one root. */
 struct program {
 	struct command_line said;
+	const struct supply *supply;
 	unsigned loops;       /* that will run */
 	unsigned connections; /* at most at once: limits.connections, or what the descriptors allow */
 	enum loop_driver_kind driver;
@@ -180,7 +181,7 @@ static int read_config(struct program *p)
 	struct needs needs;
 	char why[CONTROL_WHY_BYTES];
 
-	p->config = lb_config_read(p->said.file);
+	p->config = p->supply->read(p->supply->arg, p->said.file);
 	if (!p->config) {
 		fprintf(stderr, "tplb: out of memory\n");
 		return EXIT_FAULT;
@@ -208,14 +209,15 @@ static int read_config(struct program *p)
 	return p->graph || p->print || p->check ? printed() : -1;
 }
 
-static bool open_listener(struct listener *l, const struct lb_config_listener *from)
+static bool open_listener(
+        const struct supply *supply, struct listener *l, const struct lb_config_listener *from)
 {
 	char text[ADDR_TEXT_MAX];
 
 	l->addr = from->addr;
 	l->name = from->name;
 	l->eager = from->mode == LB_MODE_TCP;
-	l->fd = sock_listen(&from->addr, LB_BACKLOG);
+	l->fd = supply->listen(supply->arg, from);
 	if (l->fd >= 0) {
 		l->addr.len = sizeof(l->addr.u); /* port 0: which one it became */
 		(void)getsockname(l->fd, &l->addr.u.any, &l->addr.len);
@@ -252,7 +254,7 @@ static bool open_listeners(struct program *p)
 	for (size_t i = 0; i < n; i++)
 		p->listeners[i].fd = -1;
 	for (size_t i = 0; i < n; i++)
-		if (!open_listener(&p->listeners[i], lb_config_listener(p->config, i)))
+		if (!open_listener(p->supply, &p->listeners[i], lb_config_listener(p->config, i)))
 			return false;
 	return true;
 }
@@ -400,6 +402,7 @@ static bool start_resolver(struct program *p)
 static void start_control(struct program *p)
 {
 	p->control = (struct control){.said = p->said,
+	        .supply = p->supply,
 	        .grants = &p->grants,
 	        .lb = p->lb,
 	        .engine = p->running,
@@ -542,7 +545,8 @@ static int run(struct program *p)
 
 int main(int argc, char **argv)
 {
-	struct program p = {.said = {.file = SYSCONFDIR "/tplb.conf", .engine = -1}};
+	struct program p = {
+	        .said = {.file = SYSCONFDIR "/tplb.conf", .engine = -1}, .supply = &supply_direct};
 	int status = parse_arguments(&p, argc, argv);
 
 	if (status < 0)

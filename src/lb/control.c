@@ -111,7 +111,7 @@ static void apply_locked(struct control *c, const struct lb_config *next, FILE *
 
 static bool reload_locked(struct control *c, FILE *out)
 {
-	struct lb_config *next = reload_read(c->said.file, out);
+	struct lb_config *next = reload_read(c->supply, c->said.file, out);
 	char why[CONTROL_WHY_BYTES];
 
 	lock_must_hold(&c->reloads);

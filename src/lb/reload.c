@@ -37,9 +37,9 @@ static void tell_faults(const struct conf *conf, FILE *to)
 	free(text);
 }
 
-struct lb_config *reload_read(const char *file, FILE *out)
+struct lb_config *reload_read(const struct supply *supply, const char *file, FILE *out)
 {
-	struct lb_config *c = lb_config_read(file);
+	struct lb_config *c = supply->read(supply->arg, file);
 
 	if (!c) {
 		tell(out, DIAG_ERROR, "reload: out of memory: %s is not taken in", file);
