@@ -54,6 +54,15 @@ struct conf_section {
 	const struct conf_key *keys; /* ends with a row whose name is NULL */
 };
 
+/*
+ * Who opens the files: for a process that may not do so itself. Called for the file and for each that it includes, as the path is written there.
+ * A descriptor for reading, the caller's; or -errno. May be called again for the same path.
+ */
+struct conf_opener {
+	void *arg;
+	int (*open)(void *arg, const char *path);
+};
+
 struct conf; /* an open file, the strings in it, and the faults found so far */
 
 /*
@@ -61,6 +70,11 @@ struct conf; /* an open file, the strings in it, and the faults found so far */
  * collected, not printed. NULL only when memory is out. Check conf_fault_count before using *out.
  */
 struct conf *conf_read(const char *path, const struct conf_section *root, void *out);
+/* The same through an opener, which must live until it returns. */
+struct conf *conf_read_by(
+        const struct conf_opener *opener, const char *path, const struct conf_section *root, void *out);
+/* As conf_read itself opens a file. */
+int conf_open(const char *path);
 
 /* Like conf_read with the text itself in place of a file; `name` stands for the file in messages. For tests and -T round trips. */
 struct conf *conf_read_text(const char *name, const char *text, const struct conf_section *root, void *out);
@@ -162,7 +176,8 @@ struct conf_message {
 };
 
 struct conf {
-	const char *name; /* of the main file, for messages */
+	const char *name;                 /* of the main file, for messages */
+	const struct conf_opener *opener; /* NULL: conf_open; while it is read */
 	struct conf_source source;
 	config_t tree;
 	struct conf_place *root;

@@ -26,6 +26,9 @@ struct admin *admin_open(const struct addr *at, uid_t user, gid_t group, int *er
 /* Starts the thread, called "NAME-admin", which calls the table's functions with arg. Both must outlive it. Returns 0 or an errno. */
 int admin_start(struct admin *a, const char *name, const struct answer_command *table, void *arg);
 
+/* For a process that has forked another one to serve it: closes and frees what there is of it here, and leaves the socket file. Before admin_start. */
+void admin_leave(struct admin *a);
+
 /* Closes all connections, waits for a command that runs, removes the socket file unless another one is in its place, and frees. */
 void admin_stop(struct admin *a);
 

@@ -162,10 +162,14 @@ struct lb_config_admin {
 	struct addr addr; /* made of it by lb_config_read; len 0: none */
 };
 
+enum lb_sandbox { LB_SANDBOX_AUTO, LB_SANDBOX_ON, LB_SANDBOX_OFF };
+
 struct lb_config {
 	const void *place;
-	int engine; /* enum lb_engine */
-	char *user; /* empty: keep the user */
+	int engine;   /* enum lb_engine */
+	char *user;   /* empty: keep the user */
+	char *chroot; /* a folder; empty: none */
+	int sandbox;  /* enum lb_sandbox */
 	bool abort_on_close;
 	struct {
 		const void *place;
@@ -209,6 +213,8 @@ extern const char *const lb_hold_names[], *const lb_mode_names[];
  * queue and limits make sense together, a warning for a listener in the ephemeral port range.
  */
 struct lb_config *lb_config_read(const char *path);
+/* The same through an opener (conf/conf.h), while the program runs: `user` is taken as it stands, for users may be out of sight by then. */
+struct lb_config *lb_config_read_by(const struct conf_opener *opener, const char *path);
 /* The same from a text; `name` stands for the file in messages. */
 struct lb_config *lb_config_read_text(const char *name, const char *text);
 

@@ -67,6 +67,8 @@ void needs_print(const struct needs *n, FILE *out);
  * and lowers limits.connections to what the descriptors suffice for. Of memory it does not tell: that all of it is used at once is too
  * unlikely for a warning at every start. *g is changed to what is granted then.
  */
+/* Raises this process's limit of descriptors to what is needed, as far as the system lets it; says nothing. needs_fit does so too: this is for who has the right to, before. */
+void needs_raise(const struct lb_config *c, bool uring, const struct grants *g);
 void needs_fit(struct lb_config *c, bool uring, struct grants *g);
 
 #endif

@@ -19,6 +19,8 @@ struct supply {
 	 * that nobody answers at is replaced. Called in one thread at a time.
 	 */
 	int (*listen)(void *arg, const struct lb_config_listener *l);
+	/* Removes the socket file of a listener that is closed; does nothing where it has none. */
+	void (*remove)(void *arg, const struct lb_config_listener *l);
 };
 
 /* By the program itself: lb_config_read and sock_listen. */

@@ -18,7 +18,13 @@ struct log_targets {
 	const char *output; /* diagnostics: "stderr", "syslog" or a path */
 	const char *access; /* access lines: "off", "stdout", "syslog" or a path */
 	const char *ident;  /* program name for syslog */
+	/* Opens a file as log_open_file does, for a process that may not do so itself; NULL: log_open_file. Called by the log thread, too. */
+	int (*open)(void *arg, const char *path);
+	void *arg; /* must outlive the log */
 };
+
+/* Opens or makes the file, for appending. A descriptor, or -errno. */
+int log_open_file(const char *path);
 
 /*
  * Opens the targets and starts the thread, which from then on also writes what diag() is given (its sink). rings: one a worker that there

@@ -3,23 +3,25 @@
 
 #include <errno.h>
 #include <getopt.h>
-#include <grp.h>
 #include <pwd.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/prctl.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "base/assert.h"
 #include "base/clock.h"
 #include "base/diag.h"
 #include "ctl/admin.h"
+#include "ctl/privileges.h"
+#include "ctl/sandbox.h"
 #include "ctl/signals.h"
 #include "lb/commands.h"
 #include "lb/control.h"
 #include "lb/graph.h"
+#include "lb/keeper.h"
 #include "lb/lb.h"
 #include "lb/needs.h"
 #include "lb/resolver.h"
@@ -43,8 +45,12 @@ struct program {
 	struct lb *lb;
 	struct resolver *resolver; /* NULL: no name is looked up again */
 	struct engine *running;
-	struct control control; /* set up while `running` is there */
-	struct admin *admin;    /* NULL: no admin.socket */
+	struct control control;  /* set up while `running` is there */
+	struct admin *admin;     /* NULL: no admin.socket */
+	bool is_split;           /* a parent keeps the rights, a child serves */
+	struct keeper_link link; /* to the parent, in the child of two processes */
+	int sandboxes;           /* sandbox_enter */
+	char sandbox[SANDBOX_TEXT_BYTES];
 };
 
 static void print_usage(FILE *out)
@@ -288,29 +294,88 @@ static void close_admin(struct program *p)
 	p->admin = NULL;
 }
 
-static bool drop_privileges(const char *user)
+/* Serving in a process of its own pays where there is something to keep from it. */
+static bool wants_split(const struct lb_config *c)
 {
-	struct passwd *entry;
+	return privileges_differ(c->user) || c->chroot[0] || c->sandbox == LB_SANDBOX_ON;
+}
 
-	if (!user[0]) {
+static bool enter_sandbox(struct program *p)
+{
+	int wish = p->config->sandbox;
+
+	p->sandbox[0] = '\0';
+	if (wish == LB_SANDBOX_OFF)
+		return true;
+	p->sandboxes = sandbox_enter(p->sandbox);
+	if (p->sandboxes > 0 || wish == LB_SANDBOX_AUTO)
+		return true;
+	if (p->sandboxes < 0)
+		fprintf(stderr, "tplb: sandbox: cannot enter it: %s; \"auto\" goes on without\n", p->sandbox);
+	else
+		fprintf(stderr, "tplb: sandbox: there is none in this kernel or this build; \"auto\" goes on "
+		                "without\n");
+	return false;
+}
+
+/* In the process that serves: what the parent keeps is over here. */
+static bool give_up(struct program *p, pid_t parent)
+{
+	const struct lb_config *c = p->config;
+	struct privileges to = {.user = privileges_differ(c->user) ? c->user : "", .root = c->chroot};
+	char why[PRIVILEGES_WHY_BYTES];
+
+	/* The terminal's signals reach the parent, which hands them on: once is enough. */
+	(void)setpgid(0, 0);
+	MUST(signal(SIGTTOU, SIG_IGN) != SIG_ERR);
+	if (privileges_drop(&to, parent, why))
+		return enter_sandbox(p);
+	fprintf(stderr, "tplb: %s\n", why);
+	return false;
+}
+
+/* Splits into a parent, whose whole life is in here, and a child. False: this process is to end, *status says how. */
+static bool split(struct program *p, int *status)
+{
+	struct keeper *keeper;
+	pid_t parent = getpid();
+	pid_t child = keeper_fork(p->said.file, p->config, &keeper, &p->link);
+
+	if (child == 0) {
+		p->supply = &p->link.supply;
+		return give_up(p, parent);
+	}
+	if (child < 0) {
+		fprintf(stderr, "tplb: cannot start the process that serves: %s\n", strerror(-child));
+		return false;
+	}
+	for (size_t i = 0; i < p->config->listeners.count; i++) {
+		close(p->listeners[i].fd);
+		p->listeners[i].fd = -1;
+	}
+	if (p->admin)
+		admin_leave(p->admin);
+	p->admin = NULL;
+	*status = keeper_serve(keeper, child);
+	return false;
+}
+
+static void tell_rights(const struct program *p)
+{
+	const struct lb_config *c = p->config;
+
+	if (!p->is_split) {
 		if (geteuid() == 0)
 			diag_warning("running as root: set `user` to drop privileges after binding");
-		return true;
+		return;
 	}
-	entry = getpwnam(user);
-	if (!entry) {
-		fprintf(stderr, "tplb: user: no such user: %s\n", user);
-		return false;
-	}
-	if (geteuid() == entry->pw_uid)
-		return true;
-	if (initgroups(user, entry->pw_gid) != 0 || setgid(entry->pw_gid) != 0 ||
-	        setuid(entry->pw_uid) != 0) {
-		fprintf(stderr, "tplb: user: cannot become %s: %m (only root can)\n", user);
-		return false;
-	}
-	(void)prctl(PR_SET_DUMPABLE, 1); /* core files, as before the change of user; not essential */
-	return true;
+	if (p->sandboxes < 0)
+		diag_warning("sandbox: cannot enter it: %s", p->sandbox);
+	else if (p->sandboxes == 0 && c->sandbox == LB_SANDBOX_AUTO)
+		diag_warning("sandbox: there is none in this kernel or this build");
+	diag_info("serving as %s%s%s%s%s, process %d has the rest", c->user[0] ? c->user : "before",
+	        c->chroot[0] ? " in " : "", c->chroot, p->sandboxes > 0 ? ", with " : "",
+	        p->sandboxes > 0 ? p->sandbox : "", (int)getppid());
 }
 
 /* Raises the limits to what the configuration needs; where the system refuses, fewer connections are allowed than it says. */
@@ -351,6 +416,10 @@ static bool start_log(struct program *p)
 {
 	const struct lb_config_log *c = &p->config->log;
 	struct log_targets targets = {.output = c->output, .access = c->access, .ident = "tplb"};
+	if (p->is_split) {
+		targets.open = keeper_open_log;
+		targets.arg = &p->link;
+	}
 	const char *where, *why;
 
 	diag_set_level((enum diag_level)c->level);
@@ -495,19 +564,32 @@ static void log_end(struct program *p)
 		diag_info("log lines lost: %llu", (unsigned long long)log_lost(p->log));
 }
 
-static bool prepare_and_start(struct program *p)
+/* False: there is nothing to serve, *status says why. */
+static bool prepare_and_start(struct program *p, int *status)
 {
+	const char *why;
+
+	*status = EXIT_FAULT;
 	grants_read(&p->grants, "", p->config->user[0] != '\0');
 	p->loops = needs_loops(p->config, p->grants.cores);
-	if (!open_listeners(p) || !open_admin(p) || !start_log(p))
+	p->is_split = wants_split(p->config);
+	if (!open_listeners(p) || !open_admin(p))
 		return false;
-	fit(p); /* while we may still raise limits */
-	return drop_privileges(p->config->user) && choose_driver(p) && start(p);
+	needs_raise(p->config, uses_uring(p, &why), &p->grants); /* while we may */
+	if (p->is_split && !split(p, status))
+		return false;
+	if (!start_log(p))
+		return false;
+	tell_rights(p);
+	fit(p);
+	return choose_driver(p) && start(p);
 }
 
 static int run(struct program *p)
 {
-	if (!prepare_and_start(p)) {
+	int status;
+
+	if (!prepare_and_start(p, &status)) {
 		close_listeners(p);
 		close_admin(p);
 		if (p->resolver)
@@ -516,7 +598,7 @@ static int run(struct program *p)
 			lb_free(p->lb);
 		if (p->log)
 			log_stop(p->log);
-		return EXIT_FAULT;
+		return status;
 	}
 	serve(p);
 	unsigned cut = engine_wait(p->running);

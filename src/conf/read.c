@@ -231,13 +231,21 @@ static struct conf *conf_finish(struct conf *conf, const struct conf_section *ro
 	return NULL;
 }
 
-struct conf *conf_read(const char *path, const struct conf_section *root, void *out)
+struct conf *conf_read_by(
+        const struct conf_opener *opener, const char *path, const struct conf_section *root, void *out)
 {
 	struct conf *conf = conf_new(path);
 	if (conf == NULL)
 		return NULL;
+	conf->opener = opener;
 	conf_source_file(conf, path);
+	conf->opener = NULL;
 	return conf_finish(conf, root, out);
+}
+
+struct conf *conf_read(const char *path, const struct conf_section *root, void *out)
+{
+	return conf_read_by(NULL, path, root, out);
 }
 
 struct conf *conf_read_text(const char *name, const char *text, const struct conf_section *root, void *out)

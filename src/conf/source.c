@@ -273,14 +273,23 @@ static char *bytes_of(int fd, size_t *len, const char **why)
 	return NULL;
 }
 
+int conf_open(const char *path)
+{
+	int fd = open(
+	        path, O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK); /* a pipe would wait for a writer */
+	return fd < 0 ? -errno : fd;
+}
+
 /* The bytes of the file at r->path, which the caller frees; NULL sets *why. Notes which file it is. */
 static char *file_bytes(struct reader *r, size_t *len, const char **why)
 {
 	struct stat st;
 	char *bytes = NULL;
-	int fd = open(
-	        r->path, O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK); /* a pipe would wait for a writer */
-	if (fd < 0 || fstat(fd, &st) != 0) {
+	const struct conf_opener *opener = r->conf->opener;
+	int fd = opener != NULL ? opener->open(opener->arg, r->path) : conf_open(r->path);
+	if (fd < 0) {
+		*why = strerror(-fd);
+	} else if (fstat(fd, &st) != 0) {
 		*why = strerror(errno);
 	} else if (S_ISDIR(st.st_mode)) {
 		*why = "it is a directory";

@@ -274,6 +274,15 @@ int admin_start(struct admin *a, const char *name, const struct answer_command *
 	return 0;
 }
 
+void admin_leave(struct admin *a)
+{
+	if (a->listener >= 0)
+		close(a->listener);
+	if (a->wake >= 0)
+		close(a->wake);
+	free(a);
+}
+
 void admin_stop(struct admin *a)
 {
 	struct stat now;
@@ -285,13 +294,8 @@ void admin_stop(struct admin *a)
 	for (unsigned i = 0; i < ADMIN_CONNECTIONS; i++)
 		if (a->peers[i].fd >= 0)
 			drop(&a->peers[i]);
-	if (a->listener >= 0) {
-		if (lstat(a->at.u.un.sun_path, &now) == 0 && now.st_dev == a->file.st_dev &&
-		        now.st_ino == a->file.st_ino)
-			unlink(a->at.u.un.sun_path);
-		close(a->listener);
-	}
-	if (a->wake >= 0)
-		close(a->wake);
-	free(a);
+	if (a->listener >= 0 && lstat(a->at.u.un.sun_path, &now) == 0 && now.st_dev == a->file.st_dev &&
+	        now.st_ino == a->file.st_ino)
+		unlink(a->at.u.un.sun_path);
+	admin_leave(a);
 }

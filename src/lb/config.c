@@ -3,9 +3,11 @@
 #include "lb/config_names.h"
 #include "lb/config_upstreams.h"
 
+#include <errno.h>
 #include <pwd.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 
 #include "base/clock.h"
 #include "http/chars.h"
@@ -318,15 +320,36 @@ static void check_admin(struct lb_config *c)
 			        "listeners[%zu] listens on it already, choose another path", i);
 }
 
-/* The checks after reading; conf is what conf_read returned. */
-static struct lb_config *config_check(struct lb_config *c, struct conf *conf)
+/* Root is not held by a folder (chroot(2) again leads out of it). */
+static void check_chroot(struct lb_config *c)
+{
+	struct stat st;
+
+	if (c->chroot == NULL || c->chroot[0] == '\0')
+		return;
+	if (c->chroot[0] != '/')
+		conf_fault(
+		        c->conf, c->place, "chroot", "must be a path from \"/\" on, not \"%s\"", c->chroot);
+	else if (stat(c->chroot, &st) != 0)
+		conf_fault(c->conf, c->place, "chroot", "cannot use %s: %s", c->chroot, strerror(errno));
+	else if (!S_ISDIR(st.st_mode))
+		conf_fault(c->conf, c->place, "chroot", "%s is not a folder", c->chroot);
+	if (c->user == NULL || c->user[0] == '\0')
+		conf_fault(c->conf, c->place, "chroot", "needs `user`: root could leave the folder again");
+}
+
+/* The checks after reading; conf is what conf_read returned. Only who is starting can look up users: later on they may be out of sight. */
+static struct lb_config *config_check(struct lb_config *c, struct conf *conf, bool starting)
 {
 	c->conf = conf;
 	if (conf == NULL || !make_trusted(c) || !check_references(c)) {
 		lb_config_free(c);
 		return NULL;
 	}
-	check_user(c);
+	if (starting) {
+		check_user(c);
+		check_chroot(c);
+	}
 	check_sizes(c);
 	check_discipline(c);
 	check_via(c);
@@ -342,14 +365,20 @@ static struct lb_config *config_check(struct lb_config *c, struct conf *conf)
 
 struct lb_config *lb_config_read(const char *path)
 {
+	return lb_config_read_by(NULL, path);
+}
+
+struct lb_config *lb_config_read_by(const struct conf_opener *opener, const char *path)
+{
 	struct lb_config *c = calloc(1, sizeof(*c));
-	return c == NULL ? NULL : config_check(c, conf_read(path, &lb_config_section, c));
+	return c == NULL ? NULL
+	                 : config_check(c, conf_read_by(opener, path, &lb_config_section, c), opener == NULL);
 }
 
 struct lb_config *lb_config_read_text(const char *name, const char *text)
 {
 	struct lb_config *c = calloc(1, sizeof(*c));
-	return c == NULL ? NULL : config_check(c, conf_read_text(name, text, &lb_config_section, c));
+	return c == NULL ? NULL : config_check(c, conf_read_text(name, text, &lb_config_section, c), true);
 }
 
 /* Whether the address was a name; resolves it then. */

@@ -625,6 +625,8 @@ static const struct conf_section admin_section = {.size = sizeof(struct lb_confi
 #define listeners_section listener_section
 #define upstreams_section upstream_section
 
+static const char *const sandboxes[] = {"auto", "on", "off", NULL}; /* enum lb_sandbox */
+
 static const struct conf_key root_keys[] = {
         {.name = "engine",
                 .type = CONF_CHOICE,
@@ -637,6 +639,18 @@ static const struct conf_key root_keys[] = {
                 .offset = offsetof(struct lb_config, user),
                 .fallback = "",
                 .help = "the user to become after binding; empty: stay"},
+        {.name = "chroot",
+                .type = CONF_STRING,
+                .offset = offsetof(struct lb_config, chroot),
+                .fallback = "",
+                .help = "the folder that the process which serves is locked into; empty: none"},
+        {.name = "sandbox",
+                .type = CONF_CHOICE,
+                .offset = offsetof(struct lb_config, sandbox),
+                .fallback = "auto",
+                .choices = sandboxes,
+                .help = "auto: with another user, serve in a sandbox of the kernel's, where it has one; on: "
+                        "always, or do not start"},
         {.name = "abort_on_close",
                 .type = CONF_BOOL,
                 .offset = offsetof(struct lb_config, abort_on_close),

@@ -109,6 +109,14 @@ static void lower_connections(struct lb_config *c, const struct needs *n)
 	diag_warning("limits.connections: at most %lld at once, for want of descriptors", (long long)enough);
 }
 
+void needs_raise(const struct lb_config *c, bool uring, const struct grants *g)
+{
+	struct needs n;
+
+	needs_sum(&n, c, uring, g);
+	(void)sock_raise_limit(n.of[RESOURCE_DESCRIPTORS].amount); /* needs_fit tells of what is short */
+}
+
 void needs_fit(struct lb_config *c, bool uring, struct grants *g)
 {
 	struct grant *descriptors = &g->of[RESOURCE_DESCRIPTORS];

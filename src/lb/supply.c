@@ -1,5 +1,7 @@
 #include "lb/supply.h"
 
+#include <unistd.h>
+
 #include "lb/needs.h"
 #include "net/sock.h"
 
@@ -15,4 +17,11 @@ static int listen_at(void *arg, const struct lb_config_listener *l)
 	return sock_listen(&l->addr, LB_BACKLOG);
 }
 
-const struct supply supply_direct = {.read = read_file, .listen = listen_at};
+static void remove_file(void *arg, const struct lb_config_listener *l)
+{
+	(void)arg;
+	if (l->addr.u.any.sa_family == AF_UNIX)
+		unlink(l->addr.u.un.sun_path);
+}
+
+const struct supply supply_direct = {.read = read_file, .listen = listen_at, .remove = remove_file};

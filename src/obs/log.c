@@ -51,11 +51,13 @@ struct log_ring {
 struct log {
 	struct target output;
 	struct target access;
-	bool access_on;                  /* constant */
-	unsigned ring_count;             /* constant */
-	struct log_ring *rings;          /* sparse */
-	_Atomic(struct log_ring *) made; /* a list of those there are; release, acquire */
-	struct ring diag_ring;           /* written under diag_lock */
+	int (*open)(void *arg, const char *path); /* constant; NULL: log_open_file */
+	void *open_arg;                           /* constant */
+	bool access_on;                           /* constant */
+	unsigned ring_count;                      /* constant */
+	struct log_ring *rings;                   /* sparse */
+	_Atomic(struct log_ring *) made;          /* a list of those there are; release, acquire */
+	struct ring diag_ring;                    /* written under diag_lock */
 	struct lock diag_lock;
 	_Atomic uint64_t lost; /* relaxed: diagnostic lines */
 	_Atomic bool pending;  /* lines may be waiting; seq_cst */
@@ -80,17 +82,25 @@ static void note_pending(struct log *log)
 		wake_thread(log);
 }
 
-static bool target_open(struct target *t)
+int log_open_file(const char *path)
+{
+	/* O_NONBLOCK: a FIFO that nobody reads is ENXIO, not for ever */
+	int fd = open(path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC | O_NOCTTY | O_NONBLOCK, 0640);
+
+	return fd < 0 ? -errno : fd;
+}
+
+/* 0 or an errno. */
+static int target_open(const struct log *log, struct target *t)
 {
 	struct stat st;
 
-	if (t->kind == TARGET_FILE) /* O_NONBLOCK: a FIFO that nobody reads is ENXIO, not for ever */
-		t->fd = open(
-		        t->path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC | O_NOCTTY | O_NONBLOCK, 0640);
+	if (t->kind == TARGET_FILE)
+		t->fd = log->open ? log->open(log->open_arg, t->path) : log_open_file(t->path);
 	if (t->kind == TARGET_OFF || t->kind == TARGET_SYSLOG)
-		return true;
+		return 0;
 	t->regular = t->fd >= 0 && fstat(t->fd, &st) == 0 && S_ISREG(st.st_mode);
-	return t->fd >= 0;
+	return t->fd >= 0 ? 0 : -t->fd;
 }
 
 static void target_close(struct target *t)
@@ -207,14 +217,16 @@ static void drain_all(struct log *log)
 		drain_ring(log, &r->ring, &log->access);
 }
 
-static void reopen_target(struct target *t)
+static void reopen_target(const struct log *log, struct target *t)
 {
 	struct target fresh = *t;
 
 	if (t->kind != TARGET_FILE)
 		return;
-	if (!target_open(&fresh)) {
-		diag_error("log: cannot open %s again: %m; going on with the old file", t->path);
+	int error = target_open(log, &fresh);
+	if (error != 0) {
+		diag_error("log: cannot open %s again: %s; going on with the old file", t->path,
+		        strerror(error));
 		return;
 	}
 	target_close(t);
@@ -252,8 +264,8 @@ static void *log_thread(void *arg)
 		atomic_store(&log->pending, false); /* before looking: a line that comes now wakes us again */
 		if (atomic_exchange(&log->reopen, false)) {
 			drain_all(log); /* what was logged before belongs to the old files */
-			reopen_target(&log->output);
-			reopen_target(&log->access);
+			reopen_target(log, &log->output);
+			reopen_target(log, &log->access);
 		}
 		drain_all(log);
 	}
@@ -335,14 +347,18 @@ struct log *log_start(const struct log_targets *targets, unsigned rings, const c
 	target_name(&log->output, targets->output);
 	target_name(&log->access, targets->access);
 	log->access_on = log->access.kind != TARGET_OFF;
+	log->open = targets->open;
+	log->open_arg = targets->arg;
 	openlog(targets->ident, LOG_PID | LOG_NDELAY, LOG_DAEMON);
-	if (!target_open(&log->output))
-		return fail(log, where, targets->output, why, errno);
-	if (!target_open(&log->access))
-		return fail(log, where, targets->access, why, errno);
+	int error = target_open(log, &log->output);
+	if (error != 0)
+		return fail(log, where, targets->output, why, error);
+	error = target_open(log, &log->access);
+	if (error != 0)
+		return fail(log, where, targets->access, why, error);
 	if (!make_rings(log, rings))
 		return fail(log, where, "log", why, ENOMEM);
-	int error = pthread_create(&log->thread, NULL, log_thread, log);
+	error = pthread_create(&log->thread, NULL, log_thread, log);
 	if (error != 0)
 		return fail(log, where, "log thread", why, error);
 	(void)pthread_setname_np(log->thread, "log"); /* a convenience */

@@ -150,6 +150,7 @@ static const struct {
         /* keys that later versions will have */
         {BASE "admin: { bind = \"\"; };", "x:2: admin.bind: unknown key, the known ones are socket\n"},
         {BASE "metrics: { };", "x:2: metrics: unknown key, the known ones are engine, user, "
+                               "chroot, sandbox, "
                                "abort_on_close, pool, async, queue, "
                                "listeners, upstreams, timeouts, limits, forward, log, admin\n"},
         {BASE "pool: { workers = \"16\"; };",

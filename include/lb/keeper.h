@@ -1,0 +1,44 @@
+/*
+ * The parent process that keeps the rights which serving does not need: it reads the configuration, binds, opens logs, and removes socket files. The child serves, having
+ * given the rights up (ctl/privileges.h, ctl/sandbox.h), and asks for these few things over a socket, one question and one answer at a time.
+ *
+ * The parent believes the child nothing. It opens for reading what its own reading of the configuration has opened; binds where that configuration has a listener; opens as logs what it or the
+ * configuration of the start calls so; and removes the socket files that it has made itself. It takes no part in serving: one thread, no state but that.
+ * (The split is that of Provos, Friedl and Honeyman, "Preventing Privilege Escalation", USENIX Security 2003.)
+ */
+#ifndef TPLB_LB_KEEPER_H
+#define TPLB_LB_KEEPER_H
+
+#include <stdbool.h>
+#include <sys/types.h>
+
+#include "base/lock.h"
+#include "lb/config.h"
+#include "lb/supply.h"
+
+struct keeper; /* the parent's */
+
+/* The child's end. */
+struct keeper_link {
+	struct lock lock;     /* a question and its answer belong together */
+	int sock;             /* constant */
+	struct supply supply; /* for the balancer: through the parent */
+};
+
+/*
+ * Forks, while there is one thread. In the parent *keeper is set, in the child *link. file: the configuration's; config: as read from it, whose listeners and admin socket are bound. Both must outlive the
+ * parent. Returns the child's pid, 0 in the child, or -errno: nothing has happened.
+ */
+pid_t keeper_fork(
+        const char *file, const struct lb_config *config, struct keeper **keeper, struct keeper_link *link);
+
+/*
+ * The rest of the parent's life: answers the child, hands on signals to it (TERM, INT, HUP, USR1, USR2, which are blocked), and waits for its end, which it
+ * says where it was no good one. Returns the exit status of the program: the child's, or 1 where a signal has ended that. Frees.
+ */
+int keeper_serve(struct keeper *keeper, pid_t child);
+
+/* For log_targets.open, with the link as arg. */
+int keeper_open_log(void *link, const char *path);
+
+#endif
