@@ -105,6 +105,8 @@ static void put_forwarded(struct writer *w, const struct exchange *x, const stru
 static void put_request_field(struct writer *w, const struct exchange *x, const struct http_field *field,
         struct forwarded *f, long long max_forwards)
 {
+	if (field->id == FIELD_EXPECT && x->request.minor == 0)
+		return; /* ignored there (RFC 9110 section 10.1.1): to a server, which sees HTTP/1.1, it would count */
 	if (f->on && is_forwarded(field->id)) {
 		if (!f->trusted || field->id == FIELD_X_FORWARDED_FOR)
 			return; /* written anew at the end */

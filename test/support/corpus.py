@@ -2,11 +2,13 @@
 Collects what the tests of tables and limits send, so that the same bytes can go through several engines.
 
 The classes of other test files run here against things that record and do nothing: what was to be sent until the first look at an
-answer becomes a Case.
+answer becomes a Case. What is a row of a table (refused, passed, failed, truncated) is kept as a Row, with what is
+expected of it.
 """
 
 import contextlib
 import itertools
+import re
 import unittest
 
 from support.server import OK
@@ -25,6 +27,24 @@ class Case:
 
     def __repr__(self):
         return "%s: %r" % (self.name, b"".join(self.parts)[:200])
+
+
+class Row:
+    """
+    A row of a table: the number of the behaviour (0: of none) and a name that no other row has; kind "refused", "passed", "failed" or
+    "truncated", and the arguments of TableCase's method of that name: sent (a list), answer, and the others in `expected`.
+    """
+
+    def __init__(self, table, test, name, kind, sent, answer, expected):
+        words = re.match(r"test_(?:(\d\d)_)?(.*)", test)
+        self.table = table
+        self.number = int(words.group(1) or 0)
+        self.name = "%02d %s: %s" % (self.number, words.group(2).replace("_", " "), name)
+        self.kind, self.sent, self.answer, self.expected = kind, sent if isinstance(sent, list) else [sent], answer, expected
+
+    def get(self, what, default=None):
+        value = self.expected.get(what)
+        return default if value is None else value
 
 
 class _Recorded(Exception):
@@ -97,7 +117,7 @@ class _Book:
     """Mixed into a test class: its methods then record."""
 
     def begin(self, name, numbers):
-        self.cases, self.answers, self.name = [], {}, name
+        self.cases, self.rows, self.answers, self.name = [], [], {}, name
         self.origin = _Server()
         self.options = {}
         self._numbers = numbers
@@ -144,14 +164,26 @@ class _Table(_Book):
         self.answers[target] = answer.replace(b"/CASE", target) if isinstance(answer, bytes) else answer
         self.record(parts, self.answers[target], answers, leave, name)
 
-    def refused(self, name, sent, statuses=(400,), server="nothing", half_close=False, method=b"GET"):
+    def _row(self, kind, name, sent, answer, expected):
+        self.rows.append(Row(type(self).table, self._testMethodName, name, kind, sent, OK if answer is None else answer, expected))
+
+    def refused(self, name, sent, statuses=(400,), server="nothing", half_close=False, method=b"GET", silent=False):
+        expected = {"statuses": statuses, "server": server, "half_close": half_close, "method": method, "silent": silent}
+        self._row("refused", name, sent, OK, expected)
         self._one(name, sent, OK, None, "half_close" if half_close else None)
 
-    def passed(self, name, sent, answer=OK, after="open", method=b"GET", **expected):
-        self._one(name, sent, OK if answer is None else answer, None if after == "closed" else [method])
+    def passed(self, name, sent, answer=OK, after="open", method=b"GET", half_close=False, client=None, **expected):
+        self._row("passed", name, sent, answer, dict(expected, after=after or "any", method=method, half_close=half_close))
+        whole = after in ("closed", "tunnel")
+        self._one(name, sent, OK if answer is None else answer, None if whole else [method], "half_close" if half_close else None)
 
-    def bad_gateway(self, name, answer):
-        self._one(name, b"GET /CASE HTTP/1.1\r\nHost: h\r\n\r\n", answer, [b"GET"])
+    def failed(self, name, sent, statuses=(502,), answer=OK, times=1, method=b"GET"):
+        self._row("failed", name, sent, answer, {"statuses": statuses, "times": times, "method": method})
+        self._one(name, sent, answer, [method])
+
+    def truncated(self, name, sent, answer):
+        self._row("truncated", name, sent, answer, {})
+        self._one(name, sent, answer, [b"GET"])
 
 
 class _Limits(_Book):
@@ -160,12 +192,11 @@ class _Limits(_Book):
             self.record([data[i : i + size] for i in range(0, len(data), size)], name=repr(data[:40]))
 
 
-def harvest(*classes):
-    """All that these test classes send, as a list of (options of the configuration, cases), those of equal options together."""
+def _books(classes):
+    """Each test of these classes, recorded."""
     numbers = itertools.count(1)
-    groups = {}
     for cls in classes:
-        book = type("Book", (_Table if issubclass(cls, TableCase) else _Limits, cls), {})
+        book = type("Book", (_Table if issubclass(cls, TableCase) else _Limits, cls), {"table": cls})
         for test in unittest.defaultTestLoader.getTestCaseNames(cls):
             one = book(test)
             one.begin("%s.%s" % (cls.__name__, test), numbers)
@@ -175,6 +206,24 @@ def harvest(*classes):
                 getattr(one, test)()
             except _Recorded:
                 pass
-            for options, case in one.cases:
-                groups.setdefault(repr(sorted(options.items())), (options, []))[1].append(case)
+            yield one
+
+
+def harvest(*classes):
+    """All that these test classes send, as a list of (options of the configuration, cases), those of equal options together."""
+    groups = {}
+    for book in _books(classes):
+        for options, case in book.cases:
+            groups.setdefault(repr(sorted(options.items())), (options, []))[1].append(case)
     return list(groups.values())
+
+
+def rows(*classes):
+    """All rows of these table tests."""
+    found, names = [], {}
+    for row in itertools.chain.from_iterable(book.rows for book in _books(classes)):
+        count = names[row.name] = names.get(row.name, 0) + 1
+        if count > 1:
+            row.name += " (%d)" % count
+        found.append(row)
+    return found

@@ -182,6 +182,48 @@ def read_response(source, method=b"GET"):
     return response
 
 
+class Bytes:
+    """Bytes to read messages off, as off a stream that has ended."""
+
+    was_reset = False
+
+    def __init__(self, data):
+        self.buf = bytearray(data)
+
+    def more(self):
+        return False
+
+    def take(self, n):
+        data = bytes(self.buf[:n])
+        del self.buf[:n]
+        return data
+
+
+def parse_request(data):
+    """The only request in data, complete or not."""
+    source = Bytes(data)
+    request = read_request_body(source, read_request_head(source))
+    if source.buf:
+        raise Broken("%r follows a request" % bytes(source.buf))
+    return request
+
+
+def parse_responses(data, method=b"GET"):
+    """
+    The responses to one request, interim ones and the final one, complete or not. What follows it, of a tunnel for instance, is the last
+    one's `after`; b"" of none.
+    """
+    source, found = Bytes(data), []
+    while not found or (found[-1].status < 200 and found[-1].status != 101):
+        response = read_response(source, method)
+        if response is None:
+            break
+        found.append(response)
+    if found:
+        found[-1].after = bytes(source.buf)
+    return found
+
+
 def mask_date(raw):
     """The same bytes with the value of Date told as DATE."""
     return re.sub(rb"(?m)^(Date: )[A-Z][a-z]{2}, \d\d [A-Z][a-z]{2} \d{4} \d\d:\d\d:\d\d GMT(?=\r$)", rb"\1DATE", raw)

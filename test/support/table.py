@@ -17,14 +17,30 @@ from support.tplb import Tplb, one_listener
 _numbers = itertools.count(1)
 
 
+def check_truncated(response, was_reset):
+    """A failure where a client could take this answer for whole."""
+    if response is None:
+        if not was_reset:
+            raise AssertionError("a clean end without an answer")
+    elif response.status == 502:  # as long as nothing has gone to the client
+        check_own_answer(response.raw, (502,))
+    elif response.complete:
+        raise AssertionError("it looks whole: %r" % response.raw[:1000])
+
+
 class TableCase(WireCase):
     config = {}  # further groups of the configuration
+
+    @staticmethod
+    def prepare(origin):
+        """What a class does with its server before it is used."""
 
     @classmethod
     def setUpClass(cls):
         cls.answers = {}
         cls.unwanted = []
         cls.origin = Server(by_target(cls.answers))
+        cls.prepare(cls.origin)
         try:
             cls.shared = Tplb(one_listener([cls.origin], **cls.config))
         except BaseException:
@@ -57,10 +73,10 @@ class TableCase(WireCase):
     def connect(self):
         return self.client()
 
-    def refused(self, name, sent, statuses=(400,), server="nothing", half_close=False, method=b"GET"):
+    def refused(self, name, sent, statuses=(400,), server="nothing", half_close=False, method=b"GET", silent=False):
         """
         A request that is refused and whose connection is closed. server: "nothing" reached it, or what did was "cut" short.
-        sent: bytes, or a list of bytes sent one after the other.
+        sent: bytes, or a list of bytes sent one after the other. silent: it may also be closed without an answer.
         """
         target = self.fresh()
         with self.subTest(name):
@@ -73,7 +89,8 @@ class TableCase(WireCase):
                 client.half_close()
             got = client.read_to_end()
             self.assertFalse(client.was_reset, "the refusal may be lost to a reset")
-            check_own_answer(got, statuses, b"close", head=method == b"HEAD")
+            if got or not silent:
+                check_own_answer(got, statuses, b"close", head=method == b"HEAD")
             self._check_alive()
             client.close()
 
@@ -86,13 +103,46 @@ class TableCase(WireCase):
         finally:
             other.close()
 
+    def failed(self, name, sent, statuses=(502,), answer=OK, times=1, method=b"GET"):
+        """
+        A good request whose server fails it: tplb answers itself, with one of these statuses, and serves others. times: how often the server
+        saw it, or the least and the most.
+        """
+        target = self.fresh()
+        least, most = times if isinstance(times, tuple) else (times, times)
+        with self.subTest(name):
+            self.answers[target] = answer
+            client = self.connect()
+            client.send(sent.replace(b"/CASE", target))
+            got = client.whole_response(method)
+            check_own_answer(got.raw, statuses, head=method == b"HEAD")
+            seen = [r for r in self.origin.requests if r.target == target]
+            self.assertTrue(least <= len(seen) <= most, "the server saw it %d times" % len(seen))
+            for connection in {id(r.connection): r.connection for r in seen}.values():
+                self.origin.wait(lambda connection=connection: connection.finished, "the end of the server's connection")
+            if got.has_token("Connection", b"close"):
+                client.expect_closed()
+            self._check_alive()
+            client.close()
+
+    def truncated(self, name, sent, answer):
+        """A good request whose server breaks off within its answer: the client gets 502, or what looks cut short."""
+        target = self.fresh()
+        with self.subTest(name):
+            self.answers[target] = answer
+            client = self.connect()
+            client.send(sent.replace(b"/CASE", target))
+            check_truncated(message.read_response(client), client.was_reset)
+            client.close()
+
     def passed(
-        self, name, sent, seen=None, answer=OK, got=None, after="open", method=b"GET", check_seen=None, check_got=None, client=None
+        self, name, sent, seen=None, answer=OK, got=None, after="open", method=b"GET", check_seen=None, check_got=None, client=None,
+        half_close=False,
     ):
         """
         A request that is passed on. seen: the request as the server saw it, byte for byte; got: the answer as the client got it, Date
-        masked. check_seen(request), check_got(response): where the bytes have some freedom. after: "open" (the connection
-        serves a further request) or "closed".
+        masked, interim ones too. check_seen(request), check_got(response): where the bytes have some freedom. after: "open" (the connection
+        serves a further request), "closed" or "tunnel", which the server ends, and all of which is in got.
         """
         target = self.fresh()
 
@@ -106,14 +156,21 @@ class TableCase(WireCase):
             client = client or self.connect()
             for part in sent if isinstance(sent, list) else [sent]:
                 client.send(fill(part))
-            if after == "closed" and got is not None:
+            if half_close:
+                client.half_close()
+            if after == "tunnel" or after == "closed" and got is not None:
                 raw = client.read_to_end()
                 self.assertFalse(client.was_reset, "a clean close was expected")
-                self.assertEqual(message.mask_date(raw), message.mask_date(fill(got)))
-            else:
-                response = client.whole_response(method)
                 if got is not None:
-                    self.assertEqual(message.mask_date(response.raw), message.mask_date(fill(got)))
+                    self.assertEqual(message.mask_date(raw), message.mask_date(fill(got)))
+                if check_got:
+                    check_got(message.parse_responses(raw, method)[-1])
+            else:
+                raw, response = b"", client.whole_response(method)
+                while response.status < 200 and got is not None:
+                    raw, response = raw + response.raw, client.whole_response(method)
+                if got is not None:
+                    self.assertEqual(message.mask_date(raw + response.raw), message.mask_date(fill(got)))
                 if check_got:
                     check_got(response)
             request = self.origin.wait_request(target)
