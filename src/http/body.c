@@ -5,7 +5,7 @@
 /*
  * The chunk parser, RFC 9112 section 7.1: strict CRLF, no sign, prefix or space before a size.
  *
- *	size -> SIZE (EXT_SPACE EXT_START EXT) SIZE_LF -> DATA -> DATA_CR -> DATA_LF -> SIZE_START ...
+ *	size -> SIZE (EXT_SPACE EXT_START EXT QUOTED) SIZE_LF -> DATA -> DATA_CR -> DATA_LF -> SIZE_START ...
  *	last ("0") -> TRAILER_START (NAME VALUE LF) ... -> END_LF -> done
  */
 enum {
@@ -14,6 +14,8 @@ enum {
 	EXT_SPACE, /* white space after the size: only an extension may follow */
 	EXT_START, /* after ";": white space, then a name */
 	EXT,
+	QUOTED,  /* a value of the extension, in quotes: no line ends within */
+	ESCAPED, /* after "\" there */
 	SIZE_LF,
 	DATA,
 	DATA_CR,
@@ -73,6 +75,26 @@ static bool step_ext_start(struct http_body_reader *r, char c)
 	return http_is(CHAR_TOKEN, c);
 }
 
+static bool step_ext(struct http_body_reader *r, char c)
+{
+	if (c == '\r')
+		r->state = SIZE_LF;
+	else if (c == '"')
+		r->state = QUOTED;
+	else
+		return http_is(CHAR_VALUE, c);
+	return true;
+}
+
+static bool step_quoted(struct http_body_reader *r, char c)
+{
+	if (r->state == ESCAPED || (c != '"' && c != '\\'))
+		r->state = QUOTED;
+	else
+		r->state = c == '"' ? EXT : ESCAPED;
+	return http_is(CHAR_VALUE, c);
+}
+
 static void step_size_line_done(struct http_body_reader *r)
 {
 	r->state = r->left > 0 ? DATA : TRAILER_START;
@@ -116,7 +138,10 @@ static bool step(struct http_body_reader *r, char c)
 	case EXT_START:
 		return step_ext_start(r, c);
 	case EXT:
-		return step_run(r, CHAR_VALUE, c, '\r', SIZE_LF);
+		return step_ext(r, c);
+	case QUOTED:
+	case ESCAPED:
+		return step_quoted(r, c);
 	case SIZE_LF:
 		step_size_line_done(r);
 		return c == '\n';

@@ -145,6 +145,9 @@ static const struct {
         {BYTES("2;a\0\r\nab\r\n0\r\n\r\n"), BAD, BYTES(""), 0},
         {BYTES("2;a\x7f\r\nab\r\n0\r\n\r\n"), BAD, BYTES(""), 0},
         {BYTES("2;a=\"\r\n\"\r\nab\r\n0\r\n\r\n"), BAD, BYTES(""), 0},
+        {BYTES("2;a=\"b\\\"\r\nab\r\n0\r\n\r\n"), BAD, BYTES(""), 0},
+        {BYTES("2;a=\"b\r\nab\r\n0\r\n\r\n"), BAD, BYTES(""), 0},
+        {BYTES("2;a=\"\\\";\\\\\";c\r\nab\r\n0\r\n\r\n"), WHOLE, BYTES("ab"), 0},
         {BYTES("2;0123456789012345678901234567\r\nab\r\n0\r\n\r\n"), WHOLE, BYTES("ab"), 0},
         {BYTES("2;01234567890123456789012345678\r\nab\r\n0\r\n\r\n"), BAD, BYTES(""), 0},
         /* Trailers, section 7.1.2. */

@@ -181,6 +181,7 @@ class Framing(TableCase):
             ("name and value", b"5;a=b\r\nhello\r\n0\r\n\r\n"),
             ("name only", b"5;a\r\nhello\r\n0\r\n\r\n"),
             ("quoted", b'5;a="b c"\r\nhello\r\n0\r\n\r\n'),
+            ("quoted, a quote in it", b'5;a="b\\"c;";d="\\\\"\r\nhello\r\n0\r\n\r\n'),
             ("several", b"5;a=b;c=d\r\nhello\r\n0\r\n\r\n"),
             ("on the last chunk", b"5\r\nhello\r\n0;last=1\r\n\r\n"),
         ):
@@ -190,6 +191,8 @@ class Framing(TableCase):
         for name, body in (
             ("a CR inside", b"5;a\rb\r\nhello\r\n0\r\n\r\n"),
             ("a CR within quotes", b'5;a="\r"\r\nhello\r\n0\r\n\r\n'),
+            ("quotes that do not end", b'5;a="b\r\nhello\r\n0\r\n\r\n'),
+            ("quotes that do not end but for an escaped one", b'5;a="b\\"\r\nhello\r\n0\r\n\r\n'),
             ("a LF inside", b"5;a\nb\r\nhello\r\n0\r\n\r\n"),
             ("a LF at the end", b"5;a=b\nhello\r\n0\r\n\r\n"),
             ("NUL", b"5;a\0b\r\nhello\r\n0\r\n\r\n"),
