@@ -115,7 +115,7 @@ class Conduct(TableCase):
             ("HTTP/1.0", GET.replace(b"HTTP/1.1", b"HTTP/1.0")),
         ):
             self.passed(name, sent + NEXT, got=got(b"close"), after="closed")
-        self.refused("a refusal", GET.replace(b"Host: h\r\n", b"") + NEXT)
+        self.refused("a refusal", GET[:-2] + b"X A: b\r\n\r\n" + NEXT)
 
     def test_43_post_is_sent_once(self):
         for name, answer in (
