@@ -5,7 +5,7 @@
 /*
  * The chunk parser, RFC 9112 section 7.1: strict CRLF, no sign, prefix or space before a size.
  *
- *	size -> SIZE (EXT_SPACE EXT_START EXT QUOTED) SIZE_LF -> DATA -> DATA_CR -> DATA_LF -> SIZE_START ...
+ *	size -> SIZE (EXT_SPACE EXT_START NAME VALUE) SIZE_LF -> DATA -> DATA_CR -> DATA_LF -> SIZE_START ...
  *	last ("0") -> TRAILER_START (NAME VALUE LF) ... -> END_LF -> done
  */
 enum {
@@ -13,9 +13,14 @@ enum {
 	SIZE,
 	EXT_SPACE, /* white space after the size: only an extension may follow */
 	EXT_START, /* after ";": white space, then a name */
-	EXT,
-	QUOTED,  /* a value of the extension, in quotes: no line ends within */
-	ESCAPED, /* after "\" there */
+	NAME,
+	NAME_END,    /* white space after a name */
+	VALUE_START, /* after "=": white space, then a value */
+	VALUE,       /* a token */
+	VALUE_END,   /* white space after a value */
+	QUOTED,      /* a value in quotes: no line ends within */
+	ESCAPED,     /* after "\" there */
+	UNQUOTED,    /* after its end */
 	SIZE_LF,
 	DATA,
 	DATA_CR,
@@ -66,24 +71,38 @@ static bool step_size_end(struct http_body_reader *r, char c)
 	return true;
 }
 
-/* An extension has a name; what follows is dropped unread but for its characters. */
 static bool step_ext_start(struct http_body_reader *r, char c)
 {
 	if (http_is_space(c))
 		return true;
-	r->state = EXT;
+	r->state = NAME;
 	return http_is(CHAR_TOKEN, c);
 }
 
+/* In or after a name, or a value. */
 static bool step_ext(struct http_body_reader *r, char c)
 {
-	if (c == '\r')
+	bool is_name = r->state == NAME || r->state == NAME_END;
+
+	if (c == ';')
+		r->state = EXT_START;
+	else if (c == '=' && is_name)
+		r->state = VALUE_START;
+	else if (http_is_space(c))
+		r->state = is_name ? NAME_END : VALUE_END;
+	else if (c == '\r' && r->state != NAME_END && r->state != VALUE_END)
 		r->state = SIZE_LF;
-	else if (c == '"')
-		r->state = QUOTED;
 	else
-		return http_is(CHAR_VALUE, c);
+		return (r->state == NAME || r->state == VALUE) && http_is(CHAR_TOKEN, c);
 	return true;
+}
+
+static bool step_value_start(struct http_body_reader *r, char c)
+{
+	if (http_is_space(c))
+		return true;
+	r->state = c == '"' ? QUOTED : VALUE;
+	return c == '"' || http_is(CHAR_TOKEN, c);
 }
 
 static bool step_quoted(struct http_body_reader *r, char c)
@@ -91,7 +110,7 @@ static bool step_quoted(struct http_body_reader *r, char c)
 	if (r->state == ESCAPED || (c != '"' && c != '\\'))
 		r->state = QUOTED;
 	else
-		r->state = c == '"' ? EXT : ESCAPED;
+		r->state = c == '"' ? UNQUOTED : ESCAPED;
 	return http_is(CHAR_VALUE, c);
 }
 
@@ -137,8 +156,14 @@ static bool step(struct http_body_reader *r, char c)
 		return step_size_end(r, c);
 	case EXT_START:
 		return step_ext_start(r, c);
-	case EXT:
+	case NAME:
+	case NAME_END:
+	case VALUE:
+	case VALUE_END:
+	case UNQUOTED:
 		return step_ext(r, c);
+	case VALUE_START:
+		return step_value_start(r, c);
 	case QUOTED:
 	case ESCAPED:
 		return step_quoted(r, c);

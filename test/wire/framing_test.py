@@ -191,6 +191,10 @@ class Framing(TableCase):
         for name, body in (
             ("a CR inside", b"5;a\rb\r\nhello\r\n0\r\n\r\n"),
             ("a CR within quotes", b'5;a="\r"\r\nhello\r\n0\r\n\r\n'),
+            ("a name that is no token", b"5;bad[=x\r\nhello\r\n0\r\n\r\n"),
+            ("no name", b"5;\r\nhello\r\n0\r\n\r\n"),
+            ("no value", b"5;a=\r\nhello\r\n0\r\n\r\n"),
+            ("space at its end", b"5;a=b \r\nhello\r\n0\r\n\r\n"),
             ("quotes that do not end", b'5;a="b\r\nhello\r\n0\r\n\r\n'),
             ("quotes that do not end but for an escaped one", b'5;a="b\\"\r\nhello\r\n0\r\n\r\n'),
             ("a LF inside", b"5;a\nb\r\nhello\r\n0\r\n\r\n"),

@@ -1,6 +1,6 @@
 """
-What others think of the same bytes: the cases of llhttp's, h1spec's and HAProxy's own tests (test/vectors/*.json: bytes and verdicts, the
-source named there), replayed. Where tplb's verdict is another, test/vectors/*.deviations says so and why; what is not told there is a
+What others think of the same bytes: cases of llhttp, h1spec, Http11Probe, HAProxy's own tests and the HTTP Garden (test/vectors/*.json:
+bytes and verdicts, the source named there), replayed. Where tplb's verdict is another, test/vectors/*.deviations says so and why; what is not told there is a
 failure, and so is what is told and does not hold any more.
 """
 
@@ -170,6 +170,12 @@ class Others(WireCase):
 
     def test_haproxy(self):
         self.replay("haproxy")
+
+    def test_http11probe(self):
+        self.replay("http11probe")
+
+    def test_http_garden(self):
+        self.replay("http-garden", with_host)
 
 
 if __name__ == "__main__":
