@@ -220,13 +220,6 @@ def version_of(name, flag):
     return re.search(r"version:? (?:nginx/)?(\S+)", done.stdout + done.stderr).group(1)
 
 
-def known(name):
-    """(version, rows) of a list of failures: its first line names the version."""
-    with open(os.path.join(FOLDER, name + ".failures"), encoding="utf-8") as f:
-        lines = [line.rstrip("\n") for line in f if line.strip() and not line.startswith("#")]
-    return lines[0].partition(" ")[2], set(lines[1:])
-
-
 class Verdicts(WireCase):
     @classmethod
     def setUpClass(cls):
@@ -255,7 +248,7 @@ class Verdicts(WireCase):
         if not tools.find(name):
             self.skipTest("%s is not installed" % name)
         version = version_of(name, flag)
-        listed_for, listed = known(name)
+        listed_for, listed = corpus.failures(os.path.join(FOLDER, name + ".failures"))
         self.assertEqual(listed - {r.name for r in self.rows}, set(), "rows that are none")
         rows = self.rows if vectors_test.LONG else [r for r in self.rows if r.name in listed]
         failures = self.ask_all(Party(name, SILENT, start_peer(self, name, config, argv)), rows)

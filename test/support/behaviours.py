@@ -3,6 +3,8 @@ The behaviours of a strict HTTP/1.1 proxy, numbered, that the rows of the tables
 RFC 9112, S is RFC 9110.
 """
 
+import re
+
 BEHAVIOURS = {
     1: ("Content-Length with Transfer-Encoding is refused", "M6.1, M6.3"),
     2: ("differing Content-Lengths are refused, identical ones too or taken as one", "M6.3"),
@@ -51,3 +53,24 @@ BEHAVIOURS = {
     45: ("a half-closed client gets its answer", "M9.6"),
     46: ("408, 502, 503 and 504 mean what they say", "S15.5.9, S15.6"),
 }
+
+
+def table(rows, failures):
+    """
+    The table of doc/http.md: how many rows each behaviour has, and on how many of them a peer fails. failures: the names of rows by the
+    peer's name.
+    """
+
+    def count(names, number):
+        return sum(name.startswith("%02d " % number) for name in names) or ""
+
+    lines = ["| | behaviour | source | rows | %s |" % " | ".join(failures), "| " + "--- | " * (4 + len(failures))]
+    lines[1] = lines[1].rstrip()
+    for number, (words, source) in BEHAVIOURS.items():
+        counts = [count((r.name for r in rows), number), *(count(failures[peer], number) for peer in failures)]
+        lines.append("| %d | %s | %s | %s |" % (number, words, source, " | ".join(map(str, counts))))
+    others = [count((r.name for r in rows), 0), *(count(failures[peer], 0) for peer in failures)]
+    lines.append("| | of none: plain messages, paths, what is no HTTP | | %s |" % " | ".join(map(str, others)))
+    total = [len(rows), *(len(failures[peer]) for peer in failures)]
+    lines.append("| | **all** | | %s |" % " | ".join(map(str, total)))
+    return "\n".join(re.sub(r"  +\|", " |", line) for line in lines) + "\n"

@@ -227,3 +227,10 @@ def rows(*classes):
             row.name += " (%d)" % count
         found.append(row)
     return found
+
+
+def failures(path):
+    """(version, names of rows) of a list of what a peer fails: its first line is the peer's name and version."""
+    with open(path, encoding="utf-8") as f:
+        lines = [line.rstrip("\n") for line in f if line.strip() and not line.startswith("#")]
+    return lines[0].partition(" ")[2], set(lines[1:])

@@ -117,6 +117,31 @@ class Conduct(TableCase):
             self.passed(name, sent + NEXT, got=got(b"close"), after="closed")
         self.refused("a refusal", GET[:-2] + b"X A: b\r\n\r\n" + NEXT)
 
+    def test_42_http_1_0(self):
+        get = b"GET /CASE HTTP/1.0\r\nHost: h\r\n"
+        for name, fields, after, connection in (
+            ("closes", b"", "closed", b"close"),
+            ("unless keep-alive was asked for", b"Connection: keep-alive\r\n", "open", b"keep-alive"),
+            ("in any case of letters", b"connection: Keep-Alive\r\n", "open", b"keep-alive"),
+            ("close", b"Connection: close\r\n", "closed", b"close"),
+            ("close wins", b"Connection: keep-alive, close\r\n", "closed", b"close"),
+            ("close wins on two lines", b"Connection: close\r\nConnection: keep-alive\r\n", "closed", b"close"),
+        ):
+            self.passed(name, get + fields + b"\r\n", got=got(connection), after=after)
+
+    def test_42_http_1_1(self):
+        get = b"GET /CASE HTTP/1.1\r\nHost: h\r\n"
+        for name, fields, after, connection in (
+            ("stays", b"", "open", None),
+            ("keep-alive changes nothing", b"Connection: keep-alive\r\n", "open", None),
+            ("close", b"Connection: close\r\n", "closed", b"close"),
+            ("Close", b"Connection: Close\r\n", "closed", b"close"),
+            ("close in a list", b"Connection: X-A, close\r\n", "closed", b"close"),
+            ("close on the second line", b"Connection: X-A\r\nConnection: close\r\n", "closed", b"close"),
+            ("closed is not close", b"Connection: closed\r\n", "open", None),
+        ):
+            self.passed(name, get + fields + b"\r\n", got=got(connection), after=after)
+
     def test_43_post_is_sent_once(self):
         for name, answer in (
             ("closes", closing()),
