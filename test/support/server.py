@@ -156,6 +156,11 @@ class Server:
         self.wait(lambda: len(self.connections) >= n, "%d connections" % n)
         return self.connections[n - 1]
 
+    def forget_threads(self):
+        """Those that have ended, of a server with very many connections."""
+        with self.changed:
+            self._threads = [t for t in self._threads if t.is_alive() or t.ident is None]
+
     def wait_finished(self, n):
         self.wait(lambda: sum(c.finished for c in self.connections) >= n, "the end of %d connections" % n)
 

@@ -49,6 +49,7 @@ class Stand:
         self.server = Server(self._serve)
         table.prepare(self.server)
         self.unwanted = {}  # target: (row's name, "nothing" or "cut")
+        self.reused = False  # whether a connection of the server's carried more than one request, as far as looked
         config = dict(table.config, upstream=dict(table.config.get("upstream", {}), keepalive=keepalive))
         try:
             self.tplb = Tplb(one_listener([self.server], **config))
@@ -71,8 +72,25 @@ class Stand:
             elif what(cut, request) is False:
                 return
 
+    def look(self):
+        """
+        At what the server got over connections that are at their ends, which is then forgotten: whatever was not to reach it has not.
+        """
+        with self.server.changed:
+            over = [c for c in self.server.connections if c.finished]
+            self.server.connections[:] = [c for c in self.server.connections if not c.finished]
+            whole = {r.target for r in self.server.requests}
+            self.server.requests.clear()
+        self.server.forget_threads()
+        self.reused = self.reused or any(len(c.requests) > 1 for c in over)
+        came = {t for c in over for t in _TARGET.findall(c.bytes)}
+        for target in (came | whole) & set(self.unwanted):
+            name, how = self.unwanted[target]
+            if how == "nothing" or target in whole:
+                raise AssertionError("%s: the server was to see %s" % (name, "nothing of it" if how == "nothing" else "it cut short"))
+
     def stop(self):
-        """Ends both; whatever was not to reach the server has not."""
+        """Ends both, and looks at the rest."""
         try:
             self.tplb.stop()  # then all that it sent has arrived
             self.server.wait(lambda: all(c.finished for c in self.server.connections), "the end of all connections")
@@ -80,11 +98,7 @@ class Stand:
             self.tplb.kill()
             self.server.stop()
             self.unread.close()
-        came = {t for c in self.server.connections for t in _TARGET.findall(c.bytes)}
-        whole = {r.target for r in self.server.requests}
-        for target, (name, how) in self.unwanted.items():
-            if target in (came if how == "nothing" else whole):
-                raise AssertionError("%s: the server was to see %s" % (name, "nothing of it" if how == "nothing" else "it cut short"))
+        self.look()
 
 
 class Played:

@@ -112,10 +112,11 @@ class Vectors(unittest.TestCase):
                 for row in rows:
                     with self.subTest(row.name):
                         self.play_row(stand, row, ways)
-                if keepalive and getattr(table, "reaches_server", True):
-                    self.assertTrue([c for c in stand.server.connections if len(c.requests) > 1], "no connection was used again")
+                        stand.look()
             finally:
                 stand.stop()
+            if keepalive and getattr(table, "reaches_server", True):
+                self.assertTrue(stand.reused, "no connection was used again")
 
     def play_row(self, stand, row, ways):
         whole = {around: self.play(stand, row, around=around) for around in (False, True)}
