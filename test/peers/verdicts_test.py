@@ -1,8 +1,8 @@
 """
 The rows of the tables against nginx and HAProxy: what they do with the same bytes, beside what tplb does. Facts, found by running:
 test/vectors/nginx.failures and haproxy.failures name the rows on which these versions do what the RFC forbids, and it is asserted
-that they do; of another version the difference is printed. `make check` plays against them only the rows that are listed; TPLB_LONG=1
-all, and then nothing else fails. TPLB_VERDICTS=FILE writes what each of the three did.
+that they do; of another version the difference is printed. `make check` plays against them every third row that is listed; TPLB_LONG=1
+all rows, and then no other fails. TPLB_VERDICTS=FILE writes what each of the three did.
 """
 
 import os
@@ -250,9 +250,10 @@ class Verdicts(WireCase):
         version = version_of(name, flag)
         listed_for, listed = corpus.failures(os.path.join(FOLDER, name + ".failures"))
         self.assertEqual(listed - {r.name for r in self.rows}, set(), "rows that are none")
-        rows = self.rows if vectors_test.LONG else [r for r in self.rows if r.name in listed]
+        rows = self.rows if vectors_test.LONG else [r for r in self.rows if r.name in listed][::3]
         failures = self.ask_all(Party(name, SILENT, start_peer(self, name, config, argv)), rows)
         print("%s %s: %d of %d rows fail" % (name, version, len(failures), len(rows)))
+        listed &= {r.name for r in rows}
         for row in sorted(failures ^ listed):
             print("  %s: %s" % ("fails and is not listed" if row in failures else "is listed and does not fail", row))
         if version == listed_for:

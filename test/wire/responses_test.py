@@ -117,6 +117,53 @@ class Responses(TableCase):
         ):
             self.failed(name, GET, answer=answer)
 
+    def test_13_bare_cr(self):
+        plain = reply(b"X-A: b", b"Content-Length: 0")
+        for name, answer in (
+            ("after the status line", plain.replace(b"OK\r\n", b"OK\r\r\n")),
+            ("for the end of the status line", plain.replace(b"OK\r\n", b"OK\r")),
+            ("for the end of a field", plain.replace(b"X-A: b\r\n", b"X-A: b\r")),
+            ("in a name", plain.replace(b"X-A", b"X\rA")),
+            ("before the empty line", plain[:-2] + b"\r\r\n\r\n"),
+            ("for the empty line", plain[:-2] + b"\rHTTP/1.1 200 OK\r\n\r\n"),
+        ):
+            self.failed(name, GET, answer=answer)
+
+    def test_14_bare_lf(self):
+        plain = reply(b"X-A: b", b"Content-Length: 0")
+        for name, answer in (
+            ("after the status line", plain.replace(b"OK\r\n", b"OK\n")),
+            ("after a field", plain.replace(b"X-A: b\r\n", b"X-A: b\n")),
+            ("the empty line", plain[:-2] + b"\n"),
+            ("all lines", plain.replace(b"\r\n", b"\n")),
+        ):
+            self.failed(name, GET, answer=answer)
+
+    def test_16_white_space_first(self):
+        for space in (b" ", b"\t"):
+            self.failed(repr(space), GET, answer=b"HTTP/1.1 200 OK\r\n" + space + b"X-A: b\r\nContent-Length: 0\r\n\r\n")
+
+    def test_33_lengths(self):
+        for value in (b"5 5", b"5, 5", b"5,", b"5;", b"0005x", b"five", b"9" * 200, b"9223372036854775808", b"5_0", b"\xb5", b"0x5"):
+            self.failed(repr(value), GET, answer=reply(b"Content-Length: " + value, body=b"hello"))
+        self.failed("two fields, one of them bad", GET, answer=reply(b"Content-Length: 5", b"Content-Length: x", body=b"hello"))
+
+    def test_33_codings(self):
+        for value in (b"gzip", b"gzip, chunked", b"chunked, gzip", b"identity", b"xchunked", b"chunked;q=1", b'"chunked"', b"", b",chunked", b"\x0bchunked"):
+            self.failed(repr(value), GET, answer=reply(b"Transfer-Encoding: " + value, body=b"5\r\nhello\r\n0\r\n\r\n"))
+        self.failed("on two lines", GET, answer=reply(b"Transfer-Encoding: chunked", b"Transfer-Encoding: chunked", body=b"0\r\n\r\n"))
+
+    def test_37_broken_chunks(self):
+        """No chunk that is none is passed on, and no last chunk after it."""
+        for body in (
+            b"+5\r\nhello\r\n", b"-5\r\nhello\r\n", b"0x5\r\nhello\r\n", b"5_\r\nhello\r\n", b"\r\nhello\r\n", b" 5\r\nhello\r\n", b"5 \r\nhello\r\n",
+            b"g\r\nhello\r\n", b"10000000000000005\r\nhello\r\n", b"5\nhello\r\n", b"5\rhello\r\n", b"5\r\r\nhello\r\n", b"5\r\nhello\n", b"5\r\nhello\r", b"5\r\nhello",
+            b"5\r\nhello!\r\n", b"5;a\rb\r\nhello\r\n", b"5;a\nb\r\nhello\r\n", b'5;a="b\r\nhello\r\n', b"5;\r\nhello\r\n", b"5;a\0\r\nhello\r\n",
+        ):
+            self.truncated(repr(body), GET, reply(b"Transfer-Encoding: chunked", body=body + b"0\r\n\r\n"))
+        for end in (b"0\n\r\n", b"0\r\n\n", b"0\r\nX-T: a\rb\r\n\r\n", b"0\r\nX-T: a\nX-U: b\r\n\r\n", b"0\r\nX-T\r\n\r\n", b"0\r\n: a\r\n\r\n", b"0\r\n X-T: a\r\n\r\n", b"00 \r\n\r\n"):
+            self.truncated(repr(end), GET, reply(b"Transfer-Encoding: chunked", body=b"5\r\nhello\r\n" + end))
+
     def test_33_broken_answer_to_head(self):
         """Our 502 has no body then."""
         self.failed("HEAD", HEAD, answer=b"rubbish\r\n\r\n", method=b"HEAD")
