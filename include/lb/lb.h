@@ -71,6 +71,9 @@ struct idle_set *lb_idle(const struct lb *lb, const struct worker *w, const stru
 /* The server's address is another one, or none: what the pool keeps to the old one is closed. (A loop looks at its own itself.) Any thread. */
 void lb_drop_idle(const struct lb *lb, const struct server *s);
 
+/* Of the pool's idle connections closes those that servers have closed, or that were not needed for long. (A loop looks at its own itself.) Any thread. */
+void lb_trim_idle(const struct lb *lb);
+
 /* Pipes for splice(2) at most; two descriptors each. */
 enum { LB_PIPES_MAX = 512 };
 

@@ -143,8 +143,8 @@ int idle_take(struct idle_set *s, struct io *io, int64_t now, int64_t max_idle, 
 void idle_keep(struct idle_set *s, struct io *io, int fd, unsigned generation, int64_t now);
 
 /*
- * Closes those that are no longer good or of another generation, or more than are to be kept, or unused for long. A loop's, about once a second: it
- * may hold more than `keep` in between, for a load that comes in waves.
+ * Closes those that are no longer good or of another generation, or more than are to be kept, or unused for long. About once a second: what a server
+ * has closed must not stay open here until somebody needs a connection. A loop may hold more than `keep` in between, for a load that comes in waves.
  */
 void idle_trim(struct idle_set *s, struct io *io, unsigned generation, int64_t now);
 

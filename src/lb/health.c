@@ -22,6 +22,7 @@ enum { PROBES_STEP = 17, JITTER = 10 /* a tenth */ };
 /* At the end probes are given so long to come to theirs. */
 #define STOP_PATIENCE_NS (200 * CLOCK_NS_PER_MS)
 #define RETRY_NS (50 * CLOCK_NS_PER_MS) /* when no fiber was free */
+#define TRIM_NS CLOCK_NS_PER_S
 
 /* What the thread knows of one server. Its own. */
 struct watch {
@@ -43,6 +44,7 @@ struct health {
 	/* the thread's */
 	struct loop loop;
 	uint64_t random;
+	int64_t trim_at; /* when the pool's idle connections are looked at next */
 	unsigned watch_count;
 	unsigned first; /* of them, of this round */
 	struct watch *watches;
@@ -158,6 +160,15 @@ static int64_t see_to_shelves(struct health *h, int64_t now)
 	return until;
 }
 
+static int64_t see_to_idle(struct health *h, int64_t now)
+{
+	if (now >= h->trim_at) {
+		lb_trim_idle(h->lb);
+		h->trim_at = now + TRIM_NS;
+	}
+	return h->lb->config->engine == LB_ENGINE_POOL ? h->trim_at : CLOCK_NEVER;
+}
+
 static void *health_thread(void *arg)
 {
 	struct health *h = arg;
@@ -176,6 +187,9 @@ static void *health_thread(void *arg)
 		int64_t shelf = see_to_shelves(h, now);
 		if (shelf < until)
 			until = shelf;
+		int64_t idle = see_to_idle(h, now);
+		if (idle < until)
+			until = idle;
 		loop_turn(&h->loop, until);
 	}
 	loop_close(&h->loop);

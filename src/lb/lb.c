@@ -194,6 +194,21 @@ void lb_drop_idle(const struct lb *lb, const struct server *s)
 	idle_clear(&lb->idle[s->index], &io.io);
 }
 
+void lb_trim_idle(const struct lb *lb)
+{
+	struct io_blocking io;
+
+	if (lb->config->engine != LB_ENGINE_POOL)
+		return;
+	io_blocking_init(&io);
+	for (unsigned i = 0; i < lb->upstream_count; i++)
+		for (unsigned k = 0; k < lb->upstreams[i].count; k++) {
+			const struct server *s = &lb->upstreams[i].servers[k];
+
+			idle_trim(&lb->idle[s->index], &io.io, server_generation(s), clock_coarse());
+		}
+}
+
 static bool lb_init(struct lb *lb)
 {
 	const struct lb_config *config = lb->config;

@@ -11,7 +11,7 @@
 /* ... and one beyond those that are to be kept. */
 #define SURPLUS_MAX_NS CLOCK_NS_PER_S
 
-enum { FIRST_ROOM = 16, LOOP_ROOM_MAX = 65536 };
+enum { FIRST_ROOM = 16, LOOP_ROOM_MAX = 65536, TRIM_STEP = 64 };
 
 bool server_address(struct server *s, struct addr *out, unsigned *generation)
 {
@@ -125,21 +125,42 @@ void idle_keep(struct idle_set *s, struct io *io, int fd, unsigned generation, i
 		io_close(io, fd);
 }
 
-void idle_trim(struct idle_set *s, struct io *io, unsigned generation, int64_t now)
+/* Takes out up to `room` of those that are to go; the lock is held. True: there may be more. */
+static bool take_surplus(
+        struct idle_set *s, struct io *io, unsigned generation, int64_t now, int gone[], unsigned *n)
 {
 	unsigned kept = 0;
 	unsigned surplus = s->count > s->keep ? s->count - s->keep : 0;
 
+	*n = 0;
 	for (unsigned i = 0; i < s->count; i++) { /* the oldest first */
+		const struct idle *c = &s->at[i];
 		int64_t most = i < surplus ? SURPLUS_MAX_NS : IDLE_MAX_NS;
+		bool good = now - c->since <= most && c->generation == generation &&
+		            (s->shared ? sock_is_quiet(c->fd) : io_is_quiet(io, c->fd));
 
-		if (now - s->at[i].since > most || s->at[i].generation != generation ||
-		        !io_is_quiet(io, s->at[i].fd))
-			io_close(io, s->at[i].fd);
+		if (!good && *n < TRIM_STEP)
+			gone[(*n)++] = c->fd;
 		else
-			s->at[kept++] = s->at[i];
+			s->at[kept++] = *c;
 	}
 	s->count = kept;
+	return *n == TRIM_STEP;
+}
+
+void idle_trim(struct idle_set *s, struct io *io, unsigned generation, int64_t now)
+{
+	int gone[TRIM_STEP];
+	unsigned n;
+	bool more;
+
+	do {
+		enter(s);
+		more = take_surplus(s, io, generation, now, gone, &n);
+		leave(s);
+		for (unsigned i = 0; i < n; i++)
+			io_close(io, gone[i]);
+	} while (more);
 }
 
 void idle_clear(struct idle_set *s, struct io *io)

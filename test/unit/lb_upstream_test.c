@@ -232,6 +232,40 @@ START_TEST(loop_surplus)
 }
 END_TEST
 
+/* The pool's: what a server closed goes though nobody asks for a connection, from anywhere in the stack. */
+START_TEST(shared_trim)
+{
+	unsigned stale;
+
+	for (int i = 0; i < KEEP; i++)
+		idle_keep(&set, io, ours[i], 0, NOW + i);
+	close(theirs[0]);
+	ck_assert_int_eq(send(theirs[2], "x", 1, 0), 1);
+	idle_trim(&set, io, 0, NOW + S);
+	ck_assert_uint_eq(set.count, 2);
+	ck_assert_int_eq(fcntl(ours[0], F_GETFD), -1);
+	ck_assert_int_eq(fcntl(ours[2], F_GETFD), -1);
+	ck_assert(!is_closed(1));
+	idle_trim(&set, io, 0, NOW + 60 * S + 2); /* not needed for so long */
+	ck_assert_uint_eq(set.count, 1);
+	ck_assert(is_closed(1));
+	ck_assert_int_eq(idle_take(&set, io, NOW, CLOCK_NEVER, 0, &stale), ours[3]);
+	ck_assert_uint_eq(stale, 0);
+	/* More than one step's worth. */
+	set.keep = 200;
+	for (int i = 0; i < 150; i++) {
+		int fd = open("/dev/null", O_RDWR); /* no socket: not good */
+
+		ck_assert_int_ge(fd, 0);
+		idle_keep(&set, io, fd, 0, NOW);
+	}
+	idle_keep(&set, io, ours[3], 0, NOW);
+	idle_trim(&set, io, 0, NOW);
+	ck_assert_uint_eq(set.count, 1);
+	ck_assert_int_eq(set.at[0].fd, ours[3]);
+}
+END_TEST
+
 static _Atomic int leased[1024]; /* by descriptor */
 
 static void *lease_often(void *arg)
@@ -282,6 +316,7 @@ int main(void)
 	tcase_add_test(tc, not_needed);
 	tcase_add_test(tc, close_idle);
 	tcase_add_test(tc, loop_surplus);
+	tcase_add_test(tc, shared_trim);
 	tcase_add_loop_test(tc, generations, 0, 2);
 	tcase_add_test(tc, address);
 	tcase_add_test(tc, one_owner);
