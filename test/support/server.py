@@ -84,12 +84,17 @@ class Server:
         self._stopping = False
         if address == "unix":
             address = "unix:" + os.path.join(directory, "server%x.sock" % id(self))
+        self._backlog = backlog
+        self._listen(address)
+
+    def _listen(self, address):
         family, where = raw.parse(address)
         self._listener = socket.socket(family, socket.SOCK_STREAM)
         if family != socket.AF_UNIX:
             self._listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         self._listener.bind(where)
-        self._listener.listen(backlog)
+        self._listener.listen(self._backlog)
+        self.is_listening = True
         self.address = address
         if family == socket.AF_INET:
             self.address = "127.0.0.1:%d" % self._listener.getsockname()[1]
@@ -177,6 +182,11 @@ class Server:
             pass
         self._acceptor.join(BOUND)
         self._listener.close()
+        self.is_listening = False
+
+    def listen_again(self):
+        """After stop_listening, at the same address."""
+        self._listen(self.address)
 
     def stop(self, check=True):
         with self.changed:
