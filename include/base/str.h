@@ -20,6 +20,12 @@ static inline struct str str_of(const char *text)
 	return (struct str){text, strlen(text)};
 }
 
+/* Without its first n bytes; n: at most s.len. */
+static inline struct str str_from(struct str s, size_t n)
+{
+	return (struct str){s.at + n, s.len - n};
+}
+
 static inline bool str_eq(struct str a, struct str b)
 {
 	return a.len == b.len && (a.len == 0 || memcmp(a.at, b.at, a.len) == 0);

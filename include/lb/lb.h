@@ -17,6 +17,8 @@ struct lb_listener {
 	struct str rate_header; /* whose value is the key of `rate`; empty: the address is */
 };
 
+struct log;
+
 /* Counts of one server, kept by one worker. */
 struct server_counters {
 	_Atomic uint64_t requests; /* relaxed; one writer: exchanges that this server was given */
@@ -37,6 +39,7 @@ struct lb {
 	struct server_counters *counts;  /* [worker][server], sparse; a row on its own cache lines */
 	size_t counts_row;               /* entries from one worker's row to the next */
 	_Atomic int pipes;               /* relaxed: left for bodies and tunnels; see wire/flow.h */
+	const struct log *log;           /* set before health; NULL: there is none */
 	struct health *health;           /* set once, before engine_start; NULL before */
 	_Atomic(struct engine *) engine; /* set once, after engine_start; NULL before */
 };

@@ -70,7 +70,7 @@
 	ROW(address_changes, "addresses of servers that changed, came or went by a lookup")                  \
 	ROW(bytes_in, "bytes received from clients")                                                         \
 	ROW(bytes_out, "bytes sent to clients")                                                              \
-	ROW(log_lost, "log lines lost because the log could not keep up")
+	ROW(log_lost, "log lines lost: the log could not keep up, or could not be written")
 
 enum counter_id {
 #define COUNTER_ID(name, help) COUNTER_##name,

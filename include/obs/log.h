@@ -1,6 +1,6 @@
 /*
  * The log thread: the only one that writes log files, so that a slow disk slows no request. Each worker has a
- * bounded ring of its own to it; what does not fit is lost and counted.
+ * bounded ring of its own to it; what does not fit is lost and counted. A full disk or a reader that stalls loses lines, and nothing else.
  */
 #ifndef TPLB_OBS_LOG_H
 #define TPLB_OBS_LOG_H
@@ -39,13 +39,13 @@ struct log_ring *log_ring(struct log *log, unsigned id);
 /* True when access lines are wanted at all. */
 bool log_access_on(const struct log *log);
 
-/* Queues an access line (newline included). False when it was lost. Never waits. */
+/* Queues an access line (newline included). False when there was no room: it is lost, and counted. Never waits. */
 bool log_access(struct log_ring *ring, struct str line);
 
-/* Files are closed and opened again, soon, by the thread. Any thread. */
+/* Files are closed and opened again, soon, by the thread; what an old one did not take goes to the new one. Any thread. */
 void log_reopen(struct log *log);
 
-/* Diagnostic lines lost so far. */
+/* Lines lost so far, of both kinds. Any thread. */
 uint64_t log_lost(const struct log *log);
 
 /* Writes what is queued now and returns, while other threads go on logging: for a process that is about to end abruptly. */

@@ -504,6 +504,8 @@ static bool start(struct program *p)
 
 	struct engine_options options = engine_options(p);
 	p->lb = lb_new(p->config, engine_sets(&options), p->loops);
+	if (p->lb)
+		p->lb->log = p->log;
 	if (p->lb && lb_watch_servers(p->lb, &why)) {
 		for (size_t i = 0; i < p->config->listeners.count; i++)
 			p->listeners[i].app = &p->lb->listeners[i];
@@ -560,8 +562,6 @@ static void log_end(struct program *p)
 {
 	summary_log(p->lb, p->running, p->resolver);
 	control_advise_at_end(&p->control);
-	if (log_lost(p->log) > 0)
-		diag_info("log lines lost: %llu", (unsigned long long)log_lost(p->log));
 }
 
 /* False: there is nothing to serve, *status says why. */

@@ -93,8 +93,7 @@ void access_log(const struct exchange *x)
 	        field_value(x, FIELD_USER_AGENT, agent, sizeof(agent)));
 	len += format_end(line + len, sizeof(line) - len, x->lb, x->conn, x->server, end_kinds[x->end].word);
 	MUST(len < sizeof(line)); /* three bounded values, an address, words and numbers */
-	if (!log_access(x->worker->log, (struct str){line, len}))
-		COUNT(x->worker->counters, log_lost);
+	(void)log_access(x->worker->log, (struct str){line, len}); /* the log counts what it loses */
 }
 
 void access_log_refusal(const struct lb *lb, struct log_ring *log, const struct conn *c,
@@ -108,6 +107,5 @@ void access_log_refusal(const struct lb *lb, struct log_ring *log, const struct 
 	len += (size_t)snprintf(line + len, sizeof(line) - len, "\"-\" %d %zu \"-\" \"-\"", reply->status,
 	        http_reply_body_len(reply));
 	len += format_end(line + len, sizeof(line) - len, lb, c, NULL, why);
-	(void)log_access(
-	        log, (struct str){line, len}); /* when it is full, the log thread counts what was lost */
+	(void)log_access(log, (struct str){line, len});
 }

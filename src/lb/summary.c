@@ -3,6 +3,7 @@
 #include "base/diag.h"
 #include "lb/health.h"
 #include "lb/standing.h"
+#include "obs/log.h"
 #include "obs/waits.h"
 
 /* The time between dispatch and worker. */
@@ -37,6 +38,8 @@ uint64_t summary_counter(
 	const struct counters *sets = engine_counters(engine, &count);
 	uint64_t sum = counters_sum(sets, count, id) + counters_sum(health_counters(lb->health), 1, id);
 
+	if (id == COUNTER_log_lost && lb->log)
+		sum += log_lost(lb->log);
 	return resolver ? sum + counters_sum(resolver_counters(resolver), 1, id) : sum;
 }
 

@@ -2,6 +2,10 @@
  * One thread writes all log files. Access lines come through one lock-free ring a worker; diagnostic lines, which are
  * rare and come from any thread, through one ring behind a lock. The thread is woken by the first line after it
  * slept, then waits BATCH_NS for company, so that it costs a busy server some fifty wake-ups a second.
+ *
+ * A target that takes nothing, a pipe whose reader stalls or a disk that is full, holds up neither the other target nor a request: its
+ * lines stay in their rings, and what finds its ring full is lost and counted. That is said once, and again when it is over. Writing
+ * goes on at the very byte where it stopped.
  */
 #include "obs/log.h"
 
@@ -10,18 +14,16 @@
 #include <poll.h>
 #include <pthread.h>
 #include <stdatomic.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 #include <syslog.h>
-#include <unistd.h>
 
 #include "base/assert.h"
 #include "base/clock.h"
 #include "base/diag.h"
 #include "base/lock.h"
 #include "base/sparse.h"
+#include "obs/log_target.h"
 #include "obs/ring.h"
 
 enum { ACCESS_RING_BYTES = 64 * 1024, DIAG_RING_BYTES = 256 * 1024 };
@@ -29,43 +31,43 @@ enum { ACCESS_RING_BYTES = 64 * 1024, DIAG_RING_BYTES = 256 * 1024 };
 #define BATCH_NS (20 * CLOCK_NS_PER_MS)
 #define STOP_PATIENCE_NS (2 * CLOCK_NS_PER_S)
 
-/* How often a stalled write looks whether the log is to stop. */
-enum { LOOK_UP_MS = 500 };
+#define RETRY_NS (500 * CLOCK_NS_PER_MS) /* after a write that failed */
+#define CALM_NS CLOCK_NS_PER_S           /* so long nothing was lost: the trouble is over */
 
-enum target_kind { TARGET_OFF, TARGET_FD, TARGET_FILE, TARGET_SYSLOG };
-
-/* The log thread's own, once it runs. */
-struct target {
-	enum target_kind kind;
-	const char *path;
-	int fd;
-	bool regular; /* writing to it does not wait for a reader */
+/* A target, and what the thread knows about it. The thread's own, once it runs. */
+struct outlet {
+	struct target target;
+	struct ring *unfinished; /* writing stopped within it; NULL: nowhere */
+	int64_t retry_at;        /* while target.state is TARGET_FAILS */
+	bool told;               /* that lines are lost, or will be */
+	uint64_t lost;           /* lines, as counted at the last look */
+	uint64_t lost_before;    /* likewise, before it was told */
+	int64_t calm_at;         /* if nothing is lost until then */
 };
 
 struct log_ring {
 	struct ring ring;
+	_Atomic uint64_t lost; /* lines that found no room; relaxed, the ring's writer writes */
 	struct log *log;       /* NULL: not made yet */
 	struct log_ring *made; /* the one made before it; constant once it is in the list */
 };
 
 struct log {
-	struct target output;
-	struct target access;
-	int (*open)(void *arg, const char *path); /* constant; NULL: log_open_file */
-	void *open_arg;                           /* constant */
-	bool access_on;                           /* constant */
-	unsigned ring_count;                      /* constant */
-	struct log_ring *rings;                   /* sparse */
-	_Atomic(struct log_ring *) made;          /* a list of those there are; release, acquire */
-	struct ring diag_ring;                    /* written under diag_lock */
+	struct outlet output;
+	struct outlet access;
+	bool access_on;                  /* constant */
+	unsigned ring_count;             /* constant */
+	struct log_ring *rings;          /* sparse */
+	_Atomic(struct log_ring *) made; /* a list of those there are; release, acquire */
+	struct ring diag_ring;           /* written under diag_lock */
 	struct lock diag_lock;
-	_Atomic uint64_t lost; /* relaxed: diagnostic lines */
-	_Atomic bool pending;  /* lines may be waiting; seq_cst */
-	_Atomic bool reopen;   /* seq_cst */
-	_Atomic bool stop;     /* seq_cst; also read while a write is stalled */
-	struct lock lock;      /* with wake */
-	pthread_cond_t wake;   /* pending or stop became true */
-	int64_t stop_end;      /* the thread's: until when a stalled reader is waited for; 0: not stopping */
+	_Atomic uint64_t lost;    /* relaxed: diagnostic lines that found no room */
+	_Atomic uint64_t dropped; /* relaxed: lines that were dropped by the thread */
+	_Atomic bool pending;     /* lines may be waiting; seq_cst */
+	_Atomic bool reopen;      /* seq_cst */
+	_Atomic bool stop;        /* seq_cst */
+	struct lock lock;         /* with wake */
+	pthread_cond_t wake;      /* pending or stop became true */
 	pthread_t thread;
 };
 
@@ -82,177 +84,224 @@ static void note_pending(struct log *log)
 		wake_thread(log);
 }
 
-int log_open_file(const char *path)
+static uint64_t access_lost(const struct log *log)
 {
-	/* O_NONBLOCK: a FIFO that nobody reads is ENXIO, not for ever */
-	int fd = open(path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC | O_NOCTTY | O_NONBLOCK, 0640);
+	uint64_t sum = 0;
 
-	return fd < 0 ? -errno : fd;
+	for (struct log_ring *r = atomic_load_explicit(&log->made, memory_order_acquire); r; r = r->made)
+		sum += atomic_load_explicit(&r->lost, memory_order_relaxed);
+	return sum;
 }
 
-/* 0 or an errno. */
-static int target_open(const struct log *log, struct target *t)
-{
-	struct stat st;
-
-	if (t->kind == TARGET_FILE)
-		t->fd = log->open ? log->open(log->open_arg, t->path) : log_open_file(t->path);
-	if (t->kind == TARGET_OFF || t->kind == TARGET_SYSLOG)
-		return 0;
-	t->regular = t->fd >= 0 && fstat(t->fd, &st) == 0 && S_ISREG(st.st_mode);
-	return t->fd >= 0 ? 0 : -t->fd;
-}
-
-static void target_close(struct target *t)
-{
-	if (t->kind == TARGET_FILE && t->fd >= 0)
-		close(t->fd);
-	t->fd = -1;
-}
-
-static void target_name(struct target *t, const char *name)
-{
-	t->path = name;
-	t->fd = -1;
-	t->kind = TARGET_FILE;
-	if (strcmp(name, "off") == 0) {
-		t->kind = TARGET_OFF;
-	} else if (strcmp(name, "syslog") == 0) {
-		t->kind = TARGET_SYSLOG;
-	} else if (strcmp(name, "stderr") == 0) {
-		t->kind = TARGET_FD;
-		t->fd = STDERR_FILENO;
-	} else if (strcmp(name, "stdout") == 0) {
-		t->kind = TARGET_FD;
-		t->fd = STDOUT_FILENO;
-	}
-}
-
-/* Waits for a pipe's or terminal's reader; once the log is to stop, STOP_PATIENCE_NS in all for all that is left. */
-static bool wait_for_reader(struct log *log, const struct target *t)
-{
-	struct pollfd room = {.fd = t->fd, .events = POLLOUT};
-
-	for (;;) {
-		int timeout = LOOK_UP_MS;
-
-		if (atomic_load(&log->stop)) {
-			if (log->stop_end == 0)
-				log->stop_end = clock_now() + STOP_PATIENCE_NS;
-			timeout = clock_poll_ms(clock_now(), log->stop_end);
-		}
-		int ready = poll(&room, 1, timeout);
-		if (ready > 0)
-			return true;
-		if ((ready < 0 && errno != EINTR) || (log->stop_end > 0 && clock_now() >= log->stop_end))
-			return false;
-	}
-}
-
-static bool write_all(struct log *log, const struct target *t, struct str s)
-{
-	while (s.len > 0) {
-		size_t step = s.len;
-
-		if (!t->regular) {
-			if (step > 4096) /* PIPE_BUF: so much never blocks a pipe that polls writable */
-				step = 4096;
-			if (!wait_for_reader(log, t))
-				return false;
-		}
-		ssize_t n = write(t->fd, s.at, step);
-		if (n < 0 && errno == EINTR)
-			continue;
-		if (n < 0 && errno == EAGAIN)
-			continue; /* somebody else made it non-blocking: poll again */
-		if (n < 0)
-			return false;
-		s.at += n;
-		s.len -= (size_t)n;
-	}
-	return true;
-}
-
-static void write_syslog(struct str s)
-{
-	while (s.len > 0) {
-		const char *newline = memchr(s.at, '\n', s.len);
-		size_t len = newline ? (size_t)(newline - s.at) : s.len;
-
-		syslog(LOG_INFO, "%.*s", (int)len, s.at);
-		len += newline != NULL;
-		s.at += len;
-		s.len -= len;
-	}
-}
-
-static uint64_t count_lines(struct str s)
-{
-	uint64_t lines = 0;
-
-	for (size_t i = 0; i < s.len; i++)
-		lines += s.at[i] == '\n';
-	return lines;
-}
-
-/* Moves all that is in the ring to the target. What cannot be written is lost and counted. */
-static void drain_ring(struct log *log, struct ring *ring, const struct target *t)
+/* Moves what is in the ring to the target, as far as that takes it. */
+static void drain_ring(struct outlet *o, struct ring *ring)
 {
 	struct str parts[2];
 	int n = ring_peek(ring, parts);
 
+	o->unfinished = ring;
 	for (int i = 0; i < n; i++) {
-		if (t->kind == TARGET_SYSLOG)
-			write_syslog(parts[i]);
-		else if (t->kind != TARGET_OFF && !write_all(log, t, parts[i]))
-			atomic_fetch_add_explicit(&log->lost, count_lines(parts[i]), memory_order_relaxed);
-		ring_skip(ring, parts[i].len);
+		size_t done = target_write(&o->target, parts[i]);
+
+		ring_skip(ring, done);
+		if (done < parts[i].len)
+			return;
 	}
+	o->unfinished = NULL;
+}
+
+static bool may_try(struct outlet *o, int64_t now)
+{
+	if (o->target.state == TARGET_FAILS && now < o->retry_at)
+		return false;
+	o->target.state = TARGET_WELL;
+	return true;
+}
+
+static void drain_output(struct log *log, int64_t now)
+{
+	if (may_try(&log->output, now))
+		drain_ring(&log->output, &log->diag_ring);
+	log->output.retry_at = now + RETRY_NS;
+}
+
+/* What was begun is finished first: a line is never cut by another. */
+static void drain_access(struct log *log, int64_t now)
+{
+	struct outlet *o = &log->access;
+
+	if (!may_try(o, now))
+		return;
+	if (o->unfinished)
+		drain_ring(o, o->unfinished);
+	for (struct log_ring *r = atomic_load_explicit(&log->made, memory_order_acquire);
+	        r && o->target.state == TARGET_WELL; r = r->made)
+		drain_ring(o, &r->ring);
+	o->retry_at = now + RETRY_NS;
+}
+
+/* Says once that lines are lost, and once that none is any more. */
+static void tell(struct outlet *o, uint64_t lost, int64_t now)
+{
+	bool more = lost > o->lost;
+
+	o->lost = lost;
+	if (more || o->target.state == TARGET_FAILS)
+		o->calm_at = now + CALM_NS;
+	if (!o->told && o->target.state == TARGET_FAILS)
+		diag_error("log: cannot write to %s: %s; lines are kept as far as there is room, then lost",
+		        o->target.path, strerror(o->target.error));
+	else if (!o->told && more)
+		diag_warning(
+		        "log: %s does not take lines as fast as they come; some are lost", o->target.path);
+	o->told |= more || o->target.state == TARGET_FAILS;
+	if (!o->told)
+		o->lost_before = lost;
+	if (!o->told || o->target.state != TARGET_WELL || now < o->calm_at)
+		return;
+	diag_warning("log: %s takes lines again; %llu were lost", o->target.path,
+	        (unsigned long long)(lost - o->lost_before));
+	o->told = false;
+	o->lost_before = lost;
 }
 
 static void drain_all(struct log *log)
 {
-	drain_ring(log, &log->diag_ring, &log->output);
-	for (struct log_ring *r = atomic_load_explicit(&log->made, memory_order_acquire); r; r = r->made)
-		drain_ring(log, &r->ring, &log->access);
+	int64_t now = clock_now();
+
+	drain_output(log, now);
+	drain_access(log, now);
+	tell(&log->access, access_lost(log), now);
+	tell(&log->output, atomic_load_explicit(&log->lost, memory_order_relaxed), now);
 }
 
-static void reopen_target(const struct log *log, struct target *t)
+/* The rest of a line whose beginning is in the old file: it would begin the new one. */
+static void drop_rest_of_line(struct log *log, struct outlet *o)
 {
-	struct target fresh = *t;
+	struct str parts[2];
+	int n = o->unfinished ? ring_peek(o->unfinished, parts) : 0;
 
-	if (t->kind != TARGET_FILE)
-		return;
-	int error = target_open(log, &fresh);
-	if (error != 0) {
-		diag_error("log: cannot open %s again: %s; going on with the old file", t->path,
-		        strerror(error));
-		return;
+	for (int i = 0; i < n; i++) {
+		const char *newline = memchr(parts[i].at, '\n', parts[i].len);
+
+		ring_skip(o->unfinished, newline ? (size_t)(newline - parts[i].at) + 1 : parts[i].len);
+		if (newline)
+			break;
 	}
-	target_close(t);
-	*t = fresh;
+	if (n > 0)
+		atomic_fetch_add_explicit(&log->dropped, 1, memory_order_relaxed);
+}
+
+static void reopen(struct log *log, struct outlet *o)
+{
+	bool cut = o->target.mid_line;
+	int error = target_reopen(&o->target);
+
+	if (error != 0)
+		diag_error("log: cannot open %s again: %s; going on with the old file", o->target.path,
+		        strerror(error));
+	else if (cut && !o->target.mid_line)
+		drop_rest_of_line(log, o);
+}
+
+/* What was logged before belongs to the old files, as far as they take it. */
+static void reopen_all(struct log *log)
+{
+	drain_all(log);
+	reopen(log, &log->output);
+	reopen(log, &log->access);
+}
+
+static int wait_lock(struct log *log, int64_t until)
+{
+	struct timespec at = {until / CLOCK_NS_PER_S, until % CLOCK_NS_PER_S};
+	int error = until == CLOCK_NEVER ? pthread_cond_wait(&log->wake, &log->lock.mutex)
+	                                 : pthread_cond_timedwait(&log->wake, &log->lock.mutex, &at);
+
+	lock_taken_by_wait(&log->lock);
+	MUST(error == 0 || error == ETIMEDOUT);
+	return error;
 }
 
 /* Waits until something is pending, then a little longer for company; not at all once told to stop. */
-static void wait_for_lines(struct log *log)
+static void wait_for_lines(struct log *log, int64_t until)
 {
-	struct timespec until;
+	int error = 0;
 
 	lock_take(&log->lock);
-	while (!atomic_load(&log->pending) && !atomic_load(&log->stop)) {
-		PTHREAD_OK(pthread_cond_wait(&log->wake, &log->lock.mutex));
-		lock_taken_by_wait(&log->lock);
-	}
+	while (!atomic_load(&log->pending) && !atomic_load(&log->stop) && error != ETIMEDOUT)
+		error = wait_lock(log, until);
 	int64_t end = clock_now() + BATCH_NS;
-	until.tv_sec = end / CLOCK_NS_PER_S;
-	until.tv_nsec = end % CLOCK_NS_PER_S;
-	int error = 0;
-	while (!atomic_load(&log->stop) && error != ETIMEDOUT) {
-		error = pthread_cond_timedwait(&log->wake, &log->lock.mutex, &until);
-		lock_taken_by_wait(&log->lock);
-		MUST(error == 0 || error == ETIMEDOUT);
-	}
+	error = 0;
+	while (!atomic_load(&log->stop) && error != ETIMEDOUT)
+		error = wait_lock(log, end);
 	lock_drop(&log->lock);
+}
+
+static bool is_stalled(const struct outlet *o)
+{
+	return o->target.state == TARGET_STALLED;
+}
+
+/* Waits for a reader, for as long as lines for the other target may wait. */
+static void wait_for_room(struct log *log)
+{
+	struct pollfd rooms[] = {
+	        {.fd = is_stalled(&log->output) ? log->output.target.fd : -1, .events = POLLOUT},
+	        {.fd = is_stalled(&log->access) ? log->access.target.fd : -1, .events = POLLOUT}};
+
+	(void)poll(rooms, 2, BATCH_NS / CLOCK_NS_PER_MS); /* whatever came: both are tried */
+}
+
+static int64_t next_look(const struct outlet *o)
+{
+	if (o->target.state == TARGET_FAILS)
+		return o->retry_at;
+	return o->told ? o->calm_at : CLOCK_NEVER;
+}
+
+static void wait_for_work(struct log *log)
+{
+	int64_t output = next_look(&log->output), access = next_look(&log->access);
+
+	if (is_stalled(&log->output) || is_stalled(&log->access))
+		wait_for_room(log);
+	else
+		wait_for_lines(log, output < access ? output : access);
+}
+
+/* Lines that are in rings and can't be written any more. */
+static uint64_t count_left(const struct log *log)
+{
+	uint64_t lines = 0;
+
+	for (struct log_ring *r = atomic_load_explicit(&log->made, memory_order_acquire); r; r = r->made) {
+		struct str parts[2];
+		int n = ring_peek(&r->ring, parts);
+
+		for (int i = 0; i < n; i++)
+			for (size_t k = 0; k < parts[i].len; k++)
+				lines += parts[i].at[k] == '\n';
+	}
+	return lines;
+}
+
+/* All that is left, with some patience for readers and none for what fails. */
+static void finish(struct log *log)
+{
+	int64_t end = clock_now() + STOP_PATIENCE_NS;
+
+	log->output.retry_at = log->access.retry_at = 0;
+	drain_all(log);
+	while ((is_stalled(&log->output) || is_stalled(&log->access)) && clock_now() < end) {
+		wait_for_room(log);
+		drain_all(log);
+	}
+	uint64_t left = count_left(log);
+	if (left > 0)
+		diag_error("log: %llu lines could not be written to %s", (unsigned long long)left,
+		        log->access.target.path);
+	drain_output(log, clock_now());
 }
 
 static void *log_thread(void *arg)
@@ -260,16 +309,13 @@ static void *log_thread(void *arg)
 	struct log *log = arg;
 
 	while (!atomic_load(&log->stop)) {
-		wait_for_lines(log);
+		wait_for_work(log);
 		atomic_store(&log->pending, false); /* before looking: a line that comes now wakes us again */
-		if (atomic_exchange(&log->reopen, false)) {
-			drain_all(log); /* what was logged before belongs to the old files */
-			reopen_target(log, &log->output);
-			reopen_target(log, &log->access);
-		}
+		if (atomic_exchange(&log->reopen, false))
+			reopen_all(log);
 		drain_all(log);
 	}
-	drain_all(log);
+	finish(log);
 	return NULL;
 }
 
@@ -300,8 +346,8 @@ static void init_wake(struct log *log)
 
 static void log_free(struct log *log)
 {
-	target_close(&log->output);
-	target_close(&log->access);
+	target_close(&log->output.target);
+	target_close(&log->access.target);
 	for (struct log_ring *r = atomic_load_explicit(&log->made, memory_order_acquire); r; r = r->made)
 		ring_free(&r->ring);
 	sparse_free(log->rings, log->ring_count, sizeof(*log->rings));
@@ -335,25 +381,38 @@ static struct log *fail(struct log *log, const char **where, const char *place, 
 	return NULL;
 }
 
+int log_open_file(const char *path)
+{
+	/* O_NONBLOCK: a FIFO that nobody reads is ENXIO, not for ever */
+	int fd = open(path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC | O_NOCTTY | O_NONBLOCK, 0640);
+
+	return fd < 0 ? -errno : fd;
+}
+
+static int open_file(void *arg, const char *path)
+{
+	(void)arg;
+	return log_open_file(path);
+}
+
 struct log *log_start(const struct log_targets *targets, unsigned rings, const char **where, const char **why)
 {
 	struct log *log = calloc(1, sizeof(*log));
+	target_opener *open = targets->open ? targets->open : open_file;
 
 	*where = "log";
 	*why = "out of memory";
 	if (!log)
 		return NULL;
 	init_wake(log);
-	target_name(&log->output, targets->output);
-	target_name(&log->access, targets->access);
-	log->access_on = log->access.kind != TARGET_OFF;
-	log->open = targets->open;
-	log->open_arg = targets->arg;
+	target_name(&log->output.target, targets->output, open, targets->arg);
+	target_name(&log->access.target, targets->access, open, targets->arg);
+	log->access_on = log->access.target.kind != TARGET_OFF;
 	openlog(targets->ident, LOG_PID | LOG_NDELAY, LOG_DAEMON);
-	int error = target_open(log, &log->output);
+	int error = target_open(&log->output.target);
 	if (error != 0)
 		return fail(log, where, targets->output, why, error);
-	error = target_open(log, &log->access);
+	error = target_open(&log->access.target);
 	if (error != 0)
 		return fail(log, where, targets->access, why, error);
 	if (!make_rings(log, rings))
@@ -390,6 +449,9 @@ bool log_access(struct log_ring *ring, struct str line)
 {
 	bool written = ring_write(&ring->ring, line);
 
+	if (!written)
+		atomic_store_explicit(&ring->lost,
+		        atomic_load_explicit(&ring->lost, memory_order_relaxed) + 1, memory_order_relaxed);
 	note_pending(ring->log);
 	return written;
 }
@@ -402,7 +464,8 @@ void log_reopen(struct log *log)
 
 uint64_t log_lost(const struct log *log)
 {
-	return atomic_load_explicit(&log->lost, memory_order_relaxed);
+	return access_lost(log) + atomic_load_explicit(&log->lost, memory_order_relaxed) +
+	       atomic_load_explicit(&log->dropped, memory_order_relaxed);
 }
 
 void log_flush(struct log *log)

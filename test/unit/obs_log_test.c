@@ -8,6 +8,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -22,7 +23,7 @@ enum { TEXT_MAX = 1 << 20, THREADS = 4, LINES = 400 };
 
 static char folder[] = "/tmp/tplb-obs-log-XXXXXX";
 static char output[64], access_path[64], old_output[64], old_access[64];
-static char text[TEXT_MAX];
+static char text[TEXT_MAX], piped[TEXT_MAX];
 
 static void setup(void)
 {
@@ -219,8 +220,26 @@ static struct str numbered(char line[64], unsigned i)
 	return (struct str){line, (size_t)n};
 }
 
+static const char numbered_text[] = "000000 ...............................................\n";
+
+/* How many numbered lines from this number on are there, whole, in order, and nothing else. */
+static unsigned count_numbered(const char *at, unsigned from)
+{
+	char line[64];
+	unsigned n = 0;
+
+	while (*at) {
+		struct str want = numbered(line, from + n++);
+
+		ck_assert_msg(strncmp(at, want.at, want.len) == 0, "not line %u: %.60s", from + n, at);
+		at += want.len;
+	}
+	return n;
+}
+
 struct drain {
 	int fd;
+	char *to; /* TEXT_MAX bytes; NULL: text */
 	size_t len;
 	pthread_t thread;
 };
@@ -230,10 +249,12 @@ static void *drain_fifo(void *arg)
 	struct drain *d = arg;
 	ssize_t n;
 
+	if (!d->to)
+		d->to = text;
 	HOLDS(fcntl(d->fd, F_SETFL, 0) == 0);
-	while ((n = read(d->fd, text + d->len, sizeof(text) - 1 - d->len)) > 0)
+	while ((n = read(d->fd, d->to + d->len, TEXT_MAX - 1 - d->len)) > 0)
 		d->len += (size_t)n;
-	text[d->len] = '\0';
+	d->to[d->len] = '\0';
 	return NULL;
 }
 
@@ -305,19 +326,105 @@ START_TEST(nobody_reads)
 }
 END_TEST
 
-/* The reader went away for good: lines are lost and counted, and nothing else happens. */
+/* The reader goes away: lines wait as far as there is room, are counted beyond it, and the next reader gets those that waited. */
 START_TEST(reader_left)
 {
 	signal(SIGPIPE, SIG_IGN); /* as the programs do */
-	int fifo = open_fifo(output);
-	struct log *log = start(output, "off", 1);
+	int fifo = open_fifo(access_path);
+	struct log *log = start(output, access_path, 1);
+	char line[64];
+	unsigned taken = 0;
 
 	close(fifo);
-	diag_error("to nobody");
-	while (log_lost(log) == 0)
-		usleep(1000);
+	ck_assert(log_access(log_ring(log, 0), numbered(line, taken++)));
+	wait_for_text(output, "cannot write to ");
+	while (log_access(log_ring(log, 0), numbered(line, taken)))
+		ck_assert_uint_lt(++taken, 100000);
 	ck_assert_uint_eq(log_lost(log), 1);
+	fifo = open(access_path, O_RDONLY | O_NONBLOCK);
+	struct drain d = {.fd = fifo, .to = piped};
+	PTHREAD_OK(pthread_create(&d.thread, NULL, drain_fifo, &d));
+	wait_for_text(output, "takes lines again; 1 were lost\n");
 	log_stop(log);
+	PTHREAD_OK(pthread_join(d.thread, NULL));
+	ck_assert_uint_eq(count_numbered(piped, 0), taken);
+	close(fifo);
+}
+END_TEST
+
+/* A full disk, as a limit of the size of files shows it: a write is cut short, and those after it fail. */
+START_TEST(full_disk)
+{
+	struct rlimit limit, old;
+	char line[64];
+	unsigned taken = 0, lost = 0, more = 0;
+
+	signal(SIGXFSZ, SIG_IGN);
+	struct log *log = start(output, access_path, 1);
+	ck_assert_int_eq(getrlimit(RLIMIT_FSIZE, &old), 0);
+	limit = (struct rlimit){10000, old.rlim_max};
+	ck_assert_int_eq(setrlimit(RLIMIT_FSIZE, &limit), 0);
+	while (lost < 10) {
+		bool took = log_access(log_ring(log, 0), numbered(line, taken));
+
+		taken += took ? 1U : 0U;
+		lost += took ? 0U : 1U;
+	}
+	wait_for_text(output, "cannot write to ");
+	ck_assert_uint_eq(log_lost(log), 10);
+	/* Others' lines are written as ever. */
+	diag_error("something else");
+	wait_for_text(output, "something else\n");
+	ck_assert_int_eq(setrlimit(RLIMIT_FSIZE, &old), 0);
+	wait_for_text(output, "takes lines again; 10 were lost\n");
+	while (more < 5)
+		more += log_access(log_ring(log, 0), numbered(line, taken + more)) ? 1U : 0U;
+	log_stop(log);
+	(void)contents(output);
+	ck_assert_ptr_null(strstr(strstr(text, "cannot write") + 1, "cannot write")); /* once */
+	ck_assert_ptr_null(strstr(strstr(text, "takes lines again") + 1, "takes lines again"));
+	ck_assert_uint_eq(count_numbered(contents(access_path), 0), taken + more);
+}
+END_TEST
+
+/* Nobody reads the access log: what else there is to say is said. */
+START_TEST(stalled_beside)
+{
+	int fifo = open_fifo(access_path);
+	struct log *log = start(output, access_path, 2);
+	char line[64];
+	unsigned taken = 0;
+
+	for (unsigned id = 0; id < 2; id++)
+		for (unsigned lost = 0; lost < 10;) {
+			bool took = log_access(log_ring(log, id), numbered(line, taken));
+
+			taken += took ? 1U : 0U;
+			lost += took ? 0U : 1U;
+		}
+	diag_error("something else");
+	wait_for_text(output, "something else\n");
+	wait_for_text(output, "as fast as they come; some are lost\n");
+	/* Whoever wants the log elsewhere meanwhile gets it there, from a whole line on. */
+	ck_assert_int_eq(rename(access_path, old_access), 0);
+	log_reopen(log);
+	wait_for_text(output, "takes lines again; 20 were lost\n");
+	ck_assert_uint_ge(log_lost(log), 20);
+	ck_assert_uint_le(log_lost(log), 21); /* the one that was cut */
+	struct drain d = {.fd = fifo};
+	PTHREAD_OK(pthread_create(&d.thread, NULL, drain_fifo, &d));
+	PTHREAD_OK(pthread_join(d.thread, NULL)); /* the log has closed it */
+	unsigned in_fifo = 0;
+	for (const char *at = text; (at = strchr(at, '\n')); at++)
+		in_fifo++;
+	unsigned cut = (unsigned)(log_lost(log) - 20);
+	log_stop(log);
+	(void)contents(access_path);
+	unsigned in_file = 0;
+	for (char *at = text, *one; (one = strsep(&at, "\n")) && *one; in_file++)
+		ck_assert_uint_eq(strlen(one), strlen(numbered_text) - 1);
+	ck_assert_uint_eq(in_fifo + in_file + cut, taken);
+	close(fifo);
 }
 END_TEST
 
@@ -390,6 +497,8 @@ int main(void)
 	tcase_add_test(tc, lost_lines);
 	tcase_add_test(tc, nobody_reads);
 	tcase_add_test(tc, reader_left);
+	tcase_add_test(tc, full_disk);
+	tcase_add_test(tc, stalled_beside);
 	tcase_add_test(tc, many_talk);
 	SRunner *runner = srunner_create(suite);
 	srunner_run_all(runner, CK_ENV);
