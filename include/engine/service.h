@@ -43,7 +43,8 @@ enum refusal {
 	REFUSAL_LIMIT,
 	REFUSAL_HEADER_TIMEOUT,
 	REFUSAL_SHED,
-	REFUSAL_DRAINING
+	REFUSAL_DRAINING,
+	REFUSAL_NO_MEMORY /* the service says so itself */
 };
 
 /* The answer that goes with a refusal, but for its date. */

@@ -24,6 +24,7 @@ static enum counter_id counter_of(enum refusal why)
 	        [REFUSAL_HEADER_TIMEOUT] = COUNTER_refused_header_timeout,
 	        [REFUSAL_SHED] = COUNTER_refused_shed,
 	        [REFUSAL_DRAINING] = COUNTER_refused_draining,
+	        [REFUSAL_NO_MEMORY] = COUNTER_no_memory,
 	};
 
 	return ids[why];

@@ -26,6 +26,9 @@ struct http_reply refusal_reply(enum refusal why)
 	case REFUSAL_DRAINING:
 		reply.text = STR("Service Unavailable: the server is about to stop (draining)");
 		break;
+	case REFUSAL_NO_MEMORY:
+		reply.text = STR("Service Unavailable: out of memory (no_memory)");
+		break;
 	}
 	return reply;
 }
@@ -39,6 +42,7 @@ const char *refusal_word(enum refusal why)
 	        [REFUSAL_HEADER_TIMEOUT] = "header_timeout",
 	        [REFUSAL_SHED] = "shed",
 	        [REFUSAL_DRAINING] = "draining",
+	        [REFUSAL_NO_MEMORY] = "no_memory",
 	};
 
 	return words[why];

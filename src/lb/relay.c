@@ -91,33 +91,6 @@ static struct verdict begin_tcp(struct exchange *x)
 	return exchange_finish(x);
 }
 
-static struct verdict relay_begin(void *app, struct worker *w, struct conn *c, void **exchange)
-{
-	struct exchange *x = *exchange;
-
-	if (x) {
-		x->worker = w;
-		return exchange_resume(x);
-	}
-	x = exchange_new(app, w, c);
-	if (!x) { /* nothing better can be said */
-		COUNT(w->counters, no_memory);
-		return gone;
-	}
-	*exchange = x;
-	return x->listener->mode == LB_MODE_TCP ? begin_tcp(x) : begin_http(x);
-}
-
-static struct verdict relay_end(void *app, struct worker *w, void *exchange)
-{
-	struct exchange *x = exchange;
-
-	CHECK_MAGIC(x, EXCHANGE_MAGIC);
-	MUST(x->lb == app);
-	x->worker = w;
-	return exchange_end(x);
-}
-
 static size_t relay_refuse(
         void *app, struct log_ring *log, const struct conn *c, enum refusal why, char *out, size_t cap)
 {
@@ -133,6 +106,46 @@ static size_t relay_refuse(
 	reply.extra = forward_queue_field(lb, c, field);
 	access_log_refusal(lb, log, c, &reply, refusal_word(why));
 	return http_reply_write(&reply, out, cap);
+}
+
+/* Not even an exchange is to be had: the refusal is made without. */
+static struct verdict refuse_without(struct lb *lb, struct worker *w, const struct conn *c)
+{
+	char answer[HTTP_REPLY_MAX];
+	size_t len = relay_refuse(lb, w->log, c, REFUSAL_NO_MEMORY, answer, sizeof(answer));
+
+	COUNT(w->counters, no_memory);
+	if (len == 0)
+		return gone;
+	/* It fits a socket that takes requests in turn; one that it does not fit can't be helped. */
+	if (io_send(w->io, c->fd, (struct str){answer, len}, IO_NOW) == (ssize_t)len)
+		counter_add(w->counters, COUNTER_bytes_out, len);
+	return (struct verdict){.kind = VERDICT_LINGER};
+}
+
+static struct verdict relay_begin(void *app, struct worker *w, struct conn *c, void **exchange)
+{
+	struct exchange *x = *exchange;
+
+	if (x) {
+		x->worker = w;
+		return exchange_resume(x);
+	}
+	x = exchange_new(app, w, c);
+	if (!x)
+		return refuse_without(app, w, c);
+	*exchange = x;
+	return x->listener->mode == LB_MODE_TCP ? begin_tcp(x) : begin_http(x);
+}
+
+static struct verdict relay_end(void *app, struct worker *w, void *exchange)
+{
+	struct exchange *x = exchange;
+
+	CHECK_MAGIC(x, EXCHANGE_MAGIC);
+	MUST(x->lb == app);
+	x->worker = w;
+	return exchange_end(x);
 }
 
 static bool relay_worker_start(void *app, struct worker *w)
