@@ -437,11 +437,13 @@ static int open_parts(struct async_loop *l)
 	        .counters = l->worker.counters,
 	        .log = l->worker.log,
 	        .listening_now = o->listening_now};
-	return 0;
+	return acceptor_open(&l->acceptor) ? 0 : errno; /* nothing is accepted before the loop's first turn */
 }
 
 static void close_parts(struct async_loop *l)
 {
+	if (l->is_open && l->has_lot)
+		(void)listen_on(l, false);
 	if (l->is_open)
 		loop_close(&l->loop);
 	worker_free(&l->worker);
@@ -471,8 +473,6 @@ static void *loop_thread(void *arg)
 		return NULL;
 	}
 	l->tick_at = clock_now() + TICK_NS;
-	if (l->has_lot)
-		MUST(acceptor_open(&l->acceptor)); /* fails for want of memory at the very start only */
 	run(l);
 	tick(l, clock_now());
 	if (l->has_lot && atomic_load(&l->acceptor.cut) > 0)

@@ -840,8 +840,8 @@ static bool uring_listen(struct loop *l, unsigned listener, int fd)
 	if (listener >= own(&l->io)->listeners)
 		own(&l->io)->listeners = listener + 1;
 	a->fd = fd;
-	a->wanted = true;
-	return a->armed || arm_accept(l, listener);
+	a->wanted = true; /* the next turn arms it */
+	return true;
 }
 
 static void uring_unlisten(struct loop *l, unsigned listener, int fd)
