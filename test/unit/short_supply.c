@@ -20,13 +20,13 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-enum { MEMORY = 1, DESCRIPTORS = 2, THREADS = 4, EVENTS = 8 };
+enum { MEMORY = 1, DESCRIPTORS = 2, THREADS = 4, EVENTS = 8, SIGNALS = 16, ROOM = 32, TRANSFERS = 64 };
 
 /* All native 64-bit numbers, relaxed. `kinds` is set last. */
 struct supply {
 	_Atomic int64_t kinds; /* which run short; 0: none */
-	_Atomic int64_t left;  /* calls that succeed before that */
-	_Atomic int64_t width; /* how many fail then */
+	_Atomic int64_t left;  /* calls that succeed before that; SIGNALS, ROOM: a seed */
+	_Atomic int64_t width; /* how many fail then; SIGNALS, ROOM: it befalls one call in so many */
 	_Atomic int64_t hits;  /* have failed */
 };
 
@@ -144,4 +144,96 @@ int __wrap___asprintf_chk(char **out, int flag, const char *format, ...)
 	int n = print_new(out, format, args);
 	va_end(args);
 	return n;
+}
+
+/* SplitMix64's mixing (Steele, Lea and Flood, 2014): the same seed, the same calls. */
+static uint64_t dice(void)
+{
+	uint64_t x = (uint64_t)atomic_fetch_add_explicit(&supply->left, 1, memory_order_relaxed) *
+	             0x9e3779b97f4a7c15u;
+
+	x = (x ^ x >> 30) * 0xbf58476d1ce4e5b9u;
+	x = (x ^ x >> 27) * 0x94d049bb133111ebu;
+	return x ^ x >> 31;
+}
+
+static bool befalls(int kind)
+{
+	if (!supply || !(atomic_load_explicit(&supply->kinds, memory_order_relaxed) & kind))
+		return false;
+	if (dice() % (uint64_t)atomic_load_explicit(&supply->width, memory_order_relaxed) != 0)
+		return false;
+	atomic_fetch_add_explicit(&supply->hits, 1, memory_order_relaxed);
+	return true;
+}
+
+static bool is_interrupted(void)
+{
+	if (!befalls(SIGNALS))
+		return false;
+	errno = EINTR;
+	return true;
+}
+
+/*
+ * A byte, or some part. kind: TRANSFERS for what moves less only where a socket is empty or full: epoll(7) says so, and whoever waits for the next edge
+ * relies on it.
+ */
+static size_t shortened(int kind, size_t n)
+{
+	if (n < 2 || !befalls(kind))
+		return n;
+	return dice() % 2 ? 1 : 1 + dice() % (n - 1);
+}
+
+#define WRAP_TRANSFER(name, parameters, arguments)                                                           \
+	ssize_t __real_##name parameters;                                                                    \
+	ssize_t __wrap_##name parameters;                                                                    \
+	ssize_t __wrap_##name parameters                                                                     \
+	{                                                                                                    \
+		return is_interrupted() ? -1 : __real_##name arguments;                                      \
+	}
+
+WRAP_TRANSFER(recv, (int fd, void *to, size_t n, int flags),
+        (fd, to, flags &MSG_PEEK ? n : shortened(TRANSFERS, n), flags))
+WRAP_TRANSFER(
+        send, (int fd, const void *from, size_t n, int flags), (fd, from, shortened(TRANSFERS, n), flags))
+WRAP_TRANSFER(splice, (int from, off_t *at, int to, off_t *to_at, size_t n, unsigned flags),
+        (from, at, to, to_at, shortened(ROOM, n), flags))
+
+/* Of an eventfd 8 bytes are all there is. */
+ssize_t __real_write(int fd, const void *from, size_t n);
+ssize_t __wrap_write(int fd, const void *from, size_t n);
+ssize_t __wrap_write(int fd, const void *from, size_t n)
+{
+	if (n == sizeof(uint64_t))
+		return __real_write(fd, from, n);
+	return is_interrupted() ? -1 : __real_write(fd, from, shortened(ROOM, n));
+}
+
+ssize_t __real_sendmsg(int fd, const struct msghdr *message, int flags);
+ssize_t __wrap_sendmsg(int fd, const struct msghdr *message, int flags);
+ssize_t __wrap_sendmsg(int fd, const struct msghdr *message, int flags)
+{
+	if (is_interrupted())
+		return -1;
+	if (message->msg_iovlen == 0 || !befalls(TRANSFERS))
+		return __real_sendmsg(fd, message, flags);
+	return __real_send(
+	        fd, message->msg_iov[0].iov_base, shortened(TRANSFERS, message->msg_iov[0].iov_len), flags);
+}
+
+struct pollfd;
+int __real_poll(struct pollfd *set, unsigned long n, int ms);
+int __wrap_poll(struct pollfd *set, unsigned long n, int ms);
+int __wrap_poll(struct pollfd *set, unsigned long n, int ms)
+{
+	return is_interrupted() ? -1 : __real_poll(set, n, ms);
+}
+
+int __real_epoll_wait(int epoll, struct epoll_event *events, int room, int ms);
+int __wrap_epoll_wait(int epoll, struct epoll_event *events, int room, int ms);
+int __wrap_epoll_wait(int epoll, struct epoll_event *events, int room, int ms)
+{
+	return is_interrupted() ? -1 : __real_epoll_wait(epoll, events, room, ms);
 }

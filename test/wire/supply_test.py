@@ -12,20 +12,17 @@ sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), os.p
 
 import concurrent.futures
 import mmap
-import re
-import signal
 import struct
-import threading
 
 from support import expect
 from support.case import WireCase, main
 from support.raw import BOUND, Client, wait_until
 from support.server import answer, by_target
-from support.tplb import ENGINE, REPORT, Tplb, one_listener, thread_sanitized
+from support.tplb import ENGINE, REPORT, Tplb, one_listener
 
 SHORT = os.path.abspath(os.environ.get("TPLB_SHORT", "./test/unit/tplb_short"))
 LONG = os.environ.get("TPLB_LONG") == "1"
-MEMORY, DESCRIPTORS, THREADS, EVENTS = 1, 2, 4, 8
+MEMORY, DESCRIPTORS, THREADS, EVENTS, SIGNALS, ROOM, TRANSFERS = 1, 2, 4, 8, 16, 32, 64
 KINDS = {"memory": MEMORY, "descriptors": DESCRIPTORS, "threads": THREADS, "events": EVENTS}
 ENDLESS = 1 << 40
 BIG = b"0123456789abcdef" * 40000
@@ -88,7 +85,7 @@ class SupplyCase(WireCase):
     def config(self):
         """As much as can be of what allocates, and little of what costs time."""
         servers = [{"address": self.origin.address}, {"address": "localhost:1", "backup": True}]
-        name = os.path.join(self.files, "access%d.log" % next(self.numbers))
+        name = self.log = os.path.join(self.files, "access%d.log" % next(self.numbers))
         config = one_listener(
             servers,
             upstream={"sticky": {"cookie": "S"}, "balance": "leastconn", "passive": {"max_fails": 0}},
@@ -251,6 +248,30 @@ class Requests(SupplyCase):
         for _ in range(3):
             self.round()
         wait_until(lambda: self.balancer.descriptors() <= before + 6, lambda: "%d descriptors, %d before" % (self.balancer.descriptors(), before))
+
+
+class Interruptions(Requests):
+    """Calls end with EINTR, and transfers move a byte or some: nobody notices."""
+
+    def test_one_after_the_other(self):
+        self.balancer, supply = self.short()
+        hits = 0
+        room = ROOM | TRANSFERS if ENGINE == "pool" else ROOM  # a loop waits for edges: see short_supply.c
+        for n, kinds in enumerate((SIGNALS, room, SIGNALS | room) * (10 if LONG else 3)):
+            for one_in in (2, 3, 10):
+                supply.cut(kinds, 1000003 * n, one_in)
+                self.assertEqual(sorted(self.round()), [101, 200, 200, 200, 200, 200])
+                hits += supply.restore()
+        print("%d calls interrupted or cut short" % hits)
+        self.assertGreater(hits, 500 if ENGINE == "pool" else 50)
+        with open(self.log, encoding="utf-8") as f:
+            wait_until(lambda: f.seek(0) == 0 and len(f.read().splitlines()) >= 6 * 27, "the lines of the log")
+            f.seek(0)
+            for line in f:
+                self.assertRegex(line, r'\A127\.0\.0\.1 .*"(GET|POST) /\w* HTTP/1\.1" \d+ \d+ "-" "-" queue=.*end=ok\n\Z')
+
+    def test_nothing_is_left(self):
+        pass
 
 
 class Commands(SupplyCase):
