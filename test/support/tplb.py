@@ -29,6 +29,13 @@ def thread_sanitized():
         return b"libtsan" in f.read()
 
 
+def sanitized():
+    """Whether a sanitizer is in tplb, which takes memory as it likes."""
+    with open(TPLB, "rb") as f:
+        data = f.read()
+    return b"libasan" in data or b"libtsan" in data
+
+
 running = {}  # pid -> Process, for the watchdog of support.case
 
 

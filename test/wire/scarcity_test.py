@@ -18,16 +18,10 @@ from support import expect
 from support.case import WireCase, main
 from support.raw import BOUND, Client, wait_until
 from support.server import answer, by_target
-from support.tplb import TPLB, raise_descriptor_limit
+from support.tplb import raise_descriptor_limit, sanitized
 
 BIG = bytes(range(256)) * 8000
 BIG_ANSWER = b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % len(BIG) + BIG
-
-
-def sanitized():
-    with open(TPLB, "rb") as f:
-        data = f.read()
-    return b"libasan" in data or b"libtsan" in data
 
 
 class Load:
