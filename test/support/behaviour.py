@@ -20,13 +20,14 @@ class Behaviour:
     before: what happens before the request comes: "leave" (it listens no more), "hasty close" and "hasty reset" (of every connection, as it is accepted), "quiet
     close", "quiet reset" and "quiet words" (of and on idle connections). reads: "nothing", "line" (some bytes of the head), "head", "half"
     (of the body), "all". says: bytes, in which ID stands for the request's own. end: "close", "reset", "silent" (the connection stays), "keep"
-    (likewise, and serves whoever asks). once: only the first time that the request comes; then it is answered well. leaves: it listens no more
+    (likewise, and serves whoever asks). once: only the first time that the request comes; then it is answered well. later: said when another request
+    comes by the same connection. leaves: it listens no more
     from then on. big: the request has a body that no buffer holds. only: these methods.
     """
 
-    def __init__(self, name, before=None, reads="all", says=b"", end="close", once=False, leaves=False, big=False, only=None):
+    def __init__(self, name, before=None, reads="all", says=b"", end="close", once=False, later=b"", leaves=False, big=False, only=None):
         self.name, self.before, self.reads, self.says, self.end = name, before, reads, says, end
-        self.once, self.leaves, self.big, self.only = once, leaves, big, only
+        self.once, self.later, self.leaves, self.big, self.only = once, later, leaves, big, only
 
     def __repr__(self):
         return self.name
@@ -82,6 +83,7 @@ def _whole():
         yield Behaviour("answers and " + end, says=good, end=end)
         yield Behaviour("answers twice and " + end, says=good + EVIL, end=end)
         yield Behaviour("answers in chunks, twice, and " + end, says=CHUNKED + b"9\r\nID server\r\n0\r\n\r\n" + EVIL, end=end)
+        yield Behaviour("answers, begins another and " + end, says=good + EVIL[:20], later=EVIL[20:], end=end)
         yield Behaviour("204 with a body and " + end, says=b"HTTP/1.1 204 No Content\r\nX-Id: ID\r\n\r\n" + EVIL, end=end)
         yield Behaviour("switches unasked and " + end, says=UPGRADE + b"ID", end=end)
         yield Behaviour("interim answers, as many as are well, and " + end, says=b"HTTP/1.1 103 Early Hints\r\nX-Id: ID\r\n\r\n" * LIMIT_INTERIMS + good, end=end)
@@ -311,6 +313,7 @@ def serve_badly(connection, behaviour, ident):
     if behaviour.leaves:
         connection.server.stop_listening()
     connection.send(behaviour.says.replace(b"ID", ident))
+    connection.later = behaviour.later
     if behaviour.end == "reset":
         connection.reset()
     elif behaviour.end == "silent" and behaviour.reads != "all":

@@ -55,13 +55,15 @@ class Origin:
             connection.reset() if self.hasty == "hasty reset" else connection.close()
             return
         served = 0
-        connection.wanted = None
+        connection.wanted, connection.later = None, b""
         while True:
             target = self.peek(connection)
             if target is None:
                 if connection.wanted == "reset":
                     connection.reset()
                 return
+            connection.send(connection.later)
+            connection.later = b""
             ident, what = target.split(b"/")[1:3]
             with self.lock:
                 again = len(self.seen[ident]) > 0

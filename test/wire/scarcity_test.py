@@ -20,7 +20,7 @@ from support.raw import BOUND, Client, wait_until
 from support.server import answer, by_target
 from support.tplb import raise_descriptor_limit, sanitized
 
-BIG = bytes(range(256)) * 8000
+BIG = bytes(range(256)) * 2000
 BIG_ANSWER = b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % len(BIG) + BIG
 
 
@@ -143,7 +143,7 @@ class Descriptors(ScarcityCase):
         raise_descriptor_limit()
         tplb = self.start()
         load = self.load()
-        load.more(100)
+        load.more(60)
         load.stop()
         before = self.settled(tplb)
         _, hard = resource.prlimit(tplb.pid, resource.RLIMIT_NOFILE)
@@ -152,11 +152,11 @@ class Descriptors(ScarcityCase):
             load.more(50)
             resource.prlimit(tplb.pid, resource.RLIMIT_NOFILE, (before + room, hard))
             if room >= 12:
-                load.more(100)
+                load.more(60)
             else:
                 time.sleep(0.2)  # nothing need happen; what must not is looked at below
             resource.prlimit(tplb.pid, resource.RLIMIT_NOFILE, (hard, hard))
-            load.more(100)
+            load.more(60)
             load.stop()
             for _ in range(20):
                 client = self.client()
@@ -183,9 +183,9 @@ class Memory(ScarcityCase):
         for room in (1 << 20, 1 << 16, 0):
             resource.prlimit(tplb.pid, resource.RLIMIT_AS, (self.grown(tplb) + room, limit[1]))
             load = self.load(48, lenient=True)
-            load.wait(lambda: len(load.outcomes) > 200, "200 outcomes")
+            load.wait(lambda: len(load.outcomes) > 150, "150 outcomes")
             resource.prlimit(tplb.pid, resource.RLIMIT_AS, limit)
-            load.more(100)
+            load.more(60)
             load.stop()
             print("room for %d bytes: %s" % (room, {s: load.outcomes.count(s) for s in set(load.outcomes)}))
         self.assertEqual(client.get().status, 200)
