@@ -128,6 +128,13 @@ size_t http_leading_crlf(const char *bytes, size_t len);
 enum http_fault http_request_parse(struct http_head *head, const char *bytes, size_t len);
 
 /*
+ * The two at once: looks for the end of a request's head as http_head_find_end does, and parses it. Returns its length, with what http_request_parse says in
+ * *fault; or 0 when it is not complete.
+ */
+size_t http_request_read(
+        struct http_head *head, const char *bytes, size_t len, size_t *scanned, enum http_fault *fault);
+
+/*
  * The same for a response. White space before a colon is removed and a folded line is joined with spaces
  * (RFC 9112 sections 5.1 and 5.2): the second is written into `bytes`.
  */

@@ -93,8 +93,8 @@ void exchange_free(struct exchange *x);
 bool exchange_store_init(const struct lb *lb, struct worker *w);
 void exchange_store_free(struct worker *w);
 
-/* See above; head: its length at the front of x->in. VERDICT_WAIT: call exchange_end once the server answers. VERDICT_LEAVE: on a loop. */
-struct verdict exchange_head(struct exchange *x, size_t head);
+/* See above; head: its length at the front of x->in; it is parsed in x->request, as far as `fault` says. VERDICT_WAIT: call exchange_end once the server answers. VERDICT_LEAVE: on a loop. */
+struct verdict exchange_head(struct exchange *x, size_t head, enum http_fault fault);
 /* It was shelved, and goes on. */
 struct verdict exchange_resume(struct exchange *x);
 /* exchange_body and exchange_finish. */

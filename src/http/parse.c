@@ -1,19 +1,25 @@
 /*
- * One pass over each line. No scan needs a bound: a parser first makes sure that the last byte is a LF, and no
- * class of characters holds CR or LF.
+ * One pass over each line, sixteen bytes at a time where that pays (http/scan.h). A parser first makes sure that the last byte is a LF, and no
+ * class of characters that is skipped holds CR or LF: so every scan ends in the head.
  */
 #include <arpa/inet.h>
 #include <netinet/in.h>
 
 #include "http/chars.h"
 #include "http/head.h"
+#include "http/names.h"
+#include "http/scan.h"
 
 enum { VERSION_LEN = 8 }; /* "HTTP/1.1" */
 
 size_t http_head_find_end(const char *bytes, size_t len, size_t *scanned)
 {
 	const char *end = bytes + len;
-	const char *p = bytes + *scanned;
+	const struct span s = span_of(bytes, end);
+	size_t from = *scanned;
+	const char *p = bytes + from;
+	/* LFs at the end of the sixteen bytes before: the bits one and two behind them. */
+	unsigned carry = 0;
 
 	if (*scanned == 0 && len > 0 && bytes[0] == '\n')
 		return 1;
@@ -23,21 +29,24 @@ size_t http_head_find_end(const char *bytes, size_t len, size_t *scanned)
 		if (bytes[1] == '\n')
 			return 2;
 	}
-	/* An empty line is a LF after the LF of another line, with or without a CR between. */
-	while (p < end && (p = memchr(p, '\n', (size_t)(end - p))) != NULL) {
-		const char *next = p + 1;
+	for (; p < end; p += 16) {
+		unsigned lf = p <= s.whole ? scan_16(SCAN_LF, p) : scan_few(SCAN_LF, &s, p);
 
-		if (next < end && *next == '\r')
-			next++;
-		if (next == end) {
-			*scanned = (size_t)(p - bytes); /* undecided: look at this LF again */
-			return 0;
+		/* LFs one or two bytes behind another: of these is the end, if it is here. */
+		for (unsigned near = lf & (lf << 1 | lf << 2 | carry); near != 0; near &= near - 1) {
+			const char *last = p + __builtin_ctz(near);
+
+			if (last[-1] == '\n' || last[-1] == '\r')
+				return (size_t)(last + 1 - bytes);
 		}
-		if (*next == '\n')
-			return (size_t)(next + 1 - bytes);
-		p++;
+		carry = lf >> 15 | lf >> 14;
 	}
+	/* What is undecided is looked at again: a LF at the end, or one with CR behind it. */
 	*scanned = len;
+	if (len - from >= 1 && end[-1] == '\n')
+		*scanned = len - 1;
+	else if (len - from >= 2 && end[-1] == '\r' && end[-2] == '\n')
+		*scanned = len - 2;
 	return 0;
 }
 
@@ -69,66 +78,77 @@ static const char *skip_space(const char *p)
 	return p;
 }
 
-/* Is one of the eight bytes at p below 0x20 or DEL? Exact as a whole, not for each byte. */
-static bool has_control(const char *p)
-{
-	const uint64_t ones = UINT64_C(0x0101010101010101);
-	uint64_t w;
-
-	memcpy(&w, p, sizeof(w));
-	uint64_t del = w ^ (ones * 0x7f);
-	return ((((w - ones * 0x20) & ~w) | ((del - ones) & ~del)) & (ones * 0x80)) != 0;
-}
-
-/* The first byte that a field value does not hold; values are most of a head, so they go by eights. */
-static const char *skip_value(const char *p, const char *end)
-{
-	while (end - p >= 8 && !has_control(p))
-		p += 8;
-	return skip(CHAR_VALUE, p);
-}
-
 static bool is_crlf(const char *p)
 {
 	return p[0] == '\r' && p[1] == '\n';
 }
 
-/* One field line at p; the start of the next line, or NULL when it is malformed. */
-static const char *parse_field(struct http_field *f, const char *p, const char *end, bool is_request)
+/* A field's name or a method: few have other characters than letters and "-". */
+static inline const char *skip_token(const char *p, const struct span *s)
 {
-	f->name.at = p;
-	p = skip(CHAR_TOKEN, p);
-	f->name.len = (size_t)(p - f->name.at);
-	if (!is_request)
-		p = skip_space(p); /* RFC 9112 section 5.1: a response's is removed, a request is refused */
-	if (*p != ':' || f->name.len == 0)
-		return NULL;
-	p = skip_space(p + 1);
-	const char *value = p;
-	p = skip_value(p, end);
-	if (!is_crlf(p))
-		return NULL;
-	const char *stop = p;
-	while (stop > value && http_is_space(stop[-1]))
-		stop--;
-	f->value = (struct str){value, (size_t)(stop - value)};
-	f->id = http_field_id_of(f->name);
-	f->hop = false;
-	return p + 2;
+	p = scan_while(SCAN_NAME, s, p);
+	return *p == ':' ? p : skip(CHAR_TOKEN, p);
 }
 
-static enum http_fault parse_fields(struct http_head *head, const char *p, const char *end)
+/* The first byte from p on that no field value holds: in a line that is well-formed, its CR. */
+static inline const char *value_end(const char *p, const struct span *s)
 {
-	head->count = 0;
-	while (p < end && *p != '\r') {
-		if (head->count == head->room)
-			return HTTP_HEAD_TOO_LARGE;
-		p = parse_field(&head->fields[head->count], p, end, head->is_request);
-		if (!p)
-			return HTTP_BAD_FIELD;
-		head->count++;
+	p = scan_until(SCAN_CONTROL, s, p);
+	while (*p == '\t')
+		p = scan_until(SCAN_CONTROL, s, p + 1);
+	return p;
+}
+
+/* One field line from p to the CR at stop; whether it is well-formed. */
+static inline bool parse_field(
+        struct http_field *f, const char *p, const char *stop, const struct span *s, bool is_request)
+{
+	const char *name = p, *value;
+
+	p = skip_token(p, s);
+	size_t len = (size_t)(p - name);
+	if (!is_request)
+		p = skip_space(p); /* RFC 9112 section 5.1: a response's is removed, a request is refused */
+	if (*p != ':' || len == 0)
+		return false;
+	value = skip_space(p[1] == ' ' ? p + 2 : p + 1);
+	while (http_is_space(stop[-1]) && stop > value)
+		stop--;
+	f->name = (struct str){name, len};
+	f->value = (struct str){value, (size_t)(stop - value)};
+	f->id = http_name_id(f->name);
+	f->hop = false;
+	return true;
+}
+
+/*
+ * Field lines from p up to the empty line; *size is then the head's, with that line. A line's end is found from its beginning, not from where its value
+ * begins: so a processor looks for the next lines while it is still at this one's name.
+ */
+static enum http_fault parse_fields(struct http_head *head, const char *p, const struct span *s, size_t *size)
+{
+	enum http_fault fault = HTTP_BAD_FIELD;
+	struct http_field *f = head->fields, *room = f + head->room;
+	bool is_request = head->is_request;
+
+	while (p < s->end) {
+		if (*p == '\r') {
+			*size = (size_t)(p + 2 - s->start);
+			fault = p[1] == '\n' ? HTTP_OK : HTTP_BAD_FIELD;
+			break;
+		}
+		if (f == room) {
+			fault = HTTP_HEAD_TOO_LARGE;
+			break;
+		}
+		const char *stop = value_end(p, s);
+		if (!is_crlf(stop) || !parse_field(f, p, stop, s, is_request))
+			break;
+		p = stop + 2;
+		f++;
 	}
-	return end - p == 2 ? HTTP_OK : HTTP_BAD_FIELD; /* at CR, and the last byte is LF */
+	head->count = (unsigned)(f - head->fields);
+	return fault;
 }
 
 /* HTTP-version (RFC 9112 section 2.3) at p: exactly one digit each. */
@@ -144,25 +164,25 @@ static bool parse_version(const char *p, const char *end, int *major, int *minor
 }
 
 /* RFC 9112 section 3; *at is moved to the first field line. */
-static enum http_fault parse_request_line(struct http_head *head, const char **at, const char *end)
+static enum http_fault parse_request_line(struct http_head *head, const char **at, const struct span *s)
 {
 	const char *p = *at;
 	int major;
 
 	head->method.at = p;
-	p = skip(CHAR_TOKEN, p);
+	p = skip_token(p, s);
 	head->method.len = (size_t)(p - head->method.at);
 	if (head->method.len == 0 || *p != ' ')
 		return HTTP_BAD_REQUEST_LINE;
 	head->target.at = ++p;
-	p = skip(CHAR_TARGET, p);
+	p = scan_while(SCAN_TARGET, s, p);
 	head->target.len = (size_t)(p - head->target.at);
 	if (*p != ' ' && *p != '\r' && *p != '\n')
 		return HTTP_BAD_TARGET;
 	if (*p != ' ' || head->target.len == 0)
 		return HTTP_BAD_REQUEST_LINE;
 	p++;
-	if (!parse_version(p, end, &major, &head->minor) || !is_crlf(p + VERSION_LEN))
+	if (!parse_version(p, s->end, &major, &head->minor) || !is_crlf(p + VERSION_LEN))
 		return HTTP_BAD_REQUEST_LINE;
 	*at = p + VERSION_LEN + 2;
 	return major == 1 ? HTTP_OK : HTTP_BAD_VERSION;
@@ -183,10 +203,10 @@ static size_t ip_literal_len(struct str s)
 	return inet_pton(AF_INET6, text, &address) == 1 ? len + 2 : 0;
 }
 
-/* Length of the reg-name or IPv4 address at the front of s (RFC 3986 section 3.2.2). */
-static size_t reg_name_len(struct str s)
+/* Length of the reg-name or IPv4 address at the front of s (RFC 3986 section 3.2.2), behind which another character stands in the head. */
+static size_t reg_name_len(struct str s, const struct span *all)
 {
-	size_t i = 0;
+	size_t i = (size_t)(scan_while(SCAN_HOST, all, s.at) - s.at);
 
 	while (i < s.len) {
 		if (http_is(CHAR_HOST, s.at[i]))
@@ -201,11 +221,11 @@ static size_t reg_name_len(struct str s)
 }
 
 /* host [":" port] with a host that is not empty; no userinfo (RFC 9110 sections 4.2.1 and 4.2.4). */
-static bool is_authority(struct str s)
+static bool is_authority(struct str s, const struct span *all)
 {
 	if (s.len == 0)
 		return false;
-	size_t i = s.at[0] == '[' ? ip_literal_len(s) : reg_name_len(s);
+	size_t i = s.at[0] == '[' ? ip_literal_len(s) : reg_name_len(s, all);
 	if (i == 0)
 		return false;
 	if (i == s.len)
@@ -228,7 +248,7 @@ static size_t scheme_len(struct str target)
 }
 
 /* RFC 9112 section 3.2.2. */
-static enum http_fault split_absolute(struct http_head *head)
+static enum http_fault split_absolute(struct http_head *head, const struct span *all)
 {
 	struct str target = head->target;
 	size_t start = scheme_len(target);
@@ -240,7 +260,7 @@ static enum http_fault split_absolute(struct http_head *head)
 	while (p < end && *p != '/' && *p != '?')
 		p++;
 	struct str authority = {target.at + start, (size_t)(p - target.at) - start};
-	if (!is_authority(authority))
+	if (!is_authority(authority, all))
 		return HTTP_BAD_TARGET;
 	head->host = authority;
 	head->path = (struct str){p, (size_t)(end - p)};
@@ -250,7 +270,7 @@ static enum http_fault split_absolute(struct http_head *head)
 	return HTTP_OK;
 }
 
-static enum http_fault split_target(struct http_head *head)
+static enum http_fault split_target(struct http_head *head, const struct span *all)
 {
 	if (str_eq(head->method, STR("CONNECT"))) {
 		head->form = TARGET_AUTHORITY;
@@ -266,24 +286,25 @@ static enum http_fault split_target(struct http_head *head)
 		head->path = head->target;
 		return HTTP_OK;
 	}
-	return split_absolute(head);
+	return split_absolute(head, all);
 }
 
 /* RFC 9112 section 3.2: one Host, or none in HTTP/1.0; the authority of an absolute target wins over it. */
-static enum http_fault check_host(struct http_head *head)
+static enum http_fault check_host(struct http_head *head, const struct span *all)
 {
 	const struct http_field *host = NULL;
+	const struct http_field *end = head->fields + head->count;
 
-	for (unsigned i = 0; i < head->count; i++) {
-		if (head->fields[i].id != FIELD_HOST)
+	for (const struct http_field *f = head->fields; f < end; f++) {
+		if (f->id != FIELD_HOST)
 			continue;
 		if (host)
 			return HTTP_BAD_HOST;
-		host = &head->fields[i];
+		host = f;
 	}
 	if (!host)
 		return head->minor == 0 ? HTTP_OK : HTTP_BAD_HOST;
-	if (!is_authority(host->value))
+	if (!is_authority(host->value, all))
 		return HTTP_BAD_HOST;
 	if (head->form != TARGET_ABSOLUTE)
 		head->host = host->value;
@@ -303,25 +324,59 @@ static void head_reset(struct http_head *head, bool is_request, size_t size)
 	        .fields = head->fields};
 }
 
+/* The head at the front of the bytes, of which the last is a LF; *size is its length. */
+static enum http_fault parse_request(struct http_head *head, const struct span *s, size_t *size)
+{
+	const char *p = s->start;
+	enum http_fault fault = parse_request_line(head, &p, s);
+
+	if (fault == HTTP_OK)
+		fault = split_target(head, s);
+	return fault == HTTP_OK ? parse_fields(head, p, s, size) : fault;
+}
+
 enum http_fault http_request_parse(struct http_head *head, const char *bytes, size_t len)
 {
-	const char *p = bytes;
+	const struct span s = span_of(bytes, bytes + len);
+	size_t size = 0;
 
 	head_reset(head, true, len);
 	if (len == 0 || bytes[len - 1] != '\n')
 		return HTTP_BAD_REQUEST_LINE;
-	enum http_fault fault = parse_request_line(head, &p, bytes + len);
-	if (fault == HTTP_OK)
-		fault = split_target(head);
-	if (fault == HTTP_OK)
-		fault = parse_fields(head, p, bytes + len);
-	return fault == HTTP_OK ? check_host(head) : fault;
+	enum http_fault fault = parse_request(head, &s, &size);
+	if (fault == HTTP_OK && size != len)
+		fault = HTTP_BAD_FIELD;
+	return fault == HTTP_OK ? check_host(head, &s) : fault;
+}
+
+size_t http_request_read(
+        struct http_head *head, const char *bytes, size_t len, size_t *scanned, enum http_fault *fault)
+{
+	size_t size = 0;
+
+	/* Most often all of it came at once, and is well: then the parser finds its end. */
+	if (*scanned == 0 && len > 0 && bytes[len - 1] == '\n') {
+		const struct span s = span_of(bytes, bytes + len);
+
+		head_reset(head, true, 0);
+		if (parse_request(head, &s, &size) == HTTP_OK) {
+			head->size = size;
+			*fault = check_host(head, &s);
+			return size;
+		}
+	}
+	size = http_head_find_end(bytes, len, scanned);
+	if (size > 0)
+		*fault = http_request_parse(head, bytes, size);
+	else
+		head_reset(head, true, 0);
+	return size;
 }
 
 /* RFC 9112 section 4; the length of the line with its CRLF, 0 when it is malformed. */
-static size_t parse_status_line(struct http_head *head, const char *bytes, const char *end)
+static size_t parse_status_line(struct http_head *head, const struct span *s)
 {
-	const char *p = bytes;
+	const char *p = s->start, *end = s->end;
 	int major;
 
 	if (!parse_version(p, end, &major, &head->minor) || major != 1)
@@ -337,10 +392,10 @@ static size_t parse_status_line(struct http_head *head, const char *bytes, const
 	if (*p == ' ') {
 		const char *reason = ++p;
 
-		p = skip_value(p, end);
+		p = value_end(p, s);
 		head->reason = (struct str){reason, (size_t)(p - reason)};
 	}
-	return is_crlf(p) ? (size_t)(p + 2 - bytes) : 0;
+	return is_crlf(p) ? (size_t)(p + 2 - s->start) : 0;
 }
 
 /* Spaces over OWS CRLF RWS around the LF at p. */
@@ -372,19 +427,29 @@ static bool unfold(char *fields, char *end)
 	return any;
 }
 
+/* Fields up to the very end. */
+static enum http_fault parse_all_fields(struct http_head *head, const char *p, const struct span *s)
+{
+	size_t size = 0;
+	enum http_fault fault = parse_fields(head, p, s, &size);
+
+	return fault == HTTP_OK && s->start + size != s->end ? HTTP_BAD_FIELD : fault;
+}
+
 enum http_fault http_response_parse(struct http_head *head, char *bytes, size_t len)
 {
 	char *end = bytes + len;
+	const struct span s = span_of(bytes, end);
 
 	head_reset(head, false, len);
 	if (len == 0 || bytes[len - 1] != '\n')
 		return HTTP_BAD_STATUS_LINE;
-	size_t line = parse_status_line(head, bytes, end);
+	size_t line = parse_status_line(head, &s);
 	if (line == 0)
 		return HTTP_BAD_STATUS_LINE;
-	enum http_fault fault = parse_fields(head, bytes + line, end);
+	enum http_fault fault = parse_all_fields(head, bytes + line, &s);
 	/* Folding is rare: only what fails without it is looked at again. */
 	if (fault == HTTP_BAD_FIELD && unfold(bytes + line, end))
-		fault = parse_fields(head, bytes + line, end);
+		fault = parse_all_fields(head, bytes + line, &s);
 	return fault;
 }

@@ -55,14 +55,17 @@ static struct verdict begin_http(struct exchange *x)
 {
 	struct conn *c = x->conn;
 	size_t limit = x->lb->config->limits.header_size;
+	enum http_fault fault;
 
 	for (;;) {
 		if (buf_len(x->in) > 0) {
 			skip_empty_line(x);
-			size_t head = http_head_find_end(buf_head(x->in), buf_len(x->in), &c->scanned);
-			if (head > 0 && head <= limit)
-				return exchange_head(x, head);
-			if (head > limit || buf_len(x->in) >= limit)
+			size_t len = buf_len(x->in) < limit ? buf_len(x->in) : limit;
+			size_t head = http_request_read(
+			        &x->request, buf_head(x->in), len, &c->scanned, &fault);
+			if (head > 0)
+				return exchange_head(x, head, fault);
+			if (len == limit)
 				return refuse_oversized(x);
 			if (buf_len(x->in) > 0 &&
 			        http_request_sniff(buf_head(x->in), buf_len(x->in)) != HTTP_OK)

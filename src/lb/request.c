@@ -122,10 +122,8 @@ static struct verdict go_on(struct exchange *x, enum dial_end end)
 	return (struct verdict){VERDICT_WAIT, x->fd, x->answer_by};
 }
 
-struct verdict exchange_head(struct exchange *x, size_t head)
+struct verdict exchange_head(struct exchange *x, size_t head, enum http_fault fault)
 {
-	enum http_fault fault = http_request_parse(&x->request, buf_head(x->in), head);
-
 	x->is_head = str_eq(x->request.method, STR("HEAD")); /* also where the rest is malformed */
 	x->conn->requests++;
 	COUNT(x->worker->counters, requests);
