@@ -143,7 +143,8 @@ struct lb_config_limits {
 struct lb_config_forward {
 	const void *place;
 	bool x_forwarded_for;
-	char *via; /* pseudonym; empty: no Via */
+	bool forwarded; /* RFC 7239 */
+	char *via;      /* pseudonym; empty: no Via */
 	struct conf_strings trusted;
 	struct addr_block *trusted_blocks; /* trusted.count of them; made by lb_config_read */
 };

@@ -3,6 +3,7 @@
 
 #include "base/assert.h"
 #include "base/clock.h"
+#include "http/chars.h"
 
 /* A head is copied field by field into room that was checked once for all of them. */
 struct writer {
@@ -62,37 +63,81 @@ static bool is_trusted(const struct exchange *x)
 	return false;
 }
 
-/* X-Forwarded-For, -Proto and -Host: what an untrusted client says there is replaced by what is known. */
+/* X-Forwarded-For, -Proto and -Host, and Forwarded: what an untrusted client says there is left out, or replaced by what is known. */
 struct forwarded {
-	bool on;
+	const struct lb_config_forward *how;
+	bool on; /* something of it is told to servers */
 	bool trusted;
 	bool has_proto, has_host;
 };
 
-static bool is_forwarded(enum http_field_id id)
+static bool is_claim(enum http_field_id id)
 {
-	return id == FIELD_X_FORWARDED_FOR || id == FIELD_X_FORWARDED_PROTO || id == FIELD_X_FORWARDED_HOST;
+	return id == FIELD_FORWARDED || id == FIELD_X_FORWARDED_FOR || id == FIELD_X_FORWARDED_PROTO ||
+	       id == FIELD_X_FORWARDED_HOST;
+}
+
+/* A list that each proxy adds to. */
+static bool is_written_anew(const struct forwarded *f, enum http_field_id id)
+{
+	return (id == FIELD_X_FORWARDED_FOR && f->how->x_forwarded_for) ||
+	       (id == FIELD_FORWARDED && f->how->forwarded);
+}
+
+/* What a trusted client says in all fields of this id, each with ", " behind it. */
+static void put_earlier(
+        struct writer *w, const struct exchange *x, const struct forwarded *f, enum http_field_id id)
+{
+	for (unsigned i = 0; f->trusted && i < x->request.count; i++) {
+		const struct http_field *field = &x->request.fields[i];
+
+		if (field->id != id || field->hop || field->value.len == 0)
+			continue;
+		put(w, field->value);
+		put(w, STR(", "));
+	}
+}
+
+/* A value of RFC 7239 section 4: a token as it is, else quoted. A Host holds neither quotes nor backslashes. */
+static void put_value(struct writer *w, struct str s)
+{
+	size_t tokens = 0;
+
+	while (tokens < s.len && http_is(CHAR_TOKEN, s.at[tokens]))
+		tokens++;
+	if (tokens < s.len)
+		put(w, STR("\""));
+	put(w, s);
+	if (tokens < s.len)
+		put(w, STR("\""));
+}
+
+/* RFC 7239: who asked, for which host. */
+static void put_rfc7239(struct writer *w, const struct exchange *x, const struct forwarded *f)
+{
+	const struct addr_ip *peer = &x->conn->peer;
+	char text[ADDR_TEXT_MAX];
+	struct str client = {text, addr_ip_format(peer, text)};
+
+	put(w, STR("Forwarded: "));
+	put_earlier(w, x, f, FIELD_FORWARDED);
+	put(w, peer->family == AF_INET6 ? STR("for=\"[") : STR("for="));
+	put(w, peer->family == 0 ? STR("unknown") : client); /* section 6.2, of a Unix socket */
+	put(w, peer->family == AF_INET6 ? STR("]\"") : STR(""));
+	if (x->request.host.len > 0) {
+		put(w, STR(";host="));
+		put_value(w, x->request.host);
+	}
+	put(w, STR(";proto=http\r\n"));
 }
 
 static void put_forwarded(struct writer *w, const struct exchange *x, const struct forwarded *f)
 {
 	char text[ADDR_TEXT_MAX];
 	size_t len = addr_ip_format(&x->conn->peer, text);
-	bool appended = false;
 
 	put(w, STR("X-Forwarded-For: "));
-	for (unsigned i = 0; f->trusted && i < x->request.count; i++) {
-		const struct http_field *field = &x->request.fields[i];
-
-		if (field->id != FIELD_X_FORWARDED_FOR || field->hop || field->value.len == 0)
-			continue;
-		if (appended)
-			put(w, STR(", "));
-		put(w, field->value);
-		appended = true;
-	}
-	if (appended)
-		put(w, STR(", "));
+	put_earlier(w, x, f, FIELD_X_FORWARDED_FOR);
 	put(w, (struct str){text, len});
 	put(w, STR("\r\n"));
 	if (!f->has_proto)
@@ -107,9 +152,9 @@ static void put_request_field(struct writer *w, const struct exchange *x, const 
 {
 	if (field->id == FIELD_EXPECT && x->request.minor == 0)
 		return; /* ignored there (RFC 9110 section 10.1.1): to a server, which sees HTTP/1.1, it would count */
-	if (f->on && is_forwarded(field->id)) {
-		if (!f->trusted || field->id == FIELD_X_FORWARDED_FOR)
-			return; /* written anew at the end */
+	if (f->on && is_claim(field->id)) {
+		if (!f->trusted || is_written_anew(f, field->id))
+			return;
 		f->has_proto |= field->id == FIELD_X_FORWARDED_PROTO;
 		f->has_host |= field->id == FIELD_X_FORWARDED_HOST;
 	}
@@ -147,7 +192,8 @@ static struct str default_host(const struct exchange *x)
 bool forward_request(struct exchange *x, long long max_forwards)
 {
 	const struct http_head *head = &x->request;
-	struct forwarded f = {.on = x->lb->config->forward.x_forwarded_for};
+	const struct lb_config_forward *how = &x->lb->config->forward;
+	struct forwarded f = {.how = how, .on = how->x_forwarded_for || how->forwarded};
 	bool has_length = false;
 	bool has_host = false;
 
@@ -169,8 +215,10 @@ bool forward_request(struct exchange *x, long long max_forwards)
 	}
 	if (!has_host)
 		put_field(&w, STR("Host"), head->host.len > 0 ? head->host : default_host(x));
-	if (f.on)
+	if (how->x_forwarded_for)
 		put_forwarded(&w, x, &f);
+	if (how->forwarded)
+		put_rfc7239(&w, x, &f);
 	put_via(&w, x, head->minor);
 	if (x->request_framing.kind == BODY_CHUNKED)
 		put(&w, STR("Transfer-Encoding: chunked\r\n"));

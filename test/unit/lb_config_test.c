@@ -83,6 +83,7 @@ START_TEST(test_defaults)
 	ck_assert(!c->abort_on_close);
 	ck_assert_int_eq(lb_config_listener(c, 0)->rate.requests, 0);
 	ck_assert(c->forward.x_forwarded_for);
+	ck_assert(!c->forward.forwarded);
 	ck_assert_str_eq(c->forward.via, "tplb");
 	ck_assert_uint_eq(c->forward.trusted.count, 0);
 	ck_assert_int_eq(c->log.level, DIAG_INFO);

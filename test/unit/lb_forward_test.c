@@ -78,7 +78,9 @@ static void assert_out(const char *want)
 #define PLAIN "x_forwarded_for = false; via = \"\";"
 #define VIA "x_forwarded_for = false; via = \"lb\";"
 #define XFF "x_forwarded_for = true; via = \"\";"
-#define TRUST XFF " trusted = ( \"10.0.0.0/8\", \"2001:db8::/32\", \"unix:\" );"
+#define TRUSTED " trusted = ( \"10.0.0.0/8\", \"2001:db8::/32\", \"unix:\" );"
+#define TRUST XFF TRUSTED
+#define RFC7239 PLAIN " forwarded = true;" TRUSTED
 
 static const struct {
 	const char *forward;
@@ -146,7 +148,7 @@ static const struct {
         {TRUST, "11.0.0.1",
                 "GET / HTTP/1.1\r\nX-Forwarded-Proto: https\r\nHost: h\r\nx-forwarded-for: 9.9.9.9\r\n"
                 "X-Forwarded-Host: e\r\nForwarded: for=x\r\n\r\n",
-                "GET / HTTP/1.1\r\nHost: h\r\nForwarded: for=x\r\nX-Forwarded-For: 11.0.0.1\r\n"
+                "GET / HTTP/1.1\r\nHost: h\r\nX-Forwarded-For: 11.0.0.1\r\n"
                 "X-Forwarded-Proto: http\r\nX-Forwarded-Host: h\r\n\r\n",
                 0, false},
         {TRUST, "10.0.0.1",
@@ -173,8 +175,40 @@ static const struct {
                 "GET / HTTP/1.1\r\nHost: 127.0.0.1:9000\r\nX-Forwarded-For: 1.2.3.4\r\nX-Forwarded-Proto: "
                 "http\r\n\r\n",
                 0, false},
-        {PLAIN, "1.2.3.4", "GET / HTTP/1.1\r\nHost: h\r\nX-Forwarded-For: 9.9.9.9\r\n\r\n",
-                "GET / HTTP/1.1\r\nHost: h\r\nX-Forwarded-For: 9.9.9.9\r\n\r\n", 0, false},
+        {PLAIN, "1.2.3.4",
+                "GET / HTTP/1.1\r\nHost: h\r\nX-Forwarded-For: 9.9.9.9\r\nForwarded: for=x\r\n\r\n",
+                "GET / HTTP/1.1\r\nHost: h\r\nX-Forwarded-For: 9.9.9.9\r\nForwarded: for=x\r\n\r\n", 0,
+                false},
+        {TRUST, "10.0.0.1", "GET / HTTP/1.1\r\nForwarded: for=x\r\nHost: h\r\n\r\n",
+                "GET / HTTP/1.1\r\nForwarded: for=x\r\nHost: h\r\nX-Forwarded-For: 10.0.0.1\r\n"
+                "X-Forwarded-Proto: http\r\nX-Forwarded-Host: h\r\n\r\n",
+                0, false},
+        /* Forwarded. */
+        {RFC7239, "11.0.0.1",
+                "GET / HTTP/1.1\r\nHost: h\r\nForwarded: for=x\r\nX-Forwarded-For: y\r\nX-Forwarded-Host: "
+                "z\r\nX-Forwarded-Proto: https\r\n\r\n",
+                "GET / HTTP/1.1\r\nHost: h\r\nForwarded: for=11.0.0.1;host=h;proto=http\r\n\r\n", 0, false},
+        {RFC7239, "10.0.0.1",
+                "GET / HTTP/1.1\r\nForwarded: for=x;proto=https, for=\"[::1]:5\"\r\nHost: "
+                "h:80\r\nX-Forwarded-For: y\r\n"
+                "forwarded: for=_z\r\nForwarded:\r\n\r\n",
+                "GET / HTTP/1.1\r\nHost: h:80\r\nX-Forwarded-For: y\r\nForwarded: for=x;proto=https, "
+                "for=\"[::1]:5\", for=_z, for=10.0.0.1;host=\"h:80\";proto=http\r\n\r\n",
+                0, false},
+        {RFC7239, "2001:db8::1", "GET http://[::1] HTTP/1.1\r\nHost: h\r\n\r\n",
+                "GET / HTTP/1.1\r\nHost: [::1]\r\nForwarded: "
+                "for=\"[2001:db8::1]\";host=\"[::1]\";proto=http\r\n\r\n",
+                0, false},
+        {RFC7239, NULL, "GET / HTTP/1.0\r\n\r\n",
+                "GET / HTTP/1.1\r\nHost: 127.0.0.1:9000\r\nForwarded: for=unknown;proto=http\r\n\r\n", 0,
+                false},
+        {RFC7239, "10.0.0.1",
+                "GET / HTTP/1.1\r\nHost: h\r\nConnection: Forwarded\r\nForwarded: for=x\r\n\r\n",
+                "GET / HTTP/1.1\r\nHost: h\r\nForwarded: for=10.0.0.1;host=h;proto=http\r\n\r\n", 0, false},
+        {XFF " forwarded = true;", "11.0.0.1", "GET / HTTP/1.1\r\nHost: h\r\n\r\n",
+                "GET / HTTP/1.1\r\nHost: h\r\nX-Forwarded-For: 11.0.0.1\r\nX-Forwarded-Proto: http\r\n"
+                "X-Forwarded-Host: h\r\nForwarded: for=11.0.0.1;host=h;proto=http\r\n\r\n",
+                0, false},
 };
 
 START_TEST(request)

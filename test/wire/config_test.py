@@ -229,6 +229,7 @@ class Mistakes(FileCase):
             ('limits = { connections = "5"; };', "connections"),
             ('limits = { connections = 1.5; };', "connections"),
             ('forward = { x_forwarded_for = 1; };', "x_forwarded_for"),
+            ('forward = { forwarded = "yes"; };', "forwarded"),
             ('forward = { trusted = ( "10.0.0.0/33" ); };', "trusted"),
             ('forward = { trusted = "10.0.0.0/8x"; };', "trusted"),
             ('forward = { via = "a b"; };', "via"),

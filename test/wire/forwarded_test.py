@@ -1,4 +1,4 @@
-"""Who is the client? X-Forwarded-For, -Proto and -Host, forward.trusted, Via."""
+"""Who is the client? X-Forwarded-For, -Proto and -Host, Forwarded, forward.trusted, Via."""
 
 import os
 import sys
@@ -72,6 +72,27 @@ class Forwarded(WireCase):
         """Then nothing is added, and nothing is taken away."""
         request = self.seen(CLAIMS, forward={"x_forwarded_for": False})
         self.assertEqual(request.raw, b"GET /x HTTP/1.1\r\nHost: h\r\n" + expect.lines(CLAIMS) + b"Via: 1.1 tplb\r\n\r\n")
+
+    def test_rfc7239(self):
+        """`forwarded`: what is known, behind what a trusted proxy says; alone or beside X-Forwarded."""
+        claim = [b'Forwarded: for=192.0.2.1;proto=https, for="[2001:db8::1]"']
+        ours = b"for=127.0.0.1;host=h;proto=http"
+        via = b"Via: 1.1 tplb\r\n\r\n"
+        head = b"GET /x HTTP/1.1\r\nHost: h\r\n"
+        request = self.seen(claim + CLAIMS, forward={"forwarded": True, "x_forwarded_for": False})
+        self.assertEqual(request.raw, head + b"Forwarded: " + ours + b"\r\n" + via)
+        request = self.seen(claim, forward={"forwarded": True, "x_forwarded_for": False, "trusted": ["127.0.0.1"]})
+        self.assertEqual(request.raw, head + claim[0] + b", " + ours + b"\r\n" + via)
+        request = self.seen(claim, host=b"h:81", forward={"forwarded": True})
+        self.assertEqual(request.get("Forwarded"), b'for=127.0.0.1;host="h:81";proto=http')
+        self.assertEqual(self.values(request, "X-Forwarded-For"), [b"127.0.0.1"])
+
+    def test_forwarded_is_a_claim_too(self):
+        """Without `forwarded` it goes on from a trusted proxy only."""
+        claim = [b"Forwarded: for=1.2.3.4"]
+        self.assertIsNone(self.seen(claim).get("Forwarded"))
+        self.assertEqual(self.seen(claim, forward={"trusted": ["127.0.0.1"]}).get("Forwarded"), b"for=1.2.3.4")
+        self.assertEqual(self.seen(claim, forward={"x_forwarded_for": False}).get("Forwarded"), b"for=1.2.3.4")
 
     def test_absolute_target(self):
         """X-Forwarded-Host is the host that was asked for."""
