@@ -49,7 +49,10 @@ struct conn {
 	int64_t queue_wait;        /* ns that its request waited there */
 	_Atomic int64_t deadline;  /* while PARKED: when the timer closes it; see lot.c */
 	_Atomic int64_t parked_at; /* while PARKED: since when; relaxed, for choosing whom to evict */
-	struct addr_ip peer;
+	struct addr_ip peer;       /* the client; with a PROXY header, whom that names */
+	struct addr_ip
+	        target;  /* with such a header: where that client connected to; family 0: ask the socket */
+	bool introduced; /* the service has read the PROXY header that comes first on this connection */
 	/* A request on its way from one worker to another: through the queue when it waits for its server, to a loop by `message`. */
 	void *exchange; /* NULL: none */
 	bool resumes;   /* it was shelved: begin() goes on with the exchange */

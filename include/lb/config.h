@@ -27,6 +27,7 @@ enum { LB_SERVERS_MAX = 1024 /* of an upstream */, LB_RETRIES_MAX = 10, LB_WORKE
 enum lb_health { LB_HEALTH_NONE, LB_HEALTH_TCP, LB_HEALTH_HTTP };
 enum lb_server_state { LB_SERVER_READY, LB_SERVER_DRAIN, LB_SERVER_MAINT }; /* as the operator wants it */
 enum lb_init_addr { LB_INIT_ADDR_RESOLVE, LB_INIT_ADDR_NONE };
+enum lb_send_proxy { LB_SEND_PROXY_OFF, LB_SEND_PROXY_V1, LB_SEND_PROXY_V2 }; /* the version, too */
 enum lb_log_format { LB_LOG_COMBINED, LB_LOG_TIMED };
 
 struct lb_config_server {
@@ -38,6 +39,7 @@ struct lb_config_server {
 	int state;               /* enum lb_server_state: what it starts in */
 	int64_t slots;           /* servers that a name may be at most */
 	int init_addr;           /* enum lb_init_addr */
+	int send_proxy;          /* enum lb_send_proxy */
 	bool is_name;            /* the rest is made by lb_config_read and lb_config_resolve */
 	struct addr addr;        /* of one that is no name */
 	struct target *targets;  /* of a name's slots, as found at start; NULL: not resolved */
@@ -115,6 +117,7 @@ struct lb_config_listener {
 	char *bind;
 	int mode; /* enum lb_mode */
 	char *upstream;
+	bool accept_proxy; /* each connection begins with a PROXY protocol header */
 	struct lb_config_rate rate;
 	struct addr addr;        /* parsed `bind` */
 	unsigned upstream_index; /* of `upstream` in lb_config.upstreams */

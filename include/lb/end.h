@@ -12,6 +12,7 @@
 #define EXCHANGE_ENDS(ROW)                                                                                   \
 	ROW(OK, "ok", COUNTER_COUNT, "")                                                                     \
 	ROW(REFUSED, "malformed", COUNTER_COUNT, "") /* or over a limit: x->fault */                         \
+	ROW(PROXY_HEADER, "proxy_header", COUNTER_proxy_header_bad, "")                                      \
 	ROW(RATE, "rate", COUNTER_COUNT, "more often than is allowed")                                       \
 	ROW(CLIENT_BUSY, "client_requests", COUNTER_COUNT, "too many of them at once")                       \
 	ROW(NO_MEMORY, "no_memory", COUNTER_no_memory, "out of memory")                                      \

@@ -13,8 +13,10 @@
 struct lb_listener {
 	enum lb_mode mode;
 	struct upstream *upstream;
-	struct rate *rate;      /* NULL: none */
-	struct str rate_header; /* whose value is the key of `rate`; empty: the address is */
+	bool accept_proxy;
+	_Atomic int64_t warn_at; /* relaxed: a bad PROXY header is logged again from then on */
+	struct rate *rate;       /* NULL: none */
+	struct str rate_header;  /* whose value is the key of `rate`; empty: the address is */
 };
 
 struct log;

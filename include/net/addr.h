@@ -58,6 +58,8 @@ unsigned addr_port(const struct addr *a);
 
 /* An IPv4-mapped IPv6 address (a client of a listener on [::]) becomes the IPv4 address that it is. */
 struct addr_ip addr_ip_of(const struct addr *a);
+/* The other way round; family 0 is a Unix socket without a path. */
+struct addr addr_of_ip(const struct addr_ip *ip);
 /*
  * Whom limits count as one client: an IPv4 address, or an IPv6 address' /64, all of which one host may use (RFC 4291 section 2.5.1, RFC 6177); all
  * clients of Unix sockets. No port; every other byte is 0.

@@ -26,6 +26,9 @@
 	ROW(refused_shed, "connections shed by queue.discipline: they waited while the queue stood")         \
 	ROW(refused_draining, "connections that still were in the queue when timeouts.drain was over")       \
 	ROW(refused_header_timeout, "requests whose head did not come within timeouts.request_header")       \
+	ROW(proxy_headers, "PROXY protocol headers read")                                                    \
+	ROW(proxy_header_bad,                                                                                \
+	        "connections closed because their PROXY protocol header was malformed or missing")           \
 	ROW(refused_rate, "requests, or connections in tcp mode, refused over their listener's rate")        \
 	ROW(refused_client_requests, "likewise at limits.requests_per_client")                               \
 	ROW(rate_evicted, "clients forgotten by a full table of a rate before their time")                   \

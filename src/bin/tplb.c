@@ -222,7 +222,7 @@ static bool open_listener(
 
 	l->addr = from->addr;
 	l->name = from->name;
-	l->eager = from->mode == LB_MODE_TCP;
+	l->eager = from->mode == LB_MODE_TCP && !from->accept_proxy; /* its header comes first */
 	l->fd = supply->listen(supply->arg, from);
 	if (l->fd >= 0) {
 		l->addr.len = sizeof(l->addr.u); /* port 0: which one it became */

@@ -65,6 +65,8 @@ struct conn *conn_table_take(struct conn_table *t)
 	c->queue_wait = 0;
 	c->exchange = NULL;
 	c->unread = false;
+	c->introduced = false;
+	c->target = (struct addr_ip){.family = 0};
 	c->watched = false;
 	atomic_store_explicit(&c->timer_at, CLOCK_NEVER, memory_order_relaxed);
 	atomic_store_explicit(&c->state, CONN_BUSY, memory_order_relaxed);

@@ -33,6 +33,8 @@ static const char *const server_states[] = {
         [LB_SERVER_READY] = "ready", [LB_SERVER_DRAIN] = "drain", [LB_SERVER_MAINT] = "maint", NULL};
 static const char *const init_addrs[] = {
         [LB_INIT_ADDR_RESOLVE] = "resolve", [LB_INIT_ADDR_NONE] = "none", NULL};
+static const char *const send_proxies[] = {
+        [LB_SEND_PROXY_OFF] = "off", [LB_SEND_PROXY_V1] = "v1", [LB_SEND_PROXY_V2] = "v2", NULL};
 static const char *const formats[] = {[LB_LOG_COMBINED] = "combined", [LB_LOG_TIMED] = "timed", NULL};
 static const char *const disciplines[] = {
         [QUEUE_FIFO] = "fifo", [QUEUE_LIFO] = "lifo", [QUEUE_CODEL] = "codel", NULL};
@@ -210,6 +212,11 @@ static const struct conf_key listener_keys[] = {
                 .type = CONF_STRING,
                 .offset = offsetof(struct lb_config_listener, upstream),
                 .help = "the name of the upstream that answers"},
+        {.name = "accept_proxy",
+                .type = CONF_BOOL,
+                .offset = offsetof(struct lb_config_listener, accept_proxy),
+                .fallback = "false",
+                .help = "each connection begins with a PROXY protocol header, whose client it is"},
         {.name = "rate",
                 .type = CONF_GROUP,
                 .offset = offsetof(struct lb_config_listener, rate),
@@ -268,6 +275,13 @@ static const struct conf_key server_keys[] = {
                 .choices = init_addrs,
                 .help = "resolve: a name that cannot be resolved at start is a mistake; none: start without "
                         "it"},
+        {.name = "send_proxy",
+                .type = CONF_CHOICE,
+                .offset = offsetof(struct lb_config_server, send_proxy),
+                .fallback = "off",
+                .choices = send_proxies,
+                .help = "v1, v2: each connection to it begins with a PROXY protocol header, and is for one "
+                        "request"},
         END,
 };
 static const struct conf_section server_section = {.size = sizeof(struct lb_config_server),

@@ -10,6 +10,7 @@
 #include "lb/retry.h"
 #include "lb/shelf.h"
 #include "lb/standing.h"
+#include "net/proxy_header.h"
 
 /* A request that must not be sent twice goes only where the server hardly had time to close (RFC 9110 section 9.2.2). */
 #define UNSAFE_IDLE_NS CLOCK_NS_PER_S
@@ -89,6 +90,33 @@ void dial_server_failed(struct exchange *x, struct server *s, const char *what)
 	health_wake(x->lb->health);
 }
 
+/* Where the client connected to: as its PROXY header says, or its socket. */
+static struct addr target_of(const struct conn *c)
+{
+	struct addr own = {.len = sizeof(own.u)};
+
+	if (c->target.family != 0)
+		return addr_of_ip(&c->target);
+	if (getsockname(c->fd, &own.u.any, &own.len) != 0)
+		own.len = 0;
+	if (own.len == 0 || own.u.any.sa_family == AF_UNIX)
+		return own;
+	struct addr_ip ip = addr_ip_of(&own); /* IPv4 in IPv6 is IPv4 again, as the client's is */
+	return addr_of_ip(&ip);
+}
+
+/* Tells the server whose connection this is, before anything else. 0 or -errno. */
+static int introduce(const struct exchange *x, const struct server *s, int fd)
+{
+	char header[PROXY_HEADER_WRITE_MAX];
+
+	if (s->from->send_proxy == LB_SEND_PROXY_OFF)
+		return 0;
+	struct addr client = addr_of_ip(&x->conn->peer), target = target_of(x->conn);
+	size_t len = proxy_header_write((unsigned)s->from->send_proxy, &client, &target, header);
+	return io_send_str(x->worker->io, fd, (struct str){header, len}, exchange_timeouts(x)->connect);
+}
+
 static bool connect_to(struct exchange *x, struct server *s)
 {
 	int64_t deadline = clock_after(clock_now(), exchange_timeouts(x)->connect);
@@ -97,7 +125,12 @@ static bool connect_to(struct exchange *x, struct server *s)
 	if (!server_address(s, &addr, &x->generation)) /* its slot was emptied since it was picked */
 		return false;
 	int fd = io_connect(x->worker->io, &addr, deadline);
+	int sent = fd >= 0 ? introduce(x, s, fd) : 0;
 
+	if (sent != 0) {
+		io_close(x->worker->io, fd);
+		fd = sent;
+	}
 	if (fd >= 0) {
 		x->fd = fd;
 		COUNT(x->worker->counters, server_connects);

@@ -79,8 +79,9 @@ static void probe(struct watch *w)
 
 	if (!server_address(s, &addr, &generation))
 		return;
-	bool good = how->type == LB_HEALTH_HTTP ? probe_http(io, &addr, how, s->host, deadline, why)
-	                                        : probe_tcp(io, &addr, deadline, why);
+	bool good = how->type == LB_HEALTH_HTTP
+	                    ? probe_http(io, &addr, s->from->send_proxy, how, s->host, deadline, why)
+	                    : probe_tcp(io, &addr, s->from->send_proxy, deadline, why);
 
 	COUNT(h->counters, probes);
 	if (generation != server_generation(s)) /* it has moved meanwhile: that says nothing about it */
@@ -102,8 +103,8 @@ static void recheck(struct watch *w)
 
 	if (!server_address(s, &addr, &generation))
 		return;
-	bool good = probe_tcp(
-	        &h->loop.io, &addr, clock_after(clock_now(), h->lb->config->timeouts.connect), why);
+	bool good = probe_tcp(&h->loop.io, &addr, s->from->send_proxy,
+	        clock_after(clock_now(), h->lb->config->timeouts.connect), why);
 	if (generation != server_generation(s))
 		return;
 	count_change(h, s, standing_rechecked(w->upstream, s, good, why, clock_now()));

@@ -138,6 +138,7 @@ static bool listeners_init(struct lb *lb)
 		const struct lb_config_listener *from = lb_config_listener(config, i);
 
 		lb->listeners[i].mode = (enum lb_mode)from->mode;
+		lb->listeners[i].accept_proxy = from->accept_proxy;
 		lb->listeners[i].upstream = &lb->upstreams[from->upstream_index];
 		if (!rate_init(&lb->listeners[i], &from->rate))
 			return false;
@@ -169,9 +170,14 @@ static bool idle_sets_init(struct lb *lb)
 		for (unsigned i = 0; i < lb->upstream_count; i++) {
 			unsigned keep = (unsigned)lb_config_upstream(lb->config, i)->keepalive;
 
-			for (unsigned k = 0; k < lb->upstreams[i].count; k++)
-				idle_init(&row[lb->upstreams[i].servers[k].index], shared,
-				        (keep + lb->idle_sets - 1) / lb->idle_sets);
+			for (unsigned k = 0; k < lb->upstreams[i].count; k++) {
+				const struct server *s = &lb->upstreams[i].servers[k];
+				/* A connection that began with a PROXY header is one client's: it can't be kept for others. */
+				bool kept = s->from->send_proxy == LB_SEND_PROXY_OFF;
+
+				idle_init(&row[s->index], shared,
+				        kept ? (keep + lb->idle_sets - 1) / lb->idle_sets : 0);
+			}
 		}
 	}
 	return true;

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "http/frame.h"
+#include "net/proxy_header.h"
 
 enum { ANSWER_ROOM = 64 * 1024, FIELDS = 100, LINE_LIMIT = 8 * 1024, INTERIM_MAX = 32 };
 
@@ -31,18 +32,51 @@ static bool fail(struct probe *p, const char *doing, int error)
 	return false;
 }
 
-static int connect_by(struct io *io, const struct addr *to, int64_t deadline, char *why)
+/* All of the bytes: 0 or -errno. */
+static int send_by(struct io *io, int fd, struct str rest, int64_t deadline)
+{
+	while (rest.len > 0) {
+		ssize_t n = io_send(io, fd, rest, deadline);
+
+		if (n < 0)
+			return (int)n;
+		rest.at += n;
+		rest.len -= (size_t)n;
+	}
+	return 0;
+}
+
+static int introduce(struct io *io, int fd, int proxy, int64_t deadline)
+{
+	char header[PROXY_HEADER_WRITE_MAX];
+	struct addr from = {.len = sizeof(from.u)}, to = {.len = sizeof(to.u)};
+	bool named = proxy == LB_SEND_PROXY_V1 && getsockname(fd, &from.u.any, &from.len) == 0 &&
+	             getpeername(fd, &to.u.any, &to.len) == 0;
+	size_t len = proxy_header_write((unsigned)proxy, named ? &from : NULL, named ? &to : NULL, header);
+
+	return send_by(io, fd, (struct str){header, len}, deadline);
+}
+
+static int connect_by(struct io *io, const struct addr *to, int proxy, int64_t deadline, char *why)
 {
 	int fd = io_connect(io, to, deadline);
 
-	if (fd < 0)
+	if (fd < 0) {
 		snprintf(why, PROBE_WHY_MAX, "connect: %s", strerror(-fd));
+		return fd;
+	}
+	int sent = proxy != LB_SEND_PROXY_OFF ? introduce(io, fd, proxy, deadline) : 0;
+	if (sent != 0) {
+		snprintf(why, PROBE_WHY_MAX, "send: %s", strerror(-sent));
+		io_close(io, fd);
+		return sent;
+	}
 	return fd;
 }
 
-bool probe_tcp(struct io *io, const struct addr *to, int64_t deadline, char why[PROBE_WHY_MAX])
+bool probe_tcp(struct io *io, const struct addr *to, int proxy, int64_t deadline, char why[PROBE_WHY_MAX])
 {
-	int fd = connect_by(io, to, deadline, why);
+	int fd = connect_by(io, to, proxy, deadline, why);
 
 	if (fd >= 0)
 		io_close(io, fd);
@@ -55,19 +89,10 @@ static bool send_request(struct probe *p, const char *host)
 	int len = snprintf(text, sizeof(text),
 	        "%s %s HTTP/1.1\r\nHost: %s\r\nUser-Agent: tplb\r\nAccept: */*\r\nConnection: close\r\n\r\n",
 	        p->how->method, p->how->path, p->how->host[0] ? p->how->host : host);
-	struct str rest = {text, (size_t)len};
-
 	if (len < 0 || (size_t)len >= sizeof(text)) /* lb_config_read has seen to it */
 		return fail(p, "send", -EMSGSIZE);
-	while (rest.len > 0) {
-		ssize_t n = io_send(p->io, p->fd, rest, p->deadline);
-
-		if (n < 0)
-			return fail(p, "send", (int)n);
-		rest.at += n;
-		rest.len -= (size_t)n;
-	}
-	return true;
+	int sent = send_by(p->io, p->fd, (struct str){text, (size_t)len}, p->deadline);
+	return sent == 0 || fail(p, "send", sent);
 }
 
 /* > 0, 0 for the end of the stream, -errno. */
@@ -174,8 +199,8 @@ static bool ask(struct probe *p, const char *host)
 	       (p->how->body[0] == '\0' || read_body(p));
 }
 
-bool probe_http(struct io *io, const struct addr *to, const struct lb_config_health *how, const char *host,
-        int64_t deadline, char why[PROBE_WHY_MAX])
+bool probe_http(struct io *io, const struct addr *to, int proxy, const struct lb_config_health *how,
+        const char *host, int64_t deadline, char why[PROBE_WHY_MAX])
 {
 	struct probe *p = calloc(1, sizeof(*p));
 	bool good = false;
@@ -187,7 +212,7 @@ bool probe_http(struct io *io, const struct addr *to, const struct lb_config_hea
 	p->in = buf_new(ANSWER_ROOM);
 	p->body = buf_new(ANSWER_ROOM);
 	if (p->in && p->body) {
-		p->fd = connect_by(io, to, deadline, why);
+		p->fd = connect_by(io, to, proxy, deadline, why);
 		good = p->fd >= 0 && ask(p, host);
 		if (p->fd >= 0)
 			io_close(io, p->fd);

@@ -2,6 +2,7 @@
 #include <errno.h>
 
 #include "base/assert.h"
+#include "base/diag.h"
 #include "http/reply.h"
 #include "lb/access.h"
 #include "lb/admit.h"
@@ -9,6 +10,7 @@
 #include "lb/exchange.h"
 #include "lb/forward.h"
 #include "lb/lb.h"
+#include "net/proxy_header.h"
 
 static const struct verdict gone = {.kind = VERDICT_CLOSE};
 
@@ -51,6 +53,98 @@ static void skip_empty_line(struct exchange *x)
 		buf_consume(x->in, http_leading_crlf(buf_head(x->in), buf_len(x->in)));
 }
 
+/* Receives behind what is there already: > 0, 0 at the stream's end, -errno. */
+static ssize_t receive(struct exchange *x)
+{
+	struct conn *c = x->conn;
+
+	buf_compact(x->in);
+	bool first = buf_len(x->in) == 0;
+	size_t room = buf_room(x->in);
+	ssize_t n = io_recv_buf(x->worker->io, c->fd, &x->in, IO_NOW);
+	c->unread = n > 0 && (size_t)n == room;
+	if (n > 0 && first)
+		c->head_since = clock_coarse();
+	return n;
+}
+
+/* Once a second for each listener: who comes without a header comes again and again. */
+static void warn_of_header(const struct exchange *x, enum proxy_fault fault)
+{
+	_Atomic int64_t *warn_at = &x->lb->listeners[x->listener - x->lb->listeners].warn_at;
+	int64_t now = clock_coarse(), at = atomic_load_explicit(warn_at, memory_order_relaxed);
+	char client[ADDR_TEXT_MAX];
+
+	if (now < at || !atomic_compare_exchange_strong_explicit(warn_at, &at, now + CLOCK_NS_PER_S,
+	                        memory_order_relaxed, memory_order_relaxed))
+		return;
+	addr_ip_format(&x->conn->peer, client);
+	diag_warning("%s: %s: its PROXY protocol header is malformed or missing (%s): closed",
+	        x->conn->listener->name, client, proxy_fault_word(fault));
+}
+
+/* The header is not complete. From the connection's beginning on it has as long as a request's head. */
+static struct verdict wait_for_header(struct exchange *x)
+{
+	struct conn *c = x->conn;
+	int64_t deadline = clock_after(c->accepted_at, exchange_timeouts(x)->request_header);
+
+	if (buf_len(x->in) > 0) {
+		c->in = x->in;
+		x->in = NULL;
+	}
+	exchange_free(x);
+	return (struct verdict){VERDICT_PARK, -1, deadline};
+}
+
+static struct verdict refuse_header(struct exchange *x, enum proxy_fault fault)
+{
+	warn_of_header(x, fault);
+	x->is_tunnel =
+	        true; /* closed at once, and without an answer, which would be none in whatever is spoken there */
+	x->end = END_PROXY_HEADER;
+	return exchange_finish(x);
+}
+
+static void take_header(struct exchange *x, const struct proxy_header *header)
+{
+	struct conn *c = x->conn;
+
+	COUNT(x->worker->counters, proxy_headers);
+	buf_consume(x->in, header->size);
+	c->introduced = true;
+	c->head_since = buf_len(x->in) > 0 ? clock_coarse() : 0;
+	if (!header->relayed)
+		return;
+	c->peer = addr_ip_of(&header->source);
+	c->target = addr_ip_of(&header->destination);
+}
+
+/* Reads the PROXY header that comes first. False: *v says what becomes of the connection. */
+static bool read_header(struct exchange *x, struct verdict *v)
+{
+	struct proxy_header header;
+
+	for (;;) {
+		enum proxy_fault fault = proxy_header_parse(buf_head(x->in), buf_len(x->in), &header);
+		if (fault == PROXY_OK)
+			break;
+		if (fault == PROXY_MORE && buf_len(x->in) == x->in->cap)
+			fault = PROXY_BAD_LENGTH;
+		if (fault != PROXY_MORE) {
+			*v = refuse_header(x, fault);
+			return false;
+		}
+		ssize_t n = receive(x);
+		if (n <= 0) {
+			*v = n == -EAGAIN ? wait_for_header(x) : hang_up(x);
+			return false;
+		}
+	}
+	take_header(x, &header);
+	return true;
+}
+
 static struct verdict begin_http(struct exchange *x)
 {
 	struct conn *c = x->conn;
@@ -71,18 +165,11 @@ static struct verdict begin_http(struct exchange *x)
 			        http_request_sniff(buf_head(x->in), buf_len(x->in)) != HTTP_OK)
 				return exchange_refuse_fault(x, HTTP_BAD_REQUEST_LINE);
 		}
-		buf_compact(x->in);
-		bool first = buf_len(x->in) == 0;
-		size_t room = buf_room(x->in);
-		ssize_t n = io_recv_buf(x->worker->io, c->fd, &x->in, IO_NOW);
-		c->unread = false;
+		ssize_t n = receive(x);
 		if (n == -EAGAIN)
 			return wait_for_rest(x);
 		if (n <= 0)
 			return hang_up(x);
-		if (first)
-			c->head_since = clock_coarse();
-		c->unread = (size_t)n == room;
 	}
 }
 
@@ -105,6 +192,8 @@ static size_t relay_refuse(
 
 	if (listener->mode == LB_MODE_TCP)
 		return 0;
+	if (why == REFUSAL_HEADER_TIMEOUT && listener->accept_proxy && !c->introduced)
+		return 0; /* it is no request's head that did not come */
 	reply.date = http_date_now(&date);
 	reply.extra = forward_queue_field(lb, c, field);
 	access_log_refusal(lb, log, c, &reply, refusal_word(why));
@@ -129,6 +218,7 @@ static struct verdict refuse_without(struct lb *lb, struct worker *w, const stru
 static struct verdict relay_begin(void *app, struct worker *w, struct conn *c, void **exchange)
 {
 	struct exchange *x = *exchange;
+	struct verdict v;
 
 	if (x) {
 		x->worker = w;
@@ -138,6 +228,8 @@ static struct verdict relay_begin(void *app, struct worker *w, struct conn *c, v
 	if (!x)
 		return refuse_without(app, w, c);
 	*exchange = x;
+	if (x->listener->accept_proxy && !c->introduced && !read_header(x, &v))
+		return v;
 	return x->listener->mode == LB_MODE_TCP ? begin_tcp(x) : begin_http(x);
 }
 

@@ -379,6 +379,28 @@ struct addr_ip addr_ip_of(const struct addr *a)
 	return ip;
 }
 
+struct addr addr_of_ip(const struct addr_ip *ip)
+{
+	struct addr a;
+
+	memset(&a, 0, sizeof(a));
+	if (ip->family == AF_INET) {
+		a.len = sizeof(a.u.in);
+		a.u.in.sin_family = AF_INET;
+		a.u.in.sin_port = ip->port;
+		memcpy(&a.u.in.sin_addr, ip->bytes, 4);
+	} else if (ip->family == AF_INET6) {
+		a.len = sizeof(a.u.in6);
+		a.u.in6.sin6_family = AF_INET6;
+		a.u.in6.sin6_port = ip->port;
+		memcpy(&a.u.in6.sin6_addr, ip->bytes, 16);
+	} else {
+		a.len = sizeof(sa_family_t);
+		a.u.any.sa_family = AF_UNIX;
+	}
+	return a;
+}
+
 /* As inet_ntop does it, at a tenth of its price: each request's X-Forwarded-For needs it. */
 static size_t ipv4_format(const unsigned char bytes[4], char *out)
 {

@@ -238,6 +238,23 @@ START_TEST(test_ip)
 }
 END_TEST
 
+START_TEST(test_of_ip)
+{
+	static const char *const texts[][2] = {{"1.2.3.4:80", "1.2.3.4:80"},
+	        {"[2001:db8::1]:443", "[2001:db8::1]:443"}, {"[::ffff:1.2.3.4]:81", "1.2.3.4:81"},
+	        {"unix:/x", "unix:"}};
+	char out[ADDR_TEXT_MAX];
+
+	for (size_t i = 0; i < sizeof(texts) / sizeof(texts[0]); i++) {
+		struct addr a = parsed(texts[i][0], false);
+		struct addr_ip ip = addr_ip_of(&a);
+		struct addr back = addr_of_ip(&ip);
+
+		ck_assert_str_eq(addr_format(&back, out), texts[i][1]);
+	}
+}
+END_TEST
+
 /* Every value of a byte, in each place. */
 START_TEST(test_ipv4_text)
 {
@@ -357,6 +374,7 @@ static Suite *suite(void)
 	tcase_add_test(text, test_collides);
 	tcase_set_timeout(text, 30);
 	tcase_add_test(ip, test_ip);
+	tcase_add_test(ip, test_of_ip);
 	tcase_add_test(ip, test_ipv4_text);
 	tcase_add_test(ip, test_site);
 	tcase_add_loop_test(ip, test_block, 0, sizeof(members) / sizeof(members[0]));

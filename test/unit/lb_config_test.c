@@ -82,6 +82,8 @@ START_TEST(test_defaults)
 	ck_assert_int_eq(c->limits.requests_per_client, 0);
 	ck_assert(!c->abort_on_close);
 	ck_assert_int_eq(lb_config_listener(c, 0)->rate.requests, 0);
+	ck_assert(!lb_config_listener(c, 0)->accept_proxy);
+	ck_assert_int_eq(lb_config_server(lb_config_upstream(c, 0), 0)->send_proxy, LB_SEND_PROXY_OFF);
 	ck_assert(c->forward.x_forwarded_for);
 	ck_assert(!c->forward.forwarded);
 	ck_assert_str_eq(c->forward.via, "tplb");
@@ -550,12 +552,14 @@ START_TEST(test_print_again)
 	        "\"1500ms\"; discipline = \"codel\"; target = \"8ms\"; interval = \"80ms\"; };\n"
 	        "listeners = ( { bind = \"*:80\"; upstream = \"o\"; }, { name = \"q\\\"\\\\\"; bind = "
 	        "\"*:81\"; mode = "
-	        "\"tcp\"; upstream = \"o\"; } );\n"
-	        "upstreams = ( { name = \"o\"; servers = ( { address = \"127.0.0.1:1\"; }, { address = "
+	        "\"tcp\"; upstream = \"o\"; accept_proxy = true; } );\n"
+	        "upstreams = ( { name = \"o\"; servers = ( { address = \"127.0.0.1:1\"; send_proxy = \"v2\"; "
+	        "}, { address = "
 	        "\"[::1]:2\"; "
 	        "weight = 7; } ); } );\n"
 	        "timeouts: { keepalive = \"0s\"; }; limits: { body_size = \"1025\"; };\n"
-	        "forward: { x_forwarded_for = false; via = \"\"; trusted = ( \"10.0.0.0/8\", \"::1\" ); };\n"
+	        "forward: { x_forwarded_for = false; forwarded = true; via = \"\"; trusted = ( "
+	        "\"10.0.0.0/8\", \"::1\" ); };\n"
 	        "log: { level = \"debug\"; output = \"/x y\"; access = \"stdout\"; };\n"
 	        "admin: { socket = \"/a b\"; };",
 	        "");
@@ -569,6 +573,9 @@ START_TEST(test_print_again)
 	ck_assert_int_eq(again->queue.discipline, QUEUE_CODEL);
 	ck_assert_int_eq(again->queue.target, 8 * CLOCK_NS_PER_MS);
 	ck_assert_str_eq(lb_config_listener(again, 1)->name, "q\"\\");
+	ck_assert(again->forward.forwarded);
+	ck_assert(lb_config_listener(again, 1)->accept_proxy && !lb_config_listener(again, 0)->accept_proxy);
+	ck_assert_int_eq(lb_config_server(lb_config_upstream(again, 0), 0)->send_proxy, LB_SEND_PROXY_V2);
 	ck_assert_uint_eq(again->forward.trusted.count, 2);
 	ck_assert_ptr_nonnull(strstr(first, "\t\tname = \"*:80\";"));
 	free(first);
