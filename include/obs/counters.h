@@ -35,7 +35,11 @@
 	ROW(dispatched, "connections given to a worker or fiber to begin a request")                         \
 	ROW(bursts, "times that a worker of the pool took connections off the queue")                        \
 	ROW(busy_ns, "time that workers of the pool had connections in hand, in nanoseconds")                \
-	ROW(requests, "requests whose head was read")                                                        \
+	ROW(requests, "requests whose head was read, or that were refused before that")                      \
+	/* Each of them is counted once in one of these three when it is over. */                            \
+	ROW(requests_answered, "requests that were answered to the end, and upgrades that ended well")       \
+	ROW(requests_refused, "requests refused: malformed, over a limit, or there was no server for them")  \
+	ROW(requests_failed, "requests that ended otherwise: their client or their server broke off")        \
 	ROW(requests_malformed, "requests refused as malformed or over a limit")                             \
 	ROW(responses_1xx, "interim responses passed on")                                                    \
 	ROW(responses_2xx, "responses with status 2xx")                                                      \

@@ -148,6 +148,29 @@ static void tell_standing(struct exchange *x)
 	}
 }
 
+/* Every request is counted in one of three. */
+static enum counter_id sort_of(enum exchange_end end)
+{
+	switch (end) {
+	case END_OK:
+		return COUNTER_requests_answered;
+	case END_REFUSED:
+	case END_RATE:
+	case END_CLIENT_BUSY:
+	case END_NO_MEMORY:
+	case END_NO_SERVER:
+	case END_CONNECT_FAILED:
+	case END_SERVER_BUSY:
+		return COUNTER_requests_refused;
+	case END_CLIENT_LEFT:
+	case END_CLIENT_TIMEOUT:
+	case END_SERVER_BROKE:
+	case END_SERVER_TIMEOUT:
+		break;
+	}
+	return COUNTER_requests_failed;
+}
+
 static void count_end(struct exchange *x)
 {
 	static const enum counter_id classes[] = {COUNTER_responses_1xx, COUNTER_responses_2xx,
@@ -158,6 +181,8 @@ static void count_end(struct exchange *x)
 		counter_add(c, classes[x->status / 100 - 1], 1);
 	if (end_kinds[x->end].counter != COUNTER_COUNT)
 		counter_add(c, end_kinds[x->end].counter, 1);
+	if (x->listener->mode == LB_MODE_HTTP)
+		counter_add(c, sort_of(x->end), 1);
 	tell_standing(x);
 	counter_add(c, COUNTER_bytes_in, x->request.size + x->up.received);
 }

@@ -40,11 +40,18 @@ static struct verdict hang_up(struct exchange *x)
 	return gone;
 }
 
+/* Before its head was read to the end. */
+static struct verdict refuse_early(struct exchange *x, enum http_fault fault)
+{
+	COUNT(x->worker->counters, requests);
+	return exchange_refuse_fault(x, fault);
+}
+
 static struct verdict refuse_oversized(struct exchange *x)
 {
 	bool has_line = memchr(buf_head(x->in), '\n', buf_len(x->in)) != NULL;
 
-	return exchange_refuse_fault(x, has_line ? HTTP_HEAD_TOO_LARGE : HTTP_TARGET_TOO_LONG);
+	return refuse_early(x, has_line ? HTTP_HEAD_TOO_LARGE : HTTP_TARGET_TOO_LONG);
 }
 
 static void skip_empty_line(struct exchange *x)
@@ -163,7 +170,7 @@ static struct verdict begin_http(struct exchange *x)
 				return refuse_oversized(x);
 			if (buf_len(x->in) > 0 &&
 			        http_request_sniff(buf_head(x->in), buf_len(x->in)) != HTTP_OK)
-				return exchange_refuse_fault(x, HTTP_BAD_REQUEST_LINE);
+				return refuse_early(x, HTTP_BAD_REQUEST_LINE);
 		}
 		ssize_t n = receive(x);
 		if (n == -EAGAIN)

@@ -16,6 +16,7 @@ TPLB = os.path.abspath(os.environ.get("TPLB", "./tplb"))
 CTL = os.path.abspath(os.environ.get("TPLBCTL", "./tplbctl"))
 ORIGIN = os.path.abspath(os.environ.get("TPLB_ORIGIN", "./tplb-origin"))
 
+COUNTER = re.compile(r"info: ([a-z0-9_]+) (\d+)$")
 LISTENING = re.compile(r"listening on (\S+) \((.*)\)\s*$")
 # What a sanitizer or a failed assertion leaves on standard error.
 REPORT = re.compile(r"Sanitizer|runtime error:|[Aa]ssert(ion)? |MUST\(|stack smashing|double free|corrupted", re.M)
@@ -44,6 +45,22 @@ def raise_descriptor_limit():
     if hard == resource.RLIM_INFINITY or hard > soft:
         resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
     return resource.getrlimit(resource.RLIMIT_NOFILE)[0]
+
+
+def check_sums(counters, said):
+    """
+    Whatever came has ended in one of the ways that there are, and was counted once: for a tplb that has ended and whose clients have.
+    said: its standard error.
+    """
+    if "connections were cut" in said:
+        return
+    count = lambda *names: sum(counters.get(name, 0) for name in names)
+    begun, ended = count("requests"), count("requests_answered", "requests_refused", "requests_failed")
+    if begun != ended:
+        raise AssertionError("%d requests, and the ends of %d; standard error:\n%s" % (begun, ended, said))
+    accepted, closed = count("connections_accepted"), count("connections_closed")
+    if accepted != closed:
+        raise AssertionError("%d connections were accepted, %d closed; standard error:\n%s" % (accepted, closed, said))
 
 
 class Raw(str):
@@ -246,6 +263,16 @@ class Tplb(Process):
                 m = LISTENING.search(line)
                 if m:
                     self.addresses[m.group(2)] = m.group(1)
+
+    def counters(self):
+        """As it said them at its end: those that are not 0."""
+        return {m.group(1): int(m.group(2)) for m in map(COUNTER.search, self.lines) if m}
+
+    def stop(self, number=signal.SIGTERM):
+        ends_now = self.pid in running
+        super().stop(number)
+        if ends_now:
+            check_sums(self.counters(), self.stderr)
 
     @property
     def address(self):
