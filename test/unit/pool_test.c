@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "base/assert.h"
+#include "denied_call.h"
 #include "work/pool.h"
 
 #define HOLDS(condition) ((condition) ? (void)0 : ck_abort_msg("%s", #condition))
@@ -369,6 +370,33 @@ START_TEST(no_memory_for_more)
 }
 END_TEST
 
+/* The system has no more threads: what was made for the first one is given back. */
+START_TEST(no_threads)
+{
+	struct record r = {.workers = 3, .burst = 1, .most_enter = WORKERS_MAX};
+	struct queue *q = queue_new(4, 2, 1);
+	struct pool_options options = {.name = "few",
+	        .workers = 3,
+	        .most = WORKERS_MAX,
+	        .burst = 1,
+	        .queue = q,
+	        .enter = enter,
+	        .work = work,
+	        .leave = leave,
+	        .arg = &r};
+	int error = 0;
+
+	if (!may_deny())
+		return;
+	deny_threads();
+	ck_assert_ptr_null(pool_start(&options, &error));
+	ck_assert_int_eq(error, EAGAIN);
+	ck_assert_uint_eq(atomic_load(&r.entered), 1);
+	ck_assert_uint_eq(atomic_load(&r.left), 1);
+	queue_free(q);
+}
+END_TEST
+
 int main(void)
 {
 	Suite *suite = suite_create("work/pool");
@@ -384,6 +412,7 @@ int main(void)
 	tcase_add_test(tc, busy_ones_leave_later);
 	tcase_add_test(tc, stop_amid_a_resize);
 	tcase_add_test(tc, no_memory_for_more);
+	tcase_add_test(tc, no_threads);
 	SRunner *runner = srunner_create(suite);
 	srunner_run_all(runner, CK_ENV);
 	int failed = srunner_ntests_failed(runner);
