@@ -1,0 +1,68 @@
+"""What a process holds, over time: samples, and the slope of a straight line through them with its confidence."""
+
+import math
+import os
+import time
+
+# name, unit, and how much of it in a minute is not flat any more, with half a percent of what there is where that is more.
+KINDS = (("rss", "KiB", 192), ("pss", "KiB", 192), ("descriptors", "", 2), ("threads", "", 1))
+MINUTE = 60.0
+# Of Student's distribution, two-sided 95 %, for as many samples as a soak has; a little more for few.
+CONFIDENCE = 2.0
+
+
+def sample(pid):
+    """(time, {kind: value})"""
+    values = {"descriptors": len(os.listdir("/proc/%d/fd" % pid)), "threads": len(os.listdir("/proc/%d/task" % pid))}
+    with open("/proc/%d/smaps_rollup" % pid) as f:
+        for line in f:
+            name, _, rest = line.partition(":")
+            if name in ("Rss", "Pss"):
+                values[name.lower()] = int(rest.split()[0])
+    return time.monotonic(), values
+
+
+class Slope:
+    """Least squares over (time, value); `error`: half of the confidence interval. Samples in groups of `group` count as their mean: what
+    swings within a round of the load is no slope, and neighbours are no independent measurements."""
+
+    def __init__(self, points, group):
+        whole = [points[i : i + group] for i in range(0, len(points) - group + 1, group)]
+        points = [(sum(t for t, _ in g) / len(g), sum(v for _, v in g) / len(g)) for g in whole]
+        n = len(points)
+        self.count = n
+        self.mean = sum(v for _, v in points) / max(n, 1)
+        self.per_minute, self.error = 0.0, math.inf
+        if n < 3:
+            return
+        at = sum(t for t, _ in points) / n
+        spread = sum((t - at) ** 2 for t, _ in points)
+        slope = sum((t - at) * (v - self.mean) for t, v in points) / spread
+        rest = sum((v - self.mean - slope * (t - at)) ** 2 for t, v in points)
+        self.per_minute = slope * MINUTE
+        self.error = (CONFIDENCE + 6.0 / n) * math.sqrt(rest / (n - 2) / spread) * MINUTE
+
+    def rises(self, limit):
+        """It does for sure, and by more than is tolerable."""
+        return self.per_minute - self.error > 0 and self.per_minute > max(limit, self.mean / 200)
+
+
+def slopes(samples, group):
+    """{kind: Slope} over the second half."""
+    half = samples[len(samples) // 2 :]
+    return {kind: Slope([(t, values[kind]) for t, values in half], group) for kind, _, _ in KINDS}
+
+
+def report(samples, group):
+    """(lines, kinds that rise)"""
+    lines, rising = [], []
+    for kind, unit, limit in KINDS:
+        s = slopes(samples, group)[kind]
+        first, last = samples[0][1][kind], samples[-1][1][kind]
+        bad = s.rises(limit)
+        rising += [kind] * bad
+        lines.append(
+            "%-12s %8d at first, %8d at the end; second half: mean %10.1f %s, slope %+9.2f +- %.2f a minute%s"
+            % (kind, first, last, s.mean, unit, s.per_minute, s.error, "  RISES" if bad else "")
+        )
+    return lines, rising
