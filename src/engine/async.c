@@ -25,7 +25,8 @@
 enum {
 	HELPERS = 4,
 	BEGUN_A_TURN = 32,
-	PASS_SLACK = 8 /* a loop has so many connections more than another before it passes one on */
+	PASS_SLACK = 8, /* a loop has so many connections more than another before it passes one on */
+	KEEP_GIVEN = 32 /* buffers that came with exchanges from the pool: its threads make their own again */
 };
 
 #define TICK_NS CLOCK_NS_PER_S
@@ -404,12 +405,14 @@ static int open_parts(struct async_loop *l)
 	static const struct acceptor_ops ops = {
 	        .dispatch = dispatch, .listen = listen_on, .is_eager = is_eager, .pass = pass};
 
+	unsigned fibers = part(e->fibers, e->loops, l->index);
+
+	/* As many as there can be at once, trimmed; of the pool's threads it must not hoard what these make. */
 	worker_init(&l->worker, id, &l->loop.io, &o->counters[l->index], e->log ? log_ring(e->log, id) : NULL,
-	        e->header_size,
-	        part(e->fibers, e->loops, l->index)); /* as many as there can be at once; trimmed */
+	        e->header_size, l->has_lot ? fibers : KEEP_GIVEN);
 	l->worker.is_loop = true;
 	struct loop_options options = {.driver = e->driver,
-	        .fibers = part(e->fibers, e->loops, l->index),
+	        .fibers = fibers,
 	        .client_buffer = l->worker.heads.cap,
 	        .server_buffer = l->worker.bodies.cap,
 	        .helpers = a->helpers,

@@ -4,6 +4,8 @@ and an operator who resizes the pool, reloads, takes servers out and in and turn
 
     soak.py [SECONDS]     for each of TPLB_TEST_ENGINES (pool epoll io_uring), or for TPLB_TEST_ENGINE alone
 
+SOAK_SAMPLES=FILE: every sample goes to FILE.ENGINE, a line each.
+
 Meanwhile tplb's memory, descriptors and threads are looked at; their slopes are printed, and a rise is a failure. At the end the counters must add up,
 and no honest client may have seen anything but what it asked for.
 """
@@ -254,6 +256,11 @@ class Soak:
         if self.seconds >= SHORT:
             for kind in rising:
                 self.problem("%s rises" % kind)
+        path = os.environ.get("SOAK_SAMPLES")
+        if path:
+            with open("%s.%s" % (path, ENGINE), "w") as f:
+                for t, values in self.samples:
+                    f.write("%.2f %s\n" % (t - self.samples[0][0], " ".join("%s=%d" % item for item in values.items())))
         for text in self.problems + self.clients.failures:
             print("  FAILED: " + text)
         sys.stdout.flush()
