@@ -270,16 +270,12 @@ static ssize_t transfer(struct io *io, struct io_uring_sqe *sqe)
 static ssize_t recv_now(struct io *io, int fd, void *to, size_t room)
 {
 	struct io_uring_sqe *sqe = entry(io);
-	ssize_t n;
 
 	if (!sqe)
 		return -ENOBUFS;
 	io_uring_prep_recv(sqe, fd, to, room, MSG_DONTWAIT);
-	do
-		n = transfer(io, sqe);
-	while (n == -EINTR && (sqe = entry(io)) &&
-	        (io_uring_prep_recv(sqe, fd, to, room, MSG_DONTWAIT), true));
-	return n;
+	ssize_t n = transfer(io, sqe);
+	return n == -EINTR ? -EAGAIN : n;
 }
 
 static ssize_t send_now(struct io *io, int fd, const struct iovec *parts, int count)
@@ -584,13 +580,8 @@ static bool arm_accept(struct loop *l, unsigned listener)
 static int ring_init(struct io_uring *ring, unsigned entries)
 {
 	struct io_uring_params p = {.flags = RING_FLAGS, .cq_entries = 4 * entries};
-	int error = -io_uring_queue_init_params(entries, ring, &p);
 
-	if (error == 0 && !(p.features & IORING_FEAT_EXT_ARG)) {
-		io_uring_queue_exit(ring);
-		error = EINVAL;
-	}
-	return error;
+	return -io_uring_queue_init_params(entries, ring, &p); /* a kernel without these flags says EINVAL */
 }
 
 int loop_uring_probe(void)

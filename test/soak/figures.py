@@ -4,11 +4,14 @@ import math
 import os
 import time
 
-# name, unit, and how much of it in a minute is not flat any more, with half a percent of what there is where that is more.
-KINDS = (("rss", "KiB", 192), ("pss", "KiB", 192), ("descriptors", "", 2), ("threads", "", 1))
+# name, unit, and how much more in a minute is not flat; or half a percent of what there is, where that is more.
+KINDS = (("rss", "KiB", 192), ("pss", "KiB", 192), ("descriptors", "", 1), ("threads", "", 0.5))
 MINUTE = 60.0
-# Of Student's distribution, two-sided 95 %, for as many samples as a soak has; a little more for few.
-CONFIDENCE = 2.0
+
+
+def student(degrees):
+    """Student's t, two-sided 95 %: within 2 % of the tables from 3 degrees of freedom on."""
+    return 1.96 + 2.4 / degrees + 4.2 / degrees**2
 
 
 def sample(pid):
@@ -23,28 +26,33 @@ def sample(pid):
 
 
 class Slope:
-    """Least squares over (time, value); `error`: half of the confidence interval. Samples in groups of `group` count as their mean: what
-    swings within a round of the load is no slope, and neighbours are no independent measurements."""
+    """
+    Least squares over (time, value); `error`: half of the confidence interval. Samples in groups of `group` count as their mean, since what swings within
+    a round of the load is no slope. Neighbours are no independent measurements: the error is made as much larger as the correlation of
+    what is left with its next one says (the variance of a mean in an AR(1) process, (1 + r) / (1 - r)).
+    """
 
     def __init__(self, points, group):
         whole = [points[i : i + group] for i in range(0, len(points) - group + 1, group)]
         points = [(sum(t for t, _ in g) / len(g), sum(v for _, v in g) / len(g)) for g in whole]
         n = len(points)
-        self.count = n
         self.mean = sum(v for _, v in points) / max(n, 1)
         self.per_minute, self.error = 0.0, math.inf
-        if n < 3:
+        if n < 4:
             return
         at = sum(t for t, _ in points) / n
         spread = sum((t - at) ** 2 for t, _ in points)
         slope = sum((t - at) * (v - self.mean) for t, v in points) / spread
-        rest = sum((v - self.mean - slope * (t - at)) ** 2 for t, v in points)
+        left = [v - self.mean - slope * (t - at) for t, v in points]
+        square = sum(e * e for e in left)
+        r = sum(a * b for a, b in zip(left, left[1:])) / square if square > 0 else 0.0
+        r = min(max(r, 0.0), 0.9)
         self.per_minute = slope * MINUTE
-        self.error = (CONFIDENCE + 6.0 / n) * math.sqrt(rest / (n - 2) / spread) * MINUTE
+        self.error = student(n - 2) * math.sqrt(square / (n - 2) / spread * (1 + r) / (1 - r)) * MINUTE
 
     def rises(self, limit):
-        """It does for sure, and by more than is tolerable."""
-        return self.per_minute - self.error > 0 and self.per_minute > max(limit, self.mean / 200)
+        """It does for sure, by more than is tolerable."""
+        return self.per_minute - self.error > max(limit, self.mean / 200)
 
 
 def slopes(samples, group):

@@ -66,6 +66,9 @@ static const struct {
         {"::1:80", false, "an IPv6 address stands in brackets, as in \"[::1]:80\""},
         {"[1.2.3.4]:80", false, "what stands in brackets is not an IPv6 address"},
         {"[]:80", false, "what stands in brackets is not an IPv6 address"},
+        {"[1111:2222:3333:4444:5555:6666:7777:8888:9999:aaaa:bbbb]:80", false,
+                "what stands in brackets is not an IPv6 address"},
+        {"1111.2222.3333.4444:80", false, "it is not an IPv4 address"},
         {"[fe80::1%]:80", false, "what stands in brackets is not an IPv6 address"},
         {"[fe80::1%nosuchif0]:80", false, "what stands in brackets is not an IPv6 address"},
         {"127.0.0.1:", false, "the port must be a number from 1 to 65535"},
@@ -359,6 +362,22 @@ START_TEST(test_block_bad)
 }
 END_TEST
 
+/* What no text gives, but the kernel may: an interface that is gone, no address at all, one of another kind. */
+START_TEST(test_odd)
+{
+	char text[ADDR_TEXT_MAX];
+	struct addr a = parsed("[fe80::1%lo]:80", false);
+	a.u.in6.sin6_scope_id = 777777;
+	ck_assert_str_eq(addr_format(&a, text), "[fe80::1%777777]:80");
+	a.u.any.sa_family = AF_PACKET;
+	ck_assert_str_eq(addr_format(&a, text), "");
+	ck_assert_int_eq(addr_ip_of(&a).family, 0);
+	a.len = 0;
+	ck_assert_str_eq(addr_format(&a, text), "");
+	ck_assert_int_eq(addr_ip_of(&a).family, 0);
+}
+END_TEST
+
 static Suite *suite(void)
 {
 	Suite *s = suite_create("addr");
@@ -372,6 +391,7 @@ static Suite *suite(void)
 	tcase_add_test(text, test_names);
 	tcase_add_test(text, test_resolve);
 	tcase_add_test(text, test_collides);
+	tcase_add_test(text, test_odd);
 	tcase_set_timeout(text, 30);
 	tcase_add_test(ip, test_ip);
 	tcase_add_test(ip, test_of_ip);

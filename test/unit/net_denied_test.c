@@ -456,6 +456,63 @@ START_TEST(listener_too_many)
 }
 END_TEST
 
+enum { RING_ENTRIES = 4, PAIRS = 3 };
+static int pairs[PAIRS][2];
+static unsigned told;
+
+/* Each fiber's turn comes when the one before has ended: none of these may wait. */
+static void full_ring(void *arg)
+{
+	struct io *io = &loop.io;
+	struct buf *b = buf_new(BUFFER);
+	struct pollfd set[2] = {
+	        {.fd = pairs[1][0], .events = POLLIN}, {.fd = pairs[1][0], .events = POLLOUT}};
+	char byte;
+
+	(void)arg;
+	ck_assert(io_rest(io, pairs[0][0])); /* one that is armed before */
+	while (io_rest(io, pairs[PAIRS - 1][0]))
+		io_forget(io, pairs[PAIRS - 1][0]);
+	ck_assert_int_eq(io_recv(io, pairs[1][0], &byte, 1, LATER), -ENOBUFS);
+	ck_assert_int_eq(io_recv_buf(io, pairs[1][0], &b, LATER), -ENOBUFS);
+	ck_assert_int_eq(io_send_str(io, pairs[1][0], STR("x"), CLOCK_NS_PER_S), -ENOBUFS);
+	ck_assert_int_eq(io_wait(io, set, 1, LATER), -ENOBUFS);
+	ck_assert_int_eq(io_wait(io, set + 1, 1, LATER), -ENOBUFS);
+	/* No entry for its cancel, nor for its close: the other side sees the end all the same. */
+	io_close(io, pairs[0][0]);
+	ck_assert_int_eq(recv(pairs[0][1], &byte, 1, MSG_DONTWAIT), 0);
+	free(b);
+	told++;
+}
+
+/*
+ * The kernel takes no entries for as long as it is short of memory (EBUSY): whoever needs one is told, nobody waits for ever, and the loop lives
+ * on. (It cannot be closed in this state; it goes with the process.)
+ */
+START_TEST(ring_stays_full)
+{
+	struct loop_options options = options_of(LOOP_URING);
+	struct addr at = parsed("127.0.0.1:0");
+
+	if (!may_deny() || !has_uring())
+		return;
+	options.entries = RING_ENTRIES;
+	HOLDS(loop_open(&loop, &options) == 0);
+	for (int i = 0; i < PAIRS; i++)
+		HOLDS(socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0, pairs[i]) == 0);
+	int listener = sock_listen(&at, 1);
+	HOLDS(listener >= 0);
+	deny(SYS_io_uring_enter, EBUSY);
+	ck_assert(loop_start(&loop, full_ring, NULL));
+	ck_assert_uint_eq(told, 1);
+	ck_assert_uint_eq(loop.fibers.busy, 0);
+	ck_assert_int_eq(loop_park(&loop, pairs[1][1], &loop), LOOP_FAILED);
+	ck_assert(!loop_listen(&loop, 0, listener));
+	ck_assert_uint_gt(loop.stats.ring_full, 0);
+	loop_turn(&loop, 0);
+}
+END_TEST
+
 int main(void)
 {
 	Suite *suite = suite_create("net/denied");
@@ -478,6 +535,7 @@ int main(void)
 	tcase_add_test(tc, no_watches);
 	tcase_add_loop_test(tc, beyond_the_table, 0, 2);
 	tcase_add_test(tc, listener_too_many);
+	tcase_add_test(tc, ring_stays_full);
 	SRunner *runner = srunner_create(suite);
 	srunner_run_all(runner, CK_ENV);
 	int failed = srunner_ntests_failed(runner);

@@ -2122,6 +2122,32 @@ START_TEST(turns)
 }
 END_TEST
 
+static void yield_once(void *arg)
+{
+	(void)arg;
+	yield();
+}
+
+/* Stacks that were not needed for a while are given back, a few but. */
+START_TEST(trims)
+{
+	enum { STACKS = 24, KEPT = 16 };
+
+	open_loop(_i);
+	for (int i = 0; i < STACKS; i++)
+		spawn(yield_once, NULL);
+	finish();
+	ck_assert_uint_eq(loop.fibers.made, STACKS);
+	for (int i = 0; i < 2; i++) { /* they were needed before the first time */
+		loop.trim_at = clock_now();
+		loop_turn(&loop, 0);
+	}
+	ck_assert_uint_eq(loop.fibers.made, KEPT);
+	ck_assert_int_gt(loop.trim_at, clock_now());
+	close_loop();
+}
+END_TEST
+
 int main(void)
 {
 	Suite *suite = suite_create("net/loop");
@@ -2174,6 +2200,7 @@ int main(void)
 	tcase_add_loop_test(tc, buffers_come_back, 0, count);
 	tcase_add_loop_test(tc, fibers_short, 0, count);
 	tcase_add_loop_test(tc, turns, 0, count);
+	tcase_add_loop_test(tc, trims, 0, count);
 	tcase_add_test(tc, chooses);
 	tc = tcase_create("messages"); /* planted-race.sh runs these alone */
 	suite_add_tcase(suite, tc);

@@ -118,6 +118,7 @@ END_TEST
 START_TEST(cut_short)
 {
 	struct srv_record out[MAX];
+	struct addr addrs[MAX];
 
 	begin(SRV, 2);
 	put_srv(10, 60, 8080, "\2s1\xc0\x0c", 5);
@@ -127,6 +128,7 @@ START_TEST(cut_short)
 
 		memcpy(copy, message, n);
 		ck_assert_uint_eq(resolve_parse_srv(copy, n, out, MAX), 0);
+		ck_assert_uint_eq(resolve_parse_addresses(copy, n, false, 80, addrs, MAX), 0);
 		free(copy);
 	}
 	ck_assert_uint_eq(resolve_parse_srv(message, len, out, MAX), 2);
