@@ -28,7 +28,7 @@ def sample(pid):
 class Slope:
     """
     Least squares over (time, value); `error`: half of the confidence interval. Samples in groups of `group` count as their mean, since what swings within
-    a round of the load is no slope. Neighbours are no independent measurements: the error is made as much larger as the correlation of
+    two rounds of the load is no slope. Neighbours are no independent measurements: the error is made as much larger as the correlation of
     what is left with its next one says (the variance of a mean in an AR(1) process, (1 + r) / (1 - r)).
     """
 

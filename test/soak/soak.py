@@ -175,7 +175,9 @@ class Soak:
         old.kill()
 
     async def operator(self):
-        """A round of changes, again and again, each time the same."""
+        """A round of changes, again and again, by the clock: two rounds are alike but for who is killed."""
+        loop = asyncio.get_running_loop()
+        due = loop.time()
         for n in itertools.count():
             victim = "killed%d" % (n % 3)
             out = "web/" + self.servers["web%d" % (n % 2)].address
@@ -191,16 +193,25 @@ class Soak:
             if ENGINE == "pool":
                 steps.insert(3, lambda: self.ctl("set", "pool", "workers", "16"))
             for step in steps:
-                await asyncio.sleep(self.round / len(steps))
+                due += self.round / len(steps)
+                await asyncio.sleep(max(0.0, due - loop.time()))
                 if self.clients.over:
                     return
                 await step()
             self.rounds += 1
 
+    @property
+    def every(self):
+        """Seconds from one sample to the next."""
+        return min(1.0, self.round / 4)
+
     async def watch(self):
+        loop = asyncio.get_running_loop()
+        due = loop.time()
         while not self.clients.over:
             self.samples.append(await self.thread(figures.sample, self.balancer.pid))
-            await asyncio.sleep(min(1.0, self.round / 4))
+            due += self.every
+            await asyncio.sleep(max(0.0, due - loop.time()))
 
     async def load(self):
         """Honest GETs at a constant rate."""
@@ -250,7 +261,7 @@ class Soak:
         print("  counters: " + ", ".join("%s %d" % (n, counters.get(n, 0)) for n in names))
         names = ("requests_answered", "requests_refused", "requests_failed")
         print("  requests %d = %s" % (counters["requests"], " + ".join("%d %s" % (counters.get(n, 0), n[9:]) for n in names)))
-        lines, rising = figures.report(self.samples, max(1, round(self.round / min(1.0, self.round / 4))))
+        lines, rising = figures.report(self.samples, round(2 * self.round / self.every))
         for line in lines:
             print("  " + line)
         if self.seconds >= SHORT:

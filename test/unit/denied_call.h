@@ -18,6 +18,12 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+enum { SANITIZED = 1 }; /* it maps memory and makes threads of its own, and cannot live without */
+#else
+enum { SANITIZED = 0 };
+#endif
+
 /* Whether a test may do it: it is a child, and the kernel filters. Say so and return from the test otherwise. */
 static inline bool may_deny(void)
 {
@@ -29,6 +35,12 @@ static inline bool may_deny(void)
 		return true;
 	fprintf(stderr, "no seccomp here: not tested\n");
 	return false;
+}
+
+/* The same for mappings and threads. */
+static inline bool may_deny_memory(void)
+{
+	return !SANITIZED && may_deny();
 }
 
 /* By this thread and those that it makes. */

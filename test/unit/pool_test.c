@@ -373,6 +373,8 @@ END_TEST
 /* The system has no more threads: what was made for the first one is given back. */
 START_TEST(no_threads)
 {
+	if (!may_deny_memory())
+		return;
 	struct record r = {.workers = 3, .burst = 1, .most_enter = WORKERS_MAX};
 	struct queue *q = queue_new(4, 2, 1);
 	struct pool_options options = {.name = "few",
@@ -386,8 +388,6 @@ START_TEST(no_threads)
 	        .arg = &r};
 	int error = 0;
 
-	if (!may_deny())
-		return;
 	deny_threads();
 	ck_assert_ptr_null(pool_start(&options, &error));
 	ck_assert_int_eq(error, EAGAIN);
