@@ -4,8 +4,8 @@ import math
 import os
 import time
 
-# name, unit, and how much more in a minute is not flat; or half a percent of what there is, where that is more.
-KINDS = (("rss", "KiB", 192), ("pss", "KiB", 192), ("descriptors", "", 1), ("threads", "", 0.5))
+# name, unit, and how much more in a minute is not flat; or half a percent of what there is, where that is more. 512 KiB are some four bytes a request.
+KINDS = (("rss", "KiB", 512), ("pss", "KiB", 512), ("descriptors", "", 1), ("threads", "", 0.5))
 MINUTE = 60.0
 
 
