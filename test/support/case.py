@@ -14,8 +14,9 @@ import unittest
 from support import tplb as tplb_module
 from support.raw import BOUND, Client
 from support.server import Server
-from support.tplb import ORIGIN, Tplb, one_listener, raise_descriptor_limit
+from support.tplb import CTL, ORIGIN, Tplb, one_listener, raise_descriptor_limit
 
+CONTROLLED = {"socket": "@DIR@/ctl.sock"}  # the group `admin`, for show()
 SKIPPED = 77  # automake's exit status for a test that was skipped
 
 
@@ -69,6 +70,12 @@ class WireCase(unittest.TestCase):
         """Starts tplb in front of these servers (see one_listener); it is then also self.balancer."""
         self.balancer = self.started(Tplb(config or one_listener(servers, **options), args, env, wait, preexec))
         return self.balancer
+
+    def show(self, what):
+        """The lines that `tplbctl show` prints; needs `admin=CONTROLLED`."""
+        path = os.path.join(self.balancer.directory, "ctl.sock")
+        done = subprocess.run([CTL, "-s", path, "show", what], capture_output=True, check=True, timeout=2 * BOUND)
+        return done.stdout.decode().splitlines()
 
     def counter(self, name):
         """One of counters()."""

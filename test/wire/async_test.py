@@ -474,7 +474,9 @@ class Forbidden(Async):
         for driver in ("auto", *DRIVERS):
             with self.subTest(driver):
                 self.start(driver, self.server(), user="nobody")
-                with open("/proc/%d/status" % self.balancer.pid) as f:
+                with open("/proc/%d/task/%d/children" % (self.balancer.pid, self.balancer.pid)) as f:
+                    child = int(f.read())  # the parent stays who it was
+                with open("/proc/%d/status" % child) as f:
                     self.assertNotIn("Uid:\t0\t", f.read())
                 for _ in range(20):
                     self.assertEqual(self.client().get().body, b"ok")

@@ -8,7 +8,7 @@ sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), os.p
 import collections
 import threading
 
-from support.case import WireCase, main
+from support.case import CONTROLLED, WireCase, main
 from support.raw import BOUND, wait_until
 from support.server import by_target, stalled, unconnectable
 
@@ -174,14 +174,14 @@ class Balance(WireCase):
         for number in range(2):
             servers.append(self.server(hello))
             servers[-1].number = number
-        self.tplb(*servers, mode="tcp", upstream={"balance": "leastconn"})
+        self.tplb(*servers, mode="tcp", upstream={"balance": "leastconn"}, admin=CONTROLLED)
         clients = [self.client() for _ in range(6)]
         got = [client.read_exactly(1) for client in clients]
         self.assertEqual(collections.Counter(got), {b"0": 3, b"1": 3})
         for client, number in zip(clients, got):
             if number == b"0":
                 client.close()
-        servers[0].wait_finished(3)
+        wait_until(lambda: " up 1 0 3 " in self.show("servers")[1], "the end of three tunnels")
         new = []
         for _ in range(3):
             new.append(self.client().read_exactly(1))

@@ -12,13 +12,12 @@ import hashlib
 import re
 import signal
 import socket
-import subprocess
 
 from support import expect
-from support.case import WireCase, main
+from support.case import CONTROLLED, WireCase, main
 from support.raw import BOUND, Client, parse, wait_until
 from support.server import DATE, OK
-from support.tplb import CTL, Origin, sanitized, thread_sanitized
+from support.tplb import Origin, sanitized, thread_sanitized
 
 SWITCH = b"HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n"
 UPGRADE = b"GET /chat HTTP/1.1\r\nHost: h\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n"
@@ -115,10 +114,7 @@ class HandOff(WireCase):
 
     def now(self, name):
         """A counter while it runs."""
-        path = os.path.join(self.balancer.directory, "ctl.sock")
-        out = subprocess.run([CTL, "-s", path, "show", "counters"], capture_output=True, check=True, timeout=BOUND).stdout
-        found = re.search(r"(?m)^%s (\d+)$" % name, out.decode())
-        return int(found.group(1)) if found else 0
+        return dict(line.split() for line in self.show("counters")).get(name, "0")
 
     def resident(self):
         with open("/proc/%d/status" % self.balancer.pid) as f:
@@ -247,12 +243,12 @@ class SlowReaders(HandOff):
         if sanitized():
             self.skipTest("a sanitizer keeps what is freed")
         count, used = 60, []
-        self.start(4, admin={"socket": "@DIR@/ctl.sock"})
+        self.start(4, admin=CONTROLLED)
         for n in range(1, 7):
             clients = [self.slow_client() for _ in range(count)]
             for client in clients:
                 client.send(GET % b"/big")
-            wait_until(lambda: self.now("handed_off") >= n * count, "all of them on loops")
+            wait_until(lambda: int(self.now("handed_off")) >= n * count, "all of them on loops")
             for client in clients:
                 client.reset()
             self.origin.wait_finished(n * count)
