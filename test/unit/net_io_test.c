@@ -396,6 +396,21 @@ START_TEST(file_to_nobody)
 }
 END_TEST
 
+START_TEST(file_to_the_gone)
+{
+	int file = big_file(), fds[2];
+	off_t offset = 0;
+
+	signal(SIGPIPE, SIG_IGN);
+	pair(fds);
+	close(fds[1]);
+	ck_assert_int_eq(io_send_file(io, fds[0], file, &offset, BIG, LONG), -EPIPE);
+	ck_assert_int_eq(offset, 0);
+	close(fds[0]);
+	close(file);
+}
+END_TEST
+
 /* ---- signals ---- */
 
 static _Atomic int signals;
@@ -479,6 +494,7 @@ int main(void)
 	tcase_add_test(tc, sends_file);
 	tcase_add_test(tc, file_got_shorter);
 	tcase_add_test(tc, file_to_nobody);
+	tcase_add_test(tc, file_to_the_gone);
 	tcase_add_test(tc, interrupted);
 	SRunner *runner = srunner_create(suite);
 	srunner_run_all(runner, CK_ENV);

@@ -174,6 +174,8 @@ START_TEST(system_resolver)
 
 	ck_assert_uint_ge(resolve_host(NULL, "localhost", 9, out, MAX, &why), 1);
 	ck_assert_str_eq(addr_format(&out[0], text), "127.0.0.1:9");
+	ck_assert_uint_eq(resolve_host(NULL, "::1", 9, out, MAX, &why), 1); /* no IPv4: then IPv6 */
+	ck_assert_str_eq(addr_format(&out[0], text), "[::1]:9");
 	ck_assert_uint_eq(resolve_host(NULL, "no-such-host.invalid", 9, out, MAX, &why), 0);
 	ck_assert_ptr_nonnull(why);
 }
