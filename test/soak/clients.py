@@ -143,10 +143,11 @@ MALFORMED = (
 
 
 class Clients:
-    """addresses: {listener: address}. pause: seconds between two actions of one client."""
+    """addresses: {listener: address}. pause: seconds between two actions of one client. patient: there is time for a server's silence."""
 
-    def __init__(self, addresses, pause):
+    def __init__(self, addresses, pause, patient):
         self.addresses, self.pause = addresses, pause
+        self.bad = [b"cut", b"reset", b"nothing", b"garbage", b"twice", b"get"] * 6 + [b"silent"] * patient
         self.numbers = itertools.count(1)
         self.random = random.Random(6)
         self.over = False
@@ -344,7 +345,7 @@ class Clients:
 
     async def do_bad_server(self, kind):
         w, name = await self.wire("bad"), self.name()
-        what = self.random.choice([b"cut", b"reset", b"nothing", b"garbage", b"twice", b"get"] * 6 + [b"silent"])
+        what = self.random.choice(self.bad)
         await w.send(get(what, name))
         try:
             status, body = await w.answer()
@@ -428,6 +429,11 @@ class Clients:
         w, name = await self.wire(), self.name()
         await w.send(get(b"get", name))
         self.expect(kind, await w.answer(), name)
-        if not await w.end():
+        end = asyncio.get_running_loop().create_task(w.end())
+        while not end.done() and not self.over:
+            await asyncio.wait([end], timeout=0.2)
+        if not end.done():
+            end.cancel()
+        elif not end.result():
             self.fail(kind, "an idle connection that does not end cleanly")
         return w

@@ -12,7 +12,7 @@ A target of the first kind is /WHAT/ID or /WHAT/ID/N:
     /slow/ID/N      ID, N ms later
     /upgrade/ID     101, then it sends back every byte
     /cut/ID         half of the promised body, then the end; /reset/ID: then a reset; /nothing/ID: the end at once
-    /garbage/ID     no HTTP; /silent/ID: nothing for ten seconds; /twice/ID: two answers where one is asked for
+    /garbage/ID     no HTTP; /silent/ID: nothing for twenty seconds; /twice/ID: two answers where one is asked for
 """
 
 import asyncio
@@ -133,7 +133,7 @@ class Connection:
         return False
 
     async def do_silent(self, name, number):
-        await asyncio.sleep(10)
+        await asyncio.sleep(20)
         return False
 
     async def do_twice(self, name, number):
