@@ -1,0 +1,226 @@
+/*
+ * The admin socket, from the bytes that a client sends to the bytes that it gets. The first byte says in which pieces they go. The answers do not
+ * depend on that; they are those of each line by itself; each is lines that end with one "ok" or "error: ..."; and a command is given the words
+ * that a plain reading of the line finds. The commands are those of tplb by name, and do nothing but tell their words.
+ */
+#include <stdio.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "ctl/admin.h"
+#include "fuzz.h"
+#include "lb/commands.h"
+
+enum { COMMANDS_MAX = 32, MOST = 3 * ANSWER_LINE_MAX, WORDS_MAX = 8 };
+
+static struct answer_command table[COMMANDS_MAX];
+
+/* Says the words back, written as a line takes them. */
+static bool tell(void *arg, char *const *words, FILE *out, char why[ANSWER_WHY_BYTES])
+{
+	(void)arg;
+	for (unsigned i = 0; i < 2 && words[i]; i++) {
+		fputs("word ", out);
+		answer_print_word(words[i], out);
+		putc('\n', out);
+	}
+	if (strcmp(words[0], "refuse") != 0)
+		return true;
+	snprintf(why, ANSWER_WHY_BYTES, "it is refused; say something else");
+	return false;
+}
+
+static bool tell_nothing(void *arg, char *const *words, FILE *out, char why[ANSWER_WHY_BYTES])
+{
+	(void)arg, (void)words, (void)out, (void)why;
+	return true;
+}
+
+/* One that takes two words, and of tplb's names and arguments the rest. */
+static void make_table(void)
+{
+	unsigned n = 0;
+
+	table[n++] = (struct answer_command){"say", "A B", "for the test", tell};
+	for (const struct answer_command *c = lb_commands; c->name; c++) {
+		MUST(n + 1 < COMMANDS_MAX);
+		table[n] = *c;
+		table[n++].run = tell_nothing;
+	}
+}
+
+/* A line taken apart: a blank ends a word, what follows a backslash is of the word. Returns how many. */
+static unsigned split(const char *line, size_t len, char words[WORDS_MAX][ANSWER_LINE_MAX])
+{
+	unsigned n = 0;
+	size_t word = 0;
+	bool within = false;
+
+	for (size_t i = 0; i <= len; i++) {
+		bool ends = i == len || line[i] == ' ' || line[i] == '\t';
+
+		if (ends && within && n < WORDS_MAX)
+			words[n++][word] = '\0';
+		if (ends) {
+			within = false;
+			continue;
+		}
+		word = within ? word : 0;
+		within = true;
+		if (line[i] == '\\' && i + 1 < len)
+			i++;
+		if (n < WORDS_MAX)
+			words[n][word++] = line[i];
+	}
+	return n;
+}
+
+/* What "say A B" must be answered. */
+static void check_words(const char *line, size_t len, const char *text)
+{
+	static char words[WORDS_MAX][ANSWER_LINE_MAX], again[WORDS_MAX][ANSWER_LINE_MAX];
+
+	if (split(line, len, words) != 3 || strcmp(words[0], "say") != 0)
+		return;
+	for (unsigned i = 1; i <= 2; i++) {
+		const char *end = strchr(text, '\n');
+
+		MUST(end != NULL && strncmp(text, "word ", 5) == 0);
+		MUST(split(text + 5, (size_t)(end - text) - 5, again) == 1);
+		MUST(strcmp(words[i], again[0]) == 0);
+		text = end + 1;
+	}
+	MUST(strcmp(text, "ok\n") == 0 ||
+	        (strcmp(words[1], "refuse") == 0 && strncmp(text, "error: ", 7) == 0));
+}
+
+/* Lines, the last one and no other "ok" or "error: ...". */
+static void check_form(const char *text)
+{
+	bool last = false;
+
+	while (*text) {
+		const char *end = strchr(text, '\n');
+
+		MUST(end != NULL && !last);
+		for (const char *p = text; p < end; p++)
+			MUST((unsigned char)*p >= ' ' || *p == '\t');
+		last = strncmp(text, "ok\n", 3) == 0 || strncmp(text, "error: ", 7) == 0;
+		text = end + 1;
+	}
+	MUST(last);
+}
+
+/* The answer to one line, appended to out. False: the connection ends there. */
+static bool answer_to(const char *line, size_t len, FILE *out)
+{
+	char copy[ANSWER_LINE_MAX], *text = NULL;
+	size_t text_len;
+	FILE *memory = open_memstream(&text, &text_len);
+
+	MUST(memory != NULL);
+	memcpy(copy, line, len);
+	bool goes_on = answer(table, NULL, copy, len, memory);
+	MUST(fclose(memory) == 0 && strlen(text) == text_len);
+	check_form(text);
+	if (goes_on)
+		check_words(line, len, text);
+	fputs(text, out);
+	free(text);
+	return goes_on;
+}
+
+/* What the bytes must be answered, whatever the pieces. */
+static char *expected(struct str bytes)
+{
+	char *text = NULL;
+	size_t len;
+	FILE *out = open_memstream(&text, &len);
+	bool goes_on = true;
+
+	MUST(out != NULL);
+	while (goes_on && bytes.len > 0) {
+		const char *end = memchr(bytes.at, '\n', bytes.len);
+		size_t line = end ? (size_t)(end - bytes.at) : bytes.len;
+
+		if (line >= ANSWER_LINE_MAX || (!end && line > 0)) {
+			fprintf(out, "error: the line %s\n",
+			        line >= ANSWER_LINE_MAX ? "is too long; a command has at most 4095 bytes"
+			                                : "was cut short; a command ends with a newline");
+			break;
+		}
+		size_t text_len = line > 0 && bytes.at[line - 1] == '\r' ? line - 1 : line;
+		goes_on = answer_to(bytes.at, text_len, out);
+		bytes = (struct str){bytes.at + line + 1, bytes.len - line - 1};
+	}
+	MUST(fclose(out) == 0);
+	return text;
+}
+
+static char folder[] = "/tmp/tplb-fuzz-XXXXXX";
+static struct addr at;
+
+static void clean(void)
+{
+	unlink(at.u.un.sun_path);
+	rmdir(folder);
+}
+
+static void start(void)
+{
+	char text[ADDR_TEXT_MAX];
+	const char *why;
+	int error;
+
+	make_table();
+	MUST(mkdtemp(folder) != NULL);
+	snprintf(text, sizeof(text), "unix:%s/s", folder);
+	MUST(addr_parse(text, true, &at, &why));
+	struct admin *a = admin_open(&at, getuid(), getgid(), &error);
+	MUST(a != NULL && atexit(clean) == 0 && admin_start(a, "fuzz", table, NULL) == 0);
+}
+
+/* All that the socket says to the bytes, in pieces of `piece`. */
+static char *talk(struct str bytes, size_t piece)
+{
+	size_t room = 65536, len = 0;
+	char *text = malloc(room);
+	int fd = socket(AF_UNIX, SOCK_STREAM, 0);
+	ssize_t n;
+
+	MUST(text != NULL && fd >= 0 && connect(fd, &at.u.any, at.len) == 0);
+	while (bytes.len > 0) {
+		size_t part = bytes.len < piece ? bytes.len : piece;
+
+		if (send(fd, bytes.at, part, MSG_NOSIGNAL) != (ssize_t)part)
+			break; /* it has left */
+		bytes = (struct str){bytes.at + part, bytes.len - part};
+	}
+	(void)shutdown(fd, SHUT_WR);
+	while ((n = recv(fd, text + len, room - len - 1, 0)) > 0) {
+		len += (size_t)n;
+		if (room - len < 65536)
+			text = realloc(text, room *= 2);
+		MUST(text != NULL);
+	}
+	text[len] = '\0';
+	close(fd);
+	return text;
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+	struct input in = {data, size};
+	size_t piece = input_byte(&in);
+	struct str bytes = input_bytes(&in, MOST);
+
+	if (at.len == 0)
+		start();
+	/* 0: all at once; otherwise such pieces, but not too many. */
+	piece = piece == 0 ? MOST : piece + bytes.len / 32;
+	char *said = talk(bytes, piece), *wanted = expected(bytes);
+	MUST(strcmp(said, wanted) == 0);
+	free(said);
+	free(wanted);
+	return 0;
+}
