@@ -25,6 +25,8 @@ static void advance(struct str *s, size_t *n)
 {
 	size_t step = *n < s->len ? *n : s->len;
 
+	if (step == 0) /* an empty part may point nowhere */
+		return;
 	s->at += step;
 	s->len -= step;
 	*n -= step;
