@@ -102,6 +102,7 @@ struct verdict exchange_end(struct exchange *x);
 
 /* Answers in the server's place and finishes. */
 struct verdict exchange_refuse(struct exchange *x, int status, enum exchange_end end);
+/* ... for a fault in the request's head, which is still in x->in. */
 struct verdict exchange_refuse_fault(struct exchange *x, enum http_fault fault);
 
 /* Sends the head of a request without a body. A kept connection that was closed under it is replaced where that is safe. False: x->end and x->status say how it ends. */

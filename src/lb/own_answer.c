@@ -55,6 +55,7 @@ struct verdict exchange_refuse(struct exchange *x, int status, enum exchange_end
 	        x->worker->io, x->conn->fd, (struct str){answer, len}, exchange_timeouts(x)->client);
 	if (error != 0) {
 		x->status = 0;
+		x->client_close = true; /* some of it may be out: nothing may follow */
 		x->end = error == -ETIMEDOUT ? END_CLIENT_TIMEOUT : END_CLIENT_LEFT;
 		return exchange_finish(x);
 	}
@@ -64,9 +65,18 @@ struct verdict exchange_refuse(struct exchange *x, int status, enum exchange_end
 	return exchange_finish(x);
 }
 
+/* However little of the request was understood: the client waits for a head alone (RFC 9110 section 9.3.2). */
+static bool begins_with_head(struct str bytes)
+{
+	struct str method = STR("HEAD ");
+
+	return bytes.len >= method.len && memcmp(bytes.at, method.at, method.len) == 0;
+}
+
 struct verdict exchange_refuse_fault(struct exchange *x, enum http_fault fault)
 {
 	x->fault = fault;
+	x->is_head = begins_with_head(buf_str(x->in));
 	x->head_at = x->in->start;
 	x->request.size = 0; /* where the next request begins is not known */
 	x->client_close = true;

@@ -142,8 +142,11 @@ struct verdict exchange_head(struct exchange *x, size_t head, enum http_fault fa
 	x->max_forwards = max_forwards(x);
 	if (x->max_forwards == -2)
 		return exchange_refuse(x, str_eq(x->request.method, STR("TRACE")) ? 405 : 200, END_OK);
-	if (!forward_request(x, x->max_forwards))
-		return exchange_refuse_fault(x, HTTP_HEAD_TOO_LARGE);
+	if (!forward_request(x, x->max_forwards)) {
+		x->fault = HTTP_HEAD_TOO_LARGE;
+		COUNT(x->worker->counters, requests_malformed);
+		return exchange_refuse(x, http_fault_status(x->fault), END_REFUSED);
+	}
 	x->sticky = sticky_server(x);
 	return go_on(x, dial(x));
 }

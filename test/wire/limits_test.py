@@ -103,6 +103,23 @@ class Bodies(WireCase):
             expect.check_own_answer(got, (413,), b"close")
         self.assertEqual(server.all_bytes(), b"")
 
+    def test_no_body_in_answer_to_head(self):
+        """However little of the request was understood (RFC 9110 section 9.3.2)."""
+        self.start()
+        for status, rest in (
+            (413, b"/ HTTP/1.1\r\nHost: h\r\nContent-Length: 1001\r\n\r\n"),
+            (417, b"/ HTTP/1.1\r\nHost: h\r\nExpect: tea\r\n\r\n"),
+            (400, b"/ HTTP/1.1\r\n\r\n"),
+            (400, b"/ HTTP/1.1\r\nHost: h\r\nContent-Length: x\r\n\r\n"),
+            (414, b"/" + b"a" * 20000),
+            (431, b"/ HTTP/1.1\r\nX-A: " + b"a" * 20000),
+        ):
+            with self.subTest(status):
+                client = self.client()
+                client.try_send(b"HEAD " + rest)
+                expect.check_own_answer(client.read_to_end(), (status,), b"close", head=True)
+                client.close()
+
     def test_413_can_be_read_by_a_client_that_sends(self):
         self.start()
         client = self.client()
