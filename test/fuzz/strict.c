@@ -77,6 +77,12 @@ static bool read_field(struct strict_field *f, struct str line)
 	return is_token(f->name) && is_clean(f->value);
 }
 
+static void reset(struct strict *m)
+{
+	memset(m, 0, offsetof(struct strict, fields));
+	m->minor = 1;
+}
+
 /* Fields up to the empty line. */
 static enum strict_verdict read_fields(struct strict *m, struct str bytes, size_t *at)
 {
@@ -191,8 +197,11 @@ static bool read_request_line(struct strict *m, struct str line)
 
 static void add_body(struct strict *m, struct str data)
 {
-	m->body = realloc(m->body, m->body_len + data.len + 1);
-	MUST(m->body != NULL);
+	if (m->body_len + data.len >= m->body_room) {
+		m->body_room = 2 * (m->body_len + data.len) + 64;
+		m->body = realloc(m->body, m->body_room);
+		MUST(m->body != NULL);
+	}
 	memcpy(m->body + m->body_len, data.at, data.len);
 	m->body_len += data.len;
 }
@@ -306,7 +315,7 @@ enum strict_verdict strict_request(struct strict *m, struct str bytes)
 	struct str line;
 	size_t at;
 
-	*m = (struct strict){.minor = 1};
+	reset(m);
 	for (;; m->start++) { /* CR LF, or a bare LF */
 		struct str rest = from(bytes, m->start);
 
@@ -323,9 +332,9 @@ enum strict_verdict strict_request(struct strict *m, struct str bytes)
 		v = read_fields(m, bytes, &at);
 	if (v != STRICT_WHOLE)
 		return v;
-	m->head = at - m->start;
 	if (!host_is_right(m) || !read_framing(m))
 		return STRICT_BAD;
+	m->head = at - m->start;
 	return read_body(m, bytes, false);
 }
 
@@ -350,7 +359,7 @@ enum strict_verdict strict_response(struct strict *m, struct str bytes, bool to_
 	struct str line;
 	size_t at = 0;
 
-	*m = (struct strict){.minor = 1};
+	reset(m);
 	enum strict_verdict v = next_line(bytes, &at, &line);
 	if (v == STRICT_WHOLE && !read_status_line(m, line))
 		v = STRICT_BAD;
@@ -358,9 +367,9 @@ enum strict_verdict strict_response(struct strict *m, struct str bytes, bool to_
 		v = read_fields(m, bytes, &at);
 	if (v != STRICT_WHOLE)
 		return v;
-	m->head = at;
 	if (!read_framing(m))
 		return STRICT_BAD;
+	m->head = at;
 	if (m->status == 101)
 		m->kind = STRICT_TUNNEL;
 	else if (m->status < 200 || m->status == 204 || m->status == 304 || to_head)

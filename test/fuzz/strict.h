@@ -18,7 +18,7 @@ enum strict_verdict {
 
 enum strict_body { STRICT_NONE, STRICT_LENGTH, STRICT_CHUNKED, STRICT_TO_END, STRICT_TUNNEL };
 
-enum { STRICT_FIELDS_MAX = 512 };
+enum { STRICT_FIELDS_MAX = 160 };
 
 struct strict_field {
 	struct str name, value;
@@ -29,17 +29,17 @@ struct strict {
 	struct str method, target; /* of a request */
 	int status;                /* of a response */
 	struct str reason;
-	int minor; /* of HTTP/1.minor: 0, or 1 for any other */
-	unsigned count;
-	struct strict_field fields[STRICT_FIELDS_MAX];
+	int minor;    /* of HTTP/1.minor: 0, or 1 for any other */
 	size_t start; /* empty lines before a request */
-	size_t head;  /* bytes from there to the end of the head; 0: it has no end yet */
+	size_t head; /* bytes from there to the end of the head; 0: it has no end yet, or is not well formed */
 	enum strict_body kind;
 	uint64_t length; /* that the head tells */
 	bool extras;     /* chunk extensions, trailers */
 	size_t size;     /* bytes of the whole message, empty lines included */
 	char *body;      /* decoded, as far as it came; from malloc */
-	size_t body_len;
+	size_t body_len, body_room;
+	unsigned count;
+	struct strict_field fields[STRICT_FIELDS_MAX]; /* last: those in use only are set */
 };
 
 /* A request at the front of the bytes. Whatever the verdict: strict_free. */
