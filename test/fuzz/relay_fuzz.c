@@ -16,17 +16,20 @@
 #include "made_up_lb.h"
 #include "world.h"
 
-#define SITE(how)                                                                                            \
+#define SITE(how, second)                                                                                    \
 	"listeners = ( { bind = \"127.0.0.1:8080\"; upstream = \"o\"; } );"                                  \
 	"upstreams = ( { name = \"o\"; passive = { max_fails = 0; }; keepalive = 4; retries = 1; " how       \
-	"servers = ( { address = \"127.0.0.1:9000\"; }, { address = \"127.0.0.1:9001\"; } ); } );"           \
+	"servers = ( { address = \"127.0.0.1:9000\"; }, { address = \"127.0.0.1:9001\"; " second             \
+	" } ); } );"                                                                                         \
 	"limits = { header_size = \"1k\"; headers = 12; body_size = \"8k\"; };"
+#define BACKUP "backup = true;" /* all go to the first one, as long as it can be reached */
 
 static const char *const configs[] = {
-        SITE(""),
-        SITE("balance = \"leastconn\"; sticky = { cookie = \"S\"; };") "queue = { header = true; };",
-        SITE("retry_budget = 1;") "engine = \"async\"; timeouts = { keepalive = \"0s\"; server = \"0s\"; };",
-        SITE("") "engine = \"async\"; abort_on_close = true;",
+        SITE("", BACKUP),
+        SITE("balance = \"leastconn\"; sticky = { cookie = \"S\"; };", "") "queue = { header = true; };",
+        SITE("retry_budget = 1;",
+                "") "engine = \"async\"; timeouts = { keepalive = \"0s\"; server = \"0s\"; };",
+        SITE("", BACKUP) "engine = \"async\"; abort_on_close = true;",
 };
 enum { CONFIGS = 4, BODY_ROOM = 8192, TURNS_MAX = 100000 };
 enum { LOOP, THREAD, WORKERS }; /* ids of workers: LOOP is for what leaves THREAD, too */

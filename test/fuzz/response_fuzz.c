@@ -32,7 +32,7 @@ static void check_framing(const struct exchange *x, const struct strict *out, st
 	        [BODY_CLOSE] = STRICT_TO_END,
 	        [BODY_TUNNEL] = STRICT_TUNNEL};
 
-	MUST(out->kind == kinds[framing.kind]);
+	MUST(out->kind == kinds[framing.kind] && out->lengths <= 1);
 	MUST(framing.kind != BODY_LENGTH || out->length == framing.length);
 	MUST(out->status < 200 || out->status == 101 ||
 	        strict_has_token(out, "connection", "close") == x->client_close);

@@ -10,10 +10,16 @@ enum { RAW_MAX = 64 };
 
 static const char *const methods[] = {"GET", "POST", "HEAD", "PUT", "OPTIONS", "DELETE", "PATCH", "BREW"};
 
-/* 0 to 199 as it is, then by hundreds: few bodies are large. */
-static unsigned size_of(unsigned byte)
+/* 0 to 249 as it is, then more than a socket's buffer: few bodies are large, and none where each byte goes by itself. */
+static unsigned size_of(const struct world *w, unsigned byte)
 {
-	return byte < 200 ? byte : (byte - 199) * 200;
+	return byte < 250 || w->limit == 1 ? byte : (byte - 249) * 3000;
+}
+
+/* No more than some fifty. */
+static unsigned chunk_of(unsigned byte, unsigned size)
+{
+	return 1 + byte + size / 50;
 }
 
 static void add_body(struct bytes *out, unsigned id, size_t from, size_t to)
@@ -43,7 +49,7 @@ static void add_request(struct world *w, unsigned who)
 	struct client *c = &w->clients[who];
 	struct bytes *out = &c->peer.outbox;
 	unsigned method = input_byte(&w->script), flags = input_byte(&w->script);
-	unsigned size = size_of(input_byte(&w->script)), chunk = 1 + input_byte(&w->script);
+	unsigned size = size_of(w, input_byte(&w->script)), chunk = chunk_of(input_byte(&w->script), size);
 	bool http10 = flags & 1, chunked = (flags & 48) == 32 && !http10;
 
 	bytes_printf(out, "%s %s/%u?q HTTP/1.%d\r\n", methods[method % 8], flags & 2 ? "http://a.b:80" : "",
@@ -88,7 +94,7 @@ static void add_plan(struct world *w)
 {
 	static const unsigned statuses[] = {200, 404, 500, 204, 304, 206, 301, 101, 599, 200, 200, 200};
 	unsigned status = input_byte(&w->script), framing = input_byte(&w->script);
-	unsigned size = size_of(input_byte(&w->script)), cut = input_byte(&w->script);
+	unsigned size = size_of(w, input_byte(&w->script)), cut = input_byte(&w->script);
 	struct plan p = {.status = statuses[status % 12],
 	        .interims = status / 12 % 4,
 	        .framing = framing % 8 < FRAMINGS ? (enum plan_framing)(framing % 8) : BY_LENGTH,
@@ -102,7 +108,7 @@ static void add_plan(struct world *w)
 		p.cut = cut % CUTS;
 		p.cut_at = input_below(&w->script, size + 200);
 	}
-	p.chunk = 1 + input_byte(&w->script);
+	p.chunk = chunk_of(input_byte(&w->script), size);
 	p.segment = framing & 128 ? 1 + input_byte(&w->script) : 0;
 	if (p.http10 && p.framing == BY_CHUNKS)
 		p.framing = BY_END;

@@ -103,8 +103,6 @@ static void compose(struct link *l, unsigned id, struct answer *a)
 			a->body = body_before(p, head, p->size);
 		if (a->end > out->len)
 			a->end = out->len;
-		if (p->cut != CUT_SILENT && p->framing == BY_END && p->cut_at >= head && has_body(a))
-			a->is_whole = true; /* nothing tells its end from another one */
 	} else if (p->framing == BY_END || p->says_close || p->http10 || p->status == 101) {
 		l->close_at = out->len;
 	}
@@ -197,9 +195,9 @@ bool link_step(struct world *w, struct link *l)
 	bool moved = peer_receive(&l->peer);
 
 	l->quiet = moved ? 0 : l->quiet + 1;
-	if (l->quiet > 1 || l->peer.got.len < OFTEN_BYTES)
+	if (l->quiet > 1 || (!moved && l->peer.got.len < OFTEN_BYTES))
 		serve(w, l);
-	moved |= l->quiet == 1 && l->peer.fd >= 0; /* there will be a second look */
+	moved |= l->quiet <= 1 && l->peer.fd >= 0; /* there will be another look */
 	moved |= peer_send(&l->peer, l->plan.segment);
 	if (l->peer.fd >= 0 && l->peer.sent == l->peer.outbox.len && l->peer.sent == l->close_at &&
 	        !l->peer.finished) {

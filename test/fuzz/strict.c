@@ -148,7 +148,7 @@ static bool read_length(struct str s, uint64_t *length)
 /* RFC 9112 section 6.3, where a message may say it once, or the same twice. */
 static bool read_framing(struct strict *m)
 {
-	unsigned lengths = 0, codings = 0;
+	unsigned codings = 0;
 
 	for (unsigned i = 0; i < m->count; i++) {
 		const struct strict_field *f = &m->fields[i];
@@ -159,15 +159,15 @@ static bool read_framing(struct strict *m)
 			if (!is_same(f->value, "chunked"))
 				return false;
 		} else if (is_same(f->name, "content-length")) {
-			if (!read_length(f->value, &length) || (lengths > 0 && length != m->length))
+			if (!read_length(f->value, &length) || (m->lengths > 0 && length != m->length))
 				return false;
 			m->length = length;
-			lengths++;
+			m->lengths++;
 		}
 	}
-	if (codings > 1 || (codings > 0 && (lengths > 0 || m->minor == 0)))
+	if (codings > 1 || (codings > 0 && (m->lengths > 0 || m->minor == 0)))
 		return false;
-	m->kind = codings ? STRICT_CHUNKED : lengths ? STRICT_LENGTH : STRICT_NONE;
+	m->kind = codings ? STRICT_CHUNKED : m->lengths ? STRICT_LENGTH : STRICT_NONE;
 	return true;
 }
 

@@ -33,10 +33,11 @@ struct strict {
 	size_t start; /* empty lines before a request */
 	size_t head; /* bytes from there to the end of the head; 0: it has no end yet, or is not well formed */
 	enum strict_body kind;
-	uint64_t length; /* that the head tells */
-	bool extras;     /* chunk extensions, trailers */
-	size_t size;     /* bytes of the whole message, empty lines included */
-	char *body;      /* decoded, as far as it came; from malloc */
+	uint64_t length;  /* that the head tells */
+	unsigned lengths; /* how often */
+	bool extras;      /* chunk extensions, trailers */
+	size_t size;      /* bytes of the whole message, empty lines included */
+	char *body;       /* decoded, as far as it came; from malloc */
 	size_t body_len, body_room;
 	unsigned count;
 	struct strict_field fields[STRICT_FIELDS_MAX]; /* last: those in use only are set */

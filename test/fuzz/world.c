@@ -70,6 +70,7 @@ void peer_finish(struct peer *p)
 {
 	if (p->fd >= 0 && !p->finished)
 		(void)shutdown(p->fd, SHUT_WR);
+	p->first |= !p->finished && !p->ended;
 	p->finished = true;
 }
 
@@ -77,6 +78,7 @@ void peer_close(struct peer *p)
 {
 	if (p->fd >= 0)
 		close(p->fd);
+	p->first |= !p->finished && !p->ended;
 	p->fd = -1;
 	p->finished = p->ended = true;
 }
@@ -137,15 +139,20 @@ bool world_step(struct world *w)
 	return true;
 }
 
-/* The relay would wait forever. */
+/* The relay would wait forever: for somebody who is still there. */
 static void end_all(struct world *w)
 {
-	MUST(!w->all_ended); /* and still does */
-	w->all_ended = true;
-	for (unsigned i = 0; i < w->client_count; i++)
+	bool any = false;
+
+	for (unsigned i = 0; i < w->client_count; i++) {
+		any |= w->clients[i].peer.fd >= 0;
 		peer_close(&w->clients[i].peer);
-	for (unsigned i = 0; i < w->link_count; i++)
+	}
+	for (unsigned i = 0; i < w->link_count; i++) {
+		any |= w->links[i].peer.fd >= 0;
 		peer_close(&w->links[i].peer);
+	}
+	MUST(any);
 }
 
 static void look_busy(struct world *w)

@@ -32,6 +32,7 @@ struct peer {
 	struct bytes got;
 	bool ended;    /* the relay sends no more */
 	bool finished; /* this side sends no more */
+	bool first;    /* and said so before the relay did */
 	bool deaf;     /* does not read for now */
 };
 
@@ -103,7 +104,6 @@ struct world {
 	bool swaps;              /* an empty buffer comes back as another one */
 	bool plain;              /* nothing happened that could keep an answer from a client */
 	bool is_over;            /* the clients have sent all, and said so */
-	bool all_ended;          /* all of these have closed */
 	unsigned opened, closed; /* connections to servers, by the relay */
 	unsigned long waits;
 };
