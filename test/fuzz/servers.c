@@ -93,6 +93,7 @@ static void compose(struct link *l, unsigned id, struct answer *a)
 		add_pattern(out, id, 0, p->size);
 	a->end = out->len;
 	a->is_whole = true;
+	l->stray_at = p->stray ? a->end : SIZE_MAX;
 	if (p->stray)
 		bytes_printf(out, "HTTP/1.1 200 OK\r\nContent-Length: 0\r\nX-Tag: stray\r\n\r\n");
 	if (p->cut != CUT_NOT && start + p->cut_at < out->len) {
@@ -173,6 +174,17 @@ static void serve(struct world *w, struct link *l)
 	}
 }
 
+/* What nobody asked for comes with the answer or not at all: later it could not be told from the answer to the next request. */
+static void drop_stray(struct link *l)
+{
+	if (l->peer.sent < l->stray_at)
+		return;
+	l->peer.outbox.len = l->peer.sent;
+	l->stray_at = SIZE_MAX;
+	if (l->close_at != SIZE_MAX)
+		l->close_at = l->peer.sent;
+}
+
 /* After the last byte that it sends. */
 static void end_link(struct link *l)
 {
@@ -199,6 +211,7 @@ bool link_step(struct world *w, struct link *l)
 		serve(w, l);
 	moved |= l->quiet <= 1 && l->peer.fd >= 0; /* there will be another look */
 	moved |= peer_send(&l->peer, l->plan.segment);
+	drop_stray(l);
 	if (l->peer.fd >= 0 && l->peer.sent == l->peer.outbox.len && l->peer.sent == l->close_at &&
 	        !l->peer.finished) {
 		end_link(l);

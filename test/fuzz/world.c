@@ -266,7 +266,7 @@ static int world_connect(struct io *io, const struct addr *to, int64_t deadline)
 	}
 	make_pair(ends);
 	w->links[w->link_count++] = (struct link){
-	        .peer = {.fd = ends[0]}, .server = server, .close_at = SIZE_MAX};
+	        .peer = {.fd = ends[0]}, .server = server, .close_at = SIZE_MAX, .stray_at = SIZE_MAX};
 	w->opened++;
 	return ends[1];
 }

@@ -86,6 +86,7 @@ struct link {
 	size_t opaque_at; /* in peer.got */
 	struct plan plan; /* of the answer that is being sent */
 	size_t close_at;  /* of the outbox: what comes then is plan.cut; SIZE_MAX: nothing */
+	size_t stray_at; /* of the outbox: where bytes that nobody asked for begin; SIZE_MAX: there are none */
 };
 
 struct world {
