@@ -21,6 +21,7 @@
 	ROW(SERVER_BUSY, "server_busy", COUNTER_server_busy, "all servers have what they may have at once")  \
 	ROW(CLIENT_LEFT, "client_left", COUNTER_client_left, "")                                             \
 	ROW(CLIENT_TIMEOUT, "client_timeout", COUNTER_client_timeout, "the body was not sent in time")       \
+	ROW(CLIENT_SLOW, "client_slow", COUNTER_client_slow, "the body came too slowly")                     \
 	/* it closed, was reset or broke the protocol */                                                     \
 	ROW(SERVER_BROKE, "server_broke", COUNTER_server_broke, "the server broke off, or sent no answer")   \
 	ROW(SERVER_TIMEOUT, "server_timeout", COUNTER_server_timeout, "the server did not answer in time")

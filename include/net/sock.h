@@ -40,6 +40,9 @@ bool sock_is_over(int fd);
 enum sock_peer { SOCK_PEER_THERE, SOCK_PEER_ENDED, SOCK_PEER_GONE };
 enum sock_peer sock_peer(int fd);
 
+/* Bytes sent on the socket that the peer's system has not acknowledged; 0 where that is not to be had. One system call; never waits. */
+uint64_t sock_unsent(int fd);
+
 /* Closes so that the peer sees a reset, not a clean end: for a message that had to be cut short. */
 void sock_reset(int fd);
 /* The first half of that: the close that follows will be a reset. */

@@ -55,6 +55,7 @@
 	ROW(client_left, "exchanges cut short because the client left")                                      \
 	ROW(client_left_queued, "of these, requests dropped after a wait, before any server was asked")      \
 	ROW(client_timeout, "exchanges cut short because the client was silent or did not read")             \
+	ROW(client_slow, "exchanges cut short at limits.min_body_rate or min_answer_rate")                   \
 	ROW(server_connects, "connections opened to servers")                                                \
 	ROW(server_reuses, "requests sent on a kept connection to a server")                                 \
 	ROW(server_stale, "kept server connections found closed and replaced")                               \

@@ -12,6 +12,7 @@
 #include "base/buf.h"
 #include "http/frame.h"
 #include "net/io.h"
+#include "wire/pace.h"
 
 enum flow_state {
 	FLOW_OPEN,
@@ -21,6 +22,8 @@ enum flow_state {
 	FLOW_SOURCE_SILENT, /* nothing came within source_timeout */
 	FLOW_SINK_LOST,     /* writing failed: `error` */
 	FLOW_SINK_STUCK,    /* nothing could be written within sink_timeout */
+	FLOW_SOURCE_SLOW,   /* it came slower than source_pace */
+	FLOW_SINK_SLOW,     /* it was taken slower than sink_pace */
 	FLOW_BAD_FRAMING,   /* the chunked coding is broken */
 	FLOW_TOO_LARGE      /* more than `limit` bytes of data */
 };
@@ -39,6 +42,8 @@ struct flow {
 	uint64_t limit;         /* of data; 0: none */
 	int64_t source_timeout; /* ns; 0: none */
 	int64_t sink_timeout;
+	struct pace source_pace, sink_pace; /* how slow either side may be */
+	bool expects; /* the source may wait for a word of ours: its pace counts from the first byte of the body on */
 	struct str prefix; /* sent before the first data: the message's head */
 	/* Read by the owner. */
 	enum flow_state state;
@@ -78,7 +83,7 @@ void flow_close(struct flow *f);
 /* When the flow's wait is over, given what it waits for. */
 int64_t flow_deadline(const struct flow *f, const struct pollfd *wait);
 
-/* Marks the flow as timed out at what it waited for. */
-void flow_expire(struct flow *f, const struct pollfd *wait);
+/* The deadline has passed, at time now. Ends the flow for what it waited for, unless that keeps its pace: then it has a new deadline. */
+void flow_expire(struct flow *f, const struct pollfd *wait, int64_t now);
 
 #endif

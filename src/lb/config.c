@@ -65,6 +65,15 @@ static void check_sizes(struct lb_config *c)
 		        (long long)c->limits.connections);
 }
 
+static void check_rates(struct lb_config *c)
+{
+	if (c->limits.min_body_rate == 0 && c->limits.min_answer_rate == 0 &&
+	        conf_is_set(c->conf, c->limits.place, "rate_grace") &&
+	        c->limits.rate_grace != 10 * CLOCK_NS_PER_S)
+		conf_warning(c->conf, c->limits.place, "rate_grace",
+		        "there is no rate to fall behind: set min_body_rate or min_answer_rate");
+}
+
 static void check_discipline(struct lb_config *c)
 {
 	const void *place = c->queue.place;
@@ -351,6 +360,7 @@ static struct lb_config *config_check(struct lb_config *c, struct conf *conf, bo
 		check_chroot(c);
 	}
 	check_sizes(c);
+	check_rates(c);
 	check_discipline(c);
 	check_via(c);
 	check_log(c);

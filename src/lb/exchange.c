@@ -222,6 +222,9 @@ static struct verdict verdict_of(struct exchange *x)
 		        .kind = x->server && x->end != END_OK ? VERDICT_RESET : VERDICT_CLOSE};
 	if (x->end == END_CLIENT_LEFT)
 		return (struct verdict){.kind = VERDICT_CLOSE};
+	/* It does not read: what the kernel holds of the answer would stay there for as long as the client likes. */
+	if (x->down.state == FLOW_SINK_STUCK || x->down.state == FLOW_SINK_SLOW)
+		return (struct verdict){.kind = VERDICT_RESET};
 	if (x->end != END_OK && looks_whole(x))
 		return (struct verdict){.kind = VERDICT_RESET};
 	if (!exchange_request_is_over(x) || (x->end != END_OK && x->down.sent > 0))

@@ -69,14 +69,17 @@ bool exchange_send(struct exchange *x)
 /* Sets the flow of the request's body up, head first. False when memory is out. */
 static bool prepare_body(struct exchange *x)
 {
-	unsigned line_limit = (unsigned)x->lb->config->limits.header_size;
+	const struct lb_config_limits *limits = &x->lb->config->limits;
+	unsigned line_limit = (unsigned)limits->header_size;
 
 	flow_init(&x->up, x->conn->fd, x->fd, x->in, x->request_framing, line_limit);
 	x->up.prefix = buf_str(x->out);
 	x->up.chunked = x->request_framing.kind == BODY_CHUNKED;
 	x->up.pipes = x->up.chunked ? NULL : &x->lb->pipes;
-	x->up.limit = x->lb->config->limits.body_size;
+	x->up.limit = limits->body_size;
 	x->up.source_timeout = exchange_timeouts(x)->client;
+	x->up.source_pace = pace_of(limits->min_body_rate, limits->rate_grace);
+	x->up.expects = limits->min_body_rate > 0 && http_head_find(&x->request, FIELD_EXPECT);
 	x->up.sink_timeout = exchange_timeouts(x)->server;
 	if (x->request_framing.kind == BODY_LENGTH && buf_len(x->in) >= x->request_framing.length)
 		return true; /* all of it came with the head */

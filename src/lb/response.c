@@ -27,7 +27,12 @@ static bool take_up_end(struct exchange *x)
 		x->end = END_CLIENT_TIMEOUT;
 		x->status = 408;
 		return false;
+	case FLOW_SOURCE_SLOW:
+		x->end = END_CLIENT_SLOW;
+		x->status = 408;
+		return false;
 	case FLOW_SINK_STUCK:
+	case FLOW_SINK_SLOW: /* servers have no pace */
 		x->end = END_SERVER_TIMEOUT;
 		x->status = 504;
 		return false;
@@ -130,6 +135,7 @@ static bool relay_interim(struct exchange *x)
 	if (io_send_str(x->worker->io, x->conn->fd, buf_str(x->out), exchange_timeouts(x)->client) != 0)
 		return fail(x, END_CLIENT_LEFT, 0);
 	x->interim_told = true;
+	x->up.expects = false;
 	return true;
 }
 
@@ -176,7 +182,11 @@ static void take_down_end(struct exchange *x)
 	case FLOW_SINK_STUCK:
 		fail(x, END_CLIENT_TIMEOUT, status_after(x, 0));
 		break;
+	case FLOW_SINK_SLOW:
+		fail(x, END_CLIENT_SLOW, status_after(x, 0));
+		break;
 	case FLOW_SOURCE_SILENT:
+	case FLOW_SOURCE_SLOW:
 		fail(x, END_SERVER_TIMEOUT, status_after(x, 504));
 		break;
 	case FLOW_SOURCE_ENDED:
@@ -213,6 +223,8 @@ static bool finish_upload(struct exchange *x)
 	}
 	if (x->up.state == FLOW_SOURCE_SILENT)
 		COUNT(x->worker->counters, client_timeout);
+	else if (x->up.state == FLOW_SOURCE_SLOW)
+		COUNT(x->worker->counters, client_slow);
 	else if (x->up.state == FLOW_SOURCE_ENDED || x->up.state == FLOW_SOURCE_LOST)
 		COUNT(x->worker->counters, client_left);
 	return true;
@@ -254,6 +266,7 @@ static void relay_body(struct exchange *x)
 /* The answer begins: how its body comes and goes on. False: the exchange is over. */
 static bool begin_answer(struct exchange *x)
 {
+	const struct lb_config_limits *limits = &x->lb->config->limits;
 	struct http_framing framing;
 
 	if (http_response_framing(&x->response, x->request.method, &framing) != HTTP_OK ||
@@ -272,6 +285,7 @@ static bool begin_answer(struct exchange *x)
 	x->down.chunked = out.kind == BODY_CHUNKED;
 	x->down.source_timeout = exchange_timeouts(x)->server;
 	x->down.sink_timeout = exchange_timeouts(x)->client;
+	x->down.sink_pace = pace_of(limits->min_answer_rate, limits->rate_grace);
 	x->down.pipes = framing.kind == BODY_LENGTH ? &x->lb->pipes : NULL;
 	x->stage = STAGE_BODY;
 	if (framing.kind == BODY_TUNNEL)

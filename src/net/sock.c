@@ -3,7 +3,9 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <netinet/tcp.h>
+#include <linux/sockios.h>
 #include <poll.h>
+#include <sys/ioctl.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -155,6 +157,16 @@ bool sock_is_quiet(int fd)
 	char byte;
 
 	return recv(fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT) < 0 && (errno == EAGAIN || errno == EWOULDBLOCK);
+}
+
+uint64_t sock_unsent(int fd)
+{
+	int bytes = 0;
+
+	/* Fails only where there is no such count. */
+	if (ioctl(fd, SIOCOUTQ, &bytes) != 0 || bytes < 0)
+		return 0;
+	return (uint64_t)bytes;
 }
 
 bool sock_is_over(int fd)

@@ -6,6 +6,7 @@
 #include <unistd.h>
 
 #include "base/assert.h"
+#include "net/sock.h"
 
 enum { STEPS_A_TURN = 8, PARTS = 4, PIPE_BYTES = 256 * 1024 };
 
@@ -222,10 +223,41 @@ static void finish(struct flow *f)
 	f->state = FLOW_DONE;
 }
 
+static bool is_paced(const struct flow *f)
+{
+	return f->source_pace.rate > 0 || f->sink_pace.rate > 0;
+}
+
+static void stop_paces(struct flow *f)
+{
+	int64_t now = clock_coarse();
+
+	pace_resume(&f->source_pace, now);
+	pace_resume(&f->sink_pace, now);
+}
+
+static struct pace *pace_at(struct flow *f, const struct pollfd *wait)
+{
+	return wait->events & POLLOUT ? &f->sink_pace : &f->source_pace;
+}
+
+static void start_pace(struct flow *f, const struct pollfd *wait)
+{
+	struct pace *p = pace_at(f, wait);
+
+	if (wait->fd < 0 || p->rate == 0)
+		return;
+	if (p == &f->source_pace && f->expects && f->reader.taken == 0)
+		return;
+	pace_wait(p, clock_coarse());
+}
+
 bool flow_step(struct flow *f, struct io *io, struct pollfd *wait)
 {
 	uint64_t before = f->sent + f->received;
 
+	if (is_paced(f))
+		stop_paces(f);
 	*wait = (struct pollfd){.fd = -1};
 	if (!f->started) {
 		f->started = true;
@@ -254,6 +286,8 @@ bool flow_step(struct flow *f, struct io *io, struct pollfd *wait)
 	}
 	if (before != f->sent + f->received)
 		f->progress = clock_coarse();
+	if (is_paced(f) && f->state == FLOW_OPEN)
+		start_pace(f, wait);
 	return f->state == FLOW_OPEN && wait->fd < 0;
 }
 
@@ -267,12 +301,33 @@ void flow_close(struct flow *f)
 	atomic_fetch_add_explicit(f->pipes, 1, memory_order_relaxed);
 }
 
-int64_t flow_deadline(const struct flow *f, const struct pollfd *wait)
+static int64_t idle_deadline(const struct flow *f, const struct pollfd *wait)
 {
 	return clock_after(f->progress, wait->events & POLLOUT ? f->sink_timeout : f->source_timeout);
 }
 
-void flow_expire(struct flow *f, const struct pollfd *wait)
+int64_t flow_deadline(const struct flow *f, const struct pollfd *wait)
 {
-	f->state = wait->events & POLLOUT ? FLOW_SINK_STUCK : FLOW_SOURCE_SILENT;
+	int64_t idle = idle_deadline(f, wait);
+	int64_t pace = pace_deadline(wait->events & POLLOUT ? &f->sink_pace : &f->source_pace);
+
+	return pace < idle ? pace : idle;
+}
+
+/* What the kernel has taken is not yet what the peer has. */
+static uint64_t taken_by_sink(const struct flow *f)
+{
+	uint64_t held = sock_unsent(f->to);
+
+	return held < f->sent ? f->sent - held : 0;
+}
+
+void flow_expire(struct flow *f, const struct pollfd *wait, int64_t now)
+{
+	bool out = (wait->events & POLLOUT) != 0;
+
+	if (idle_deadline(f, wait) <= now)
+		f->state = out ? FLOW_SINK_STUCK : FLOW_SOURCE_SILENT;
+	else if (!pace_keeps(pace_at(f, wait), out ? taken_by_sink(f) : f->received, now))
+		f->state = out ? FLOW_SINK_SLOW : FLOW_SOURCE_SLOW;
 }

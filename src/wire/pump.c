@@ -53,7 +53,7 @@ static void expire(struct flow *const flows[2], const struct pollfd waits[SLOTS]
 
 	for (int i = 0; i < 2; i++)
 		if (waits[i].fd >= 0 && flow_deadline(flows[i], &waits[i]) <= now)
-			flow_expire(flows[i], &waits[i]);
+			flow_expire(flows[i], &waits[i], now);
 }
 
 /* Waiting failed: for want of memory, as a rule. */

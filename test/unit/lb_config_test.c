@@ -80,6 +80,9 @@ START_TEST(test_defaults)
 	ck_assert_int_eq(c->limits.headers, 100);
 	ck_assert_uint_eq(c->limits.body_size, 0);
 	ck_assert_int_eq(c->limits.requests_per_client, 0);
+	ck_assert_uint_eq(c->limits.min_body_rate, 0);
+	ck_assert_uint_eq(c->limits.min_answer_rate, 0);
+	ck_assert_int_eq(c->limits.rate_grace, 10 * CLOCK_NS_PER_S);
 	ck_assert(!c->abort_on_close);
 	ck_assert_int_eq(lb_config_listener(c, 0)->rate.requests, 0);
 	ck_assert(!lb_config_listener(c, 0)->accept_proxy);
@@ -400,6 +403,15 @@ static const struct {
                 ""},
         {BASE "limits: { requests_per_client = -1; };",
                 "x:2: limits.requests_per_client: must be a whole number from 0 to 1048576, not -1\n"},
+        {BASE "limits: { min_body_rate = \"2g\"; rate_grace = \"10ms\"; };",
+                "x:2: limits.min_body_rate: must be a size such as \"64k\" or \"1m\", from 0 to 1g, not "
+                "\"2g\"\n"
+                "x:2: limits.rate_grace: must be a duration such as \"250ms\" or \"5s\", from 100ms to "
+                "1h, not \"10ms\"\n"},
+        {BASE "limits: { rate_grace = \"5s\"; };",
+                "x:2: limits.rate_grace: warning: there is no rate to fall behind: set min_body_rate or "
+                "min_answer_rate\n"},
+        {BASE "limits: { min_answer_rate = \"500\"; rate_grace = \"5s\"; };", ""},
         {BASE "x = ;",
                 "x:2: syntax error here or just above: look for a missing quote, bracket, comma or \"=\"\n"},
 };

@@ -432,10 +432,47 @@ START_TEST(deadlines)
 	r.flow.sink_timeout = 7;
 	ck_assert_int_eq(flow_deadline(&r.flow, &r.wait), r.flow.progress + 5);
 	ck_assert_int_eq(flow_deadline(&r.flow, &out), r.flow.progress + 7);
-	flow_expire(&r.flow, &r.wait);
+	flow_expire(&r.flow, &r.wait, r.flow.progress + 5);
 	ck_assert_int_eq(r.flow.state, FLOW_SOURCE_SILENT);
-	flow_expire(&r.flow, &out);
+	flow_expire(&r.flow, &out, r.flow.progress + 7);
 	ck_assert_int_eq(r.flow.state, FLOW_SINK_STUCK);
+	rig_close(&r);
+}
+END_TEST
+
+/* The pace of whom it waits for is looked at when its time is over, and ends the flow only then. */
+START_TEST(paces)
+{
+	struct rig r;
+
+	rig_open(&r, (struct http_framing){.kind = BODY_LENGTH, .length = 10000}, 100, 0);
+	r.flow.source_pace = pace_of(1000, CLOCK_NS_PER_S);
+	r.flow.expects = true;
+	step(&r);
+	ck_assert_int_eq(flow_deadline(&r.flow, &r.wait), CLOCK_NEVER); /* it may wait for us */
+	feed(&r, STR("abc"));
+	step(&r);
+	int64_t first = flow_deadline(&r.flow, &r.wait);
+	ck_assert_int_ne(first, CLOCK_NEVER);
+	flow_expire(&r.flow, &r.wait, first);
+	ck_assert_int_eq(r.flow.state, FLOW_OPEN);
+	int64_t second = flow_deadline(&r.flow, &r.wait);
+	ck_assert_int_eq(second, first + 3 * CLOCK_NS_PER_MS);
+	flow_expire(&r.flow, &r.wait, second);
+	ck_assert_int_eq(r.flow.state, FLOW_SOURCE_SLOW);
+	rig_close(&r);
+
+	rig_open(&r, (struct http_framing){.kind = BODY_CLOSE}, MOST, 0);
+	r.flow.sink_pace = pace_of(1000, CLOCK_NS_PER_S);
+	step(&r);
+	ck_assert_int_eq(flow_deadline(&r.flow, &r.wait), CLOCK_NEVER); /* waits for its source */
+	memset(r.buf->data, 'x', MOST);
+	r.flow.data = (struct str){r.buf->data, MOST}; /* more than the socket holds */
+	flow_step(&r.flow, &driver.io, &r.wait);
+	ck_assert_int_eq(r.wait.fd, r.sink[0]);
+	first = flow_deadline(&r.flow, &r.wait);
+	flow_expire(&r.flow, &r.wait, first);
+	ck_assert_int_eq(r.flow.state, FLOW_SINK_SLOW);
 	rig_close(&r);
 }
 END_TEST
@@ -456,6 +493,7 @@ int main(void)
 	tcase_add_loop_test(tc, half_close, 0, 2);
 	tcase_add_test(tc, receives_little);
 	tcase_add_test(tc, deadlines);
+	tcase_add_test(tc, paces);
 	SRunner *runner = srunner_create(suite);
 	srunner_run_all(runner, CK_ENV);
 	int failed = srunner_ntests_failed(runner);
