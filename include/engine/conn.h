@@ -29,6 +29,17 @@ enum conn_state { CONN_FREE, CONN_PARKED, CONN_BUSY, CONN_BUSY_READY, CONN_CLOSI
 struct listener;
 struct lot;
 
+/* What the service says of a connection that has just come, and of whose connections it is one. */
+enum welcome {
+	WELCOME,
+	WELCOME_NOT, /* it is to be refused, so that its client can read it */
+	WELCOME_GONE /* there are too many of those as well: it is reset without a word, at once */
+};
+struct arrival {
+	enum welcome welcome;
+	void *client; /* the service's own; NULL: there is nothing to tell service.departs */
+};
+
 struct conn {
 	unsigned magic;
 	_Atomic unsigned state; /* enum conn_state; acquire on taking, release on giving */
@@ -53,6 +64,7 @@ struct conn {
 	struct addr_ip
 	        target;  /* with such a header: where that client connected to; family 0: ask the socket */
 	bool introduced; /* the service has read the PROXY header that comes first on this connection */
+	struct arrival arrival; /* of service.arrives; until the record is given back */
 	/* A request on its way from one worker to another: through the queue when it waits for its server, to a loop by `message`. */
 	void *exchange; /* NULL: none */
 	bool resumes;   /* it was shelved: begin() goes on with the exchange */

@@ -10,7 +10,7 @@
 
 struct lingerer;
 
-/* Starts the thread. `done` is called (in that thread) for each connection when it is closed and is to be given back. NULL: *error is an errno. */
+/* Starts the thread. `done` is called (in that thread) for each connection that is to be closed and given back. NULL: *error is an errno. */
 struct lingerer *lingerer_start(const char *name, void (*done)(struct conn *c), int *error);
 
 /* Takes the connection over; it is in state BUSY or CLOSING and leaves `epoll`, where it was watched (-1: nowhere). Any thread, never waits. */

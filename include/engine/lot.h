@@ -15,6 +15,8 @@
 
 enum { LOT_NOTICES = 1024 };
 
+struct service;
+
 struct lot_notice {
 	uint32_t index, generation;
 };
@@ -24,6 +26,7 @@ struct lot {
 	int epoll;                 /* constant; without a loop */
 	int event;                 /* constant; without a loop: eventfd that wakes the keeper */
 	struct lingerer *lingerer; /* constant; not owned */
+	const struct service *service; /* constant: who is told of departures; NULL: nobody */
 	struct conn_table table;
 	struct timers timers;       /* keeper */
 	_Atomic bool wake_on_close; /* the keeper wants to know when a connection is given back; seq_cst */
@@ -37,7 +40,7 @@ struct lot {
 #define LOT_EVENT_CONN (UINT64_C(1) << 63)
 
 /*
- * loop: the keeper, or NULL. connections: records at most; total: see conn_table.h. False on failure, *why then tells. lot_free comes
+ * loop: the keeper, or NULL. service: may be set afterwards. connections: records at most; total: see conn_table.h. False on failure, *why then tells. lot_free comes
  * after it in either case.
  */
 bool lot_init(struct lot *lot, struct loop *loop, struct lingerer *lingerer, unsigned connections,

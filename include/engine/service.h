@@ -44,6 +44,7 @@ enum refusal {
 	REFUSAL_HEADER_TIMEOUT,
 	REFUSAL_SHED,
 	REFUSAL_DRAINING,
+	REFUSAL_CLIENT,
 	REFUSAL_NO_MEMORY /* the service says so itself */
 };
 
@@ -70,6 +71,12 @@ struct service {
 	 */
 	size_t (*refuse)(void *app, struct log_ring *log, const struct conn *c, enum refusal why, char *out,
 	        size_t cap);
+	/*
+	 * NULL, or: whether there may be one connection more from this address. What comes back is given to departs() when the connection
+	 * is about to be closed, however that comes. Any thread.
+	 */
+	struct arrival (*arrives)(void *app, const struct addr_ip *peer);
+	void (*departs)(void *app, struct arrival arrival);
 	/* NULL, or: about once a second in each loop's thread, for what should not wait for the next request. */
 	void (*tick)(void *app, struct worker *w);
 };

@@ -15,4 +15,8 @@ bool admit_shelved(struct exchange *x);
 /* The request is over: it no longer counts as one of its client's. */
 void admit_release(struct exchange *x);
 
+/* service.arrives and departs: limits.connections_per_client. */
+struct arrival admit_connection(void *lb, const struct addr_ip *peer);
+void admit_departure(void *lb, struct arrival arrival);
+
 #endif

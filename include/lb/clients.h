@@ -1,4 +1,4 @@
-/* How many requests each client has under way: for limits.requests_per_client, exact over all workers and loops. */
+/* How many requests each client has under way, or connections: for limits.requests_per_client and connections_per_client, exact over all workers and loops. */
 #ifndef TPLB_LB_CLIENTS_H
 #define TPLB_LB_CLIENTS_H
 

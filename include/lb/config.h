@@ -139,11 +139,12 @@ struct lb_config_limits {
 	int64_t connections;
 	uint64_t header_size;
 	int64_t headers;
-	uint64_t body_size;          /* 0: no limit */
-	int64_t requests_per_client; /* 0: no limit */
-	uint64_t min_body_rate;      /* bytes a second of a request's body; 0: any */
-	uint64_t min_answer_rate;    /* likewise of an answer that is taken */
-	int64_t rate_grace;          /* ns that a client may fall behind these, > 0 */
+	uint64_t body_size;             /* 0: no limit */
+	int64_t requests_per_client;    /* 0: no limit */
+	int64_t connections_per_client; /* 0: no limit */
+	uint64_t min_body_rate;         /* bytes a second of a request's body; 0: any */
+	uint64_t min_answer_rate;       /* likewise of an answer that is taken */
+	int64_t rate_grace;             /* ns that a client may fall behind these, > 0 */
 };
 
 struct lb_config_forward {

@@ -35,6 +35,8 @@ struct lb {
 	unsigned server_count;           /* of all upstreams */
 	struct lb_listener *listeners;   /* as many as the configuration's */
 	struct clients *clients;         /* NULL: no limits.requests_per_client */
+	struct clients *connected;       /* NULL: no limits.connections_per_client */
+	struct clients *unwelcome;       /* connections of theirs that are being refused; with `connected` */
 	unsigned workers;                /* ids of workers that there can be: loops, threads */
 	unsigned idle_sets;              /* one that the pool shares, or one a loop */
 	struct idle_set *idle;           /* [idle set][server] */

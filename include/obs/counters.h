@@ -31,6 +31,7 @@
 	        "connections closed because their PROXY protocol header was malformed or missing")           \
 	ROW(refused_rate, "requests, or connections in tcp mode, refused over their listener's rate")        \
 	ROW(refused_client_requests, "likewise at limits.requests_per_client")                               \
+	ROW(refused_client_connections, "connections refused at limits.connections_per_client")              \
 	ROW(rate_evicted, "clients forgotten by a full table of a rate before their time")                   \
 	ROW(dispatched, "connections given to a worker or fiber to begin a request")                         \
 	ROW(bursts, "times that a worker of the pool took connections off the queue")                        \

@@ -7,6 +7,7 @@
 #include "base/assert.h"
 #include "base/clock.h"
 #include "base/diag.h"
+#include "net/sock.h"
 
 enum { REFUSAL_BYTES = 2048 };
 
@@ -24,6 +25,7 @@ static enum counter_id counter_of(enum refusal why)
 	        [REFUSAL_HEADER_TIMEOUT] = COUNTER_refused_header_timeout,
 	        [REFUSAL_SHED] = COUNTER_refused_shed,
 	        [REFUSAL_DRAINING] = COUNTER_refused_draining,
+	        [REFUSAL_CLIENT] = COUNTER_refused_client_connections,
 	        [REFUSAL_NO_MEMORY] = COUNTER_no_memory,
 	};
 
@@ -105,32 +107,72 @@ static bool evict_oldest(struct acceptor *a)
 	return true;
 }
 
-/* Counted already in *total. */
-static void admit(struct acceptor *a, struct listener *listener, int fd, const struct addr *peer, bool full)
+/* A connection that has come and has no record yet. */
+struct newcomer {
+	int fd;
+	struct listener *listener;
+	struct addr_ip peer;
+	struct arrival arrival;
+};
+
+static struct addr_ip peer_of(int fd, const struct addr *peer)
 {
-	struct conn *c = conn_table_take(&a->lot->table);
 	struct addr asked = {.len = sizeof(asked.u)};
 
+	if (peer)
+		return addr_ip_of(peer);
+	if (getpeername(fd, &asked.u.any, &asked.len) != 0)
+		asked.len = 0; /* it is gone, and the next receive tells */
+	return addr_ip_of(&asked);
+}
+
+static struct arrival arrives(struct acceptor *a, const struct addr_ip *peer)
+{
+	const struct service *s = &a->options->service;
+
+	return s->arrives ? s->arrives(s->app, peer) : (struct arrival){.welcome = WELCOME};
+}
+
+static void departs(struct acceptor *a, const struct newcomer *n)
+{
+	const struct service *s = &a->options->service;
+
+	if (n->arrival.client)
+		s->departs(s->app, n->arrival);
+}
+
+/* No record, no words: it is reset, so that nothing of it is left. Counted already in *total. */
+static void turn_away(struct acceptor *a, const struct newcomer *n, enum refusal why)
+{
+	counter_add(a->counters, counter_of(why), 1);
+	departs(a, n);
+	atomic_fetch_sub_explicit(a->lot->table.total, 1, memory_order_relaxed);
+	sock_reset(n->fd);
+}
+
+/* Counted already in *total. */
+static void admit(struct acceptor *a, const struct newcomer *n, bool full)
+{
+	struct conn *c = conn_table_take(&a->lot->table);
+
 	if (!c) { /* even the records for refusing are used up, or there is no memory */
-		COUNT(a->counters, refused_limit);
-		atomic_fetch_sub_explicit(a->lot->table.total, 1, memory_order_relaxed);
-		close(fd);
+		turn_away(a, n, REFUSAL_LIMIT);
 		return;
 	}
-	if (!peer && getpeername(fd, &asked.u.any, &asked.len) ==
-	                     0) /* on failure it is gone, and the next receive tells */
-		peer = &asked;
 	COUNT(a->counters, connections_accepted);
-	c->fd = fd;
-	c->listener = listener;
-	c->peer = addr_ip_of(peer ? peer : &asked);
+	c->fd = n->fd;
+	c->listener = n->listener;
+	c->peer = n->peer;
+	c->arrival = n->arrival;
 	c->accepted_at = a->now;
 	c->queued_at = a->now;
-	if (full) {
+	if (n->arrival.welcome == WELCOME_NOT) {
+		acceptor_refuse(a, a->counters, a->log, c, REFUSAL_CLIENT);
+	} else if (full) {
 		acceptor_refuse(a, a->counters, a->log, c, REFUSAL_LIMIT);
-	} else if (listener->eager) {
+	} else if (n->listener->eager) {
 		acceptor_add(a, c);
-	} else if (a->ops->is_eager(a->arg, fd)) {
+	} else if (a->ops->is_eager(a->arg, n->fd)) {
 		lot_time(a->lot, c, clock_after(a->now, a->options->header_timeout));
 		acceptor_add(a, c);
 	} else if (!lot_watch(a->lot, c, a->now, clock_after(a->now, a->options->header_timeout))) {
@@ -145,15 +187,24 @@ void acceptor_take_passed(
 {
 	_Atomic unsigned *total = a->lot->table.total;
 	bool full = atomic_fetch_add_explicit(total, 1, memory_order_relaxed) >= a->options->connections;
+	struct newcomer n = {
+	        .fd = fd, .listener = &a->options->listeners[listener], .peer = peer_of(fd, peer)};
 
+	n.arrival = arrives(a, &n.peer);
+	/* For one that is refused in any case nobody has to make room. */
+	if (n.arrival.welcome == WELCOME_GONE || (n.arrival.welcome == WELCOME_NOT && full)) {
+		turn_away(a, &n, REFUSAL_CLIENT);
+		return;
+	}
 	if (full && evict_oldest(a))
 		full = false;
 	if (full && a->ops->pass &&
 	        a->ops->pass(a->arg, listener, fd, peer, hops)) { /* where one is parked */
+		departs(a, &n);                                   /* it arrives there */
 		atomic_fetch_sub_explicit(total, 1, memory_order_relaxed);
 		return;
 	}
-	admit(a, &a->options->listeners[listener], fd, peer, full);
+	admit(a, &n, full);
 }
 
 /* Accepting failed for want of something: stop for a moment, say so once a second at most. */

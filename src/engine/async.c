@@ -431,6 +431,7 @@ static int open_parts(struct async_loop *l)
 	if (!lot_init(
 	            &l->lot, &l->loop, o->lingerer, e->connections + ENGINE_REFUSAL_RECORDS, o->total, &why))
 		return ENOMEM;
+	l->lot.service = &e->service;
 	l->acceptor = (struct acceptor){.options = e,
 	        .ops = &ops,
 	        .arg = l,

@@ -64,6 +64,7 @@ struct conn *conn_table_take(struct conn_table *t)
 	c->queued_at = 0;
 	c->queue_wait = 0;
 	c->exchange = NULL;
+	c->arrival.client = NULL;
 	c->unread = false;
 	c->introduced = false;
 	c->target = (struct addr_ip){.family = 0};

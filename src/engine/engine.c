@@ -80,6 +80,7 @@ static bool start_pool(struct engine *e, const char **why)
 	queue_set_rule(e->queue, o->queue_rule);
 	if (!lot_init(&e->lot, NULL, e->lingerer, o->connections + ENGINE_REFUSAL_RECORDS, &e->total, why))
 		return false;
+	e->lot.service = &o->service;
 	e->acceptor.acceptor = (struct acceptor){.options = o,
 	        .lot = &e->lot,
 	        .queue = e->queue,

@@ -54,12 +54,12 @@ void lingerer_add(struct lingerer *l, struct conn *c, int epoll)
 		signal_thread(l);
 }
 
+/* The connection is done with; `done` closes it. */
 static void finish(struct lingerer *l, struct conn *c)
 {
 	timers_clear(&l->timers, &c->linger_timer);
 	/* By hand: a poll in some ring may hold the socket for a moment still, and with it the entry, which means this record. */
 	(void)epoll_ctl(l->epoll, EPOLL_CTL_DEL, c->fd, NULL); /* not there: as good */
-	close(c->fd);
 	l->done(c);
 }
 

@@ -21,6 +21,7 @@
 
 #include "base/assert.h"
 #include "base/clock.h"
+#include "engine/service.h"
 #include "net/sock.h"
 
 static void set_timer(struct lot *lot, struct conn *c, int64_t at)
@@ -270,6 +271,14 @@ bool lot_park(struct lot *lot, struct conn *c, int64_t deadline)
 	return true;
 }
 
+/* Before its descriptor is closed: a client that sees the end may come back at once. */
+static void depart(struct lot *lot, struct conn *c)
+{
+	if (c->arrival.client)
+		lot->service->departs(lot->service->app, c->arrival);
+	c->arrival.client = NULL;
+}
+
 static void give_back(struct lot *lot, struct conn *c)
 {
 	conn_table_give_back(&lot->table, c);
@@ -279,11 +288,14 @@ static void give_back(struct lot *lot, struct conn *c)
 
 void lot_done_lingering(struct conn *c)
 {
+	depart(c->lot, c);
+	close(c->fd);
 	give_back(c->lot, c);
 }
 
 void lot_close(struct lot *lot, struct conn *c)
 {
+	depart(lot, c);
 	if (lot->loop)
 		io_close(&lot->loop->io, c->fd);
 	else

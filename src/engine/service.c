@@ -26,6 +26,10 @@ struct http_reply refusal_reply(enum refusal why)
 	case REFUSAL_DRAINING:
 		reply.text = STR("Service Unavailable: the server is about to stop (draining)");
 		break;
+	case REFUSAL_CLIENT: /* its own doing, and no fault of the service */
+		reply.status = 429;
+		reply.text = STR("Too Many Requests: too many connections at once (client_connections)");
+		break;
 	case REFUSAL_NO_MEMORY:
 		reply.text = STR("Service Unavailable: out of memory (no_memory)");
 		break;
@@ -42,6 +46,7 @@ const char *refusal_word(enum refusal why)
 	        [REFUSAL_HEADER_TIMEOUT] = "header_timeout",
 	        [REFUSAL_SHED] = "shed",
 	        [REFUSAL_DRAINING] = "draining",
+	        [REFUSAL_CLIENT] = "client_connections",
 	        [REFUSAL_NO_MEMORY] = "no_memory",
 	};
 

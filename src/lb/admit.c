@@ -76,3 +76,25 @@ bool admit_shelved(struct exchange *x)
 {
 	return is_there(x, clock_coarse() - x->shelved_at);
 }
+
+struct arrival admit_connection(void *app, const struct addr_ip *peer)
+{
+	struct lb *lb = app;
+	struct addr_ip site = addr_ip_site(peer);
+	struct arrival arrival = {.welcome = WELCOME};
+	struct client *client = NULL;
+
+	if (peer->family == 0) /* a Unix socket's: whoever may open it is one of ours */
+		return arrival;
+	if (!clients_enter(lb->connected, &site, &client))
+		arrival.welcome = clients_enter(lb->unwelcome, &site, &client) ? WELCOME_NOT : WELCOME_GONE;
+	arrival.client = client;
+	return arrival;
+}
+
+void admit_departure(void *app, struct arrival arrival)
+{
+	struct lb *lb = app;
+
+	clients_leave(arrival.welcome == WELCOME ? lb->connected : lb->unwelcome, arrival.client);
+}

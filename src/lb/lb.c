@@ -17,7 +17,11 @@
 #include "work/pool.h"
 #include "work/queue.h"
 
-enum { CACHE_LINE = 64 };
+enum {
+	CACHE_LINE = 64,
+	REFUSALS_A_CLIENT = 16, /* connections that linger so that their client can read the refusal */
+	ROWS_OF_REFUSED = 1024
+};
 
 static const char *host_of(const struct server *s, const struct lb_config_server *from)
 {
@@ -149,11 +153,18 @@ static bool listeners_init(struct lb *lb)
 static bool clients_init(struct lb *lb)
 {
 	const struct lb_config_limits *limits = &lb->config->limits;
+	unsigned expected = (unsigned)limits->connections;
 
-	if (limits->requests_per_client == 0)
+	if (limits->requests_per_client > 0) {
+		lb->clients = clients_new((unsigned)limits->requests_per_client, expected);
+		if (!lb->clients)
+			return false;
+	}
+	if (limits->connections_per_client == 0)
 		return true;
-	lb->clients = clients_new((unsigned)limits->requests_per_client, (unsigned)limits->connections);
-	return lb->clients != NULL;
+	lb->connected = clients_new((unsigned)limits->connections_per_client, expected);
+	lb->unwelcome = clients_new(REFUSALS_A_CLIENT, ROWS_OF_REFUSED);
+	return lb->connected && lb->unwelcome;
 }
 
 /* What the configuration allows for a server is shared out among the loops. */
@@ -302,6 +313,8 @@ void lb_free(struct lb *lb)
 		rate_free(lb->listeners[i].rate);
 	free(lb->listeners);
 	clients_free(lb->clients);
+	clients_free(lb->connected);
+	clients_free(lb->unwelcome);
 	sparse_free(lb->counts, lb->workers, lb->counts_row * sizeof(*lb->counts));
 	free(lb);
 }

@@ -305,5 +305,7 @@ struct service lb_service(struct lb *lb)
 	        .end = relay_end,
 	        .tick = relay_tick,
 	        .refuse = relay_refuse,
+	        .arrives = lb->connected ? admit_connection : NULL,
+	        .departs = admit_departure,
 	};
 }

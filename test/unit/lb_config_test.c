@@ -80,6 +80,7 @@ START_TEST(test_defaults)
 	ck_assert_int_eq(c->limits.headers, 100);
 	ck_assert_uint_eq(c->limits.body_size, 0);
 	ck_assert_int_eq(c->limits.requests_per_client, 0);
+	ck_assert_int_eq(c->limits.connections_per_client, 0);
 	ck_assert_uint_eq(c->limits.min_body_rate, 0);
 	ck_assert_uint_eq(c->limits.min_answer_rate, 0);
 	ck_assert_int_eq(c->limits.rate_grace, 10 * CLOCK_NS_PER_S);
@@ -403,6 +404,9 @@ static const struct {
                 ""},
         {BASE "limits: { requests_per_client = -1; };",
                 "x:2: limits.requests_per_client: must be a whole number from 0 to 1048576, not -1\n"},
+        {BASE "limits: { connections_per_client = 1048577; };",
+                "x:2: limits.connections_per_client: must be a whole number from 0 to 1048576, not "
+                "1048577\n"},
         {BASE "limits: { min_body_rate = \"2g\"; rate_grace = \"10ms\"; };",
                 "x:2: limits.min_body_rate: must be a size such as \"64k\" or \"1m\", from 0 to 1g, not "
                 "\"2g\"\n"
