@@ -16,7 +16,7 @@
 #include "wire/flow.h"
 
 /* What is still to be done, in order: the calls that are left may be made by another worker. */
-enum exchange_stage { STAGE_HEAD /* of the answer */, STAGE_BODY, STAGE_TUNNEL };
+enum exchange_stage { STAGE_HEAD /* of the answer */, STAGE_BODY, STAGE_TUNNEL, STAGE_REFUSAL };
 
 struct exchange {
 	unsigned magic;
@@ -72,6 +72,7 @@ struct exchange {
 	bool interim_told; /* the client got one */
 	struct flow down;  /* server to client */
 	bool answer_begun; /* a byte of it came from the server */
+	struct str unsent; /* of `out`: an interim answer or one of ours that the client has not taken yet */
 	bool client_close; /* the client's connection ends with this answer */
 
 	/* For the log. */
@@ -104,6 +105,14 @@ struct verdict exchange_end(struct exchange *x);
 struct verdict exchange_refuse(struct exchange *x, int status, enum exchange_end end);
 /* ... for a fault in the request's head, which is still in x->in. */
 struct verdict exchange_refuse_fault(struct exchange *x, enum http_fault fault);
+
+/*
+ * Sends x->unsent to the client. A worker that has no time for one who does not read what he asked for leaves it to a loop: x->leaves, and the
+ * rest is still in x->unsent. Otherwise 0 or -errno.
+ */
+int exchange_tell(struct exchange *x);
+/* STAGE_REFUSAL: exchange_refuse goes on. */
+struct verdict exchange_refuse_rest(struct exchange *x);
 
 /* Sends the head of a request without a body. A kept connection that was closed under it is replaced where that is safe. False: x->end and x->status say how it ends. */
 bool exchange_send(struct exchange *x);

@@ -11,10 +11,13 @@ enum pump_end {
 	PUMP_FIRST,  /* the first flow is no longer FLOW_OPEN */
 	PUMP_SECOND, /* the second is not */
 	PUMP_ALERT,  /* `alert` is readable */
-	PUMP_STALLED /* nothing moved for longer than the patience; all may go on, here or elsewhere */
+	PUMP_STALLED /* the patience is over; all may go on, here or elsewhere */
 };
 
-/* How long nothing may move, in ns; 0: endless. */
+/*
+ * How long we wait, in ns; 0: endlessly. Waits for the client add up until 64 KiB have moved, so that a byte now and then does not
+ * hold whoever waits. Those for the server add up likewise, to four times as much; a single one may last for as long as is said.
+ */
 struct patience {
 	int64_t with_client; /* that does not send its body, or does not take the answer */
 	int64_t with_server;

@@ -35,9 +35,49 @@ static struct http_reply reply_of(struct exchange *x, int status)
 	return r;
 }
 
+int exchange_tell(struct exchange *x)
+{
+	struct io *io = x->worker->io;
+
+	if (x->worker->patience <= 0) {
+		int error = io_send_str(io, x->conn->fd, x->unsent, exchange_timeouts(x)->client);
+		x->unsent = STR("");
+		return error;
+	}
+	while (x->unsent.len > 0) {
+		ssize_t n = io_send(io, x->conn->fd, x->unsent, IO_NOW);
+
+		x->leaves = n == -EAGAIN;
+		if (n < 0)
+			return x->leaves ? 0 : (int)n;
+		x->unsent.at += n;
+		x->unsent.len -= (size_t)n;
+	}
+	return 0;
+}
+
+struct verdict exchange_refuse_rest(struct exchange *x)
+{
+	int error = exchange_tell(x);
+
+	if (x->leaves) {
+		x->leaves = false;
+		return (struct verdict){.kind = VERDICT_LEAVE};
+	}
+	if (error != 0) {
+		x->status = 0;
+		x->body_bytes = 0;
+		x->client_close = true; /* some of it may be out: nothing may follow */
+		x->end = error == -ETIMEDOUT ? END_CLIENT_TIMEOUT : END_CLIENT_LEFT;
+		return exchange_finish(x);
+	}
+	counter_add(x->worker->counters, COUNTER_bytes_out, buf_len(x->out));
+	return exchange_finish(x);
+}
+
 struct verdict exchange_refuse(struct exchange *x, int status, enum exchange_end end)
 {
-	char answer[HTTP_REPLY_MAX], text[TEXT_MAX_BYTES], field[FORWARD_QUEUE_BYTES];
+	char text[TEXT_MAX_BYTES], field[FORWARD_QUEUE_BYTES];
 	struct http_reply r = reply_of(x, status);
 
 	r.text = reason_of(status, end, text);
@@ -49,20 +89,14 @@ struct verdict exchange_refuse(struct exchange *x, int status, enum exchange_end
 	if (!exchange_request_is_over(x) || lb_is_draining(x->lb) || !goes_on)
 		x->client_close = true;
 	r.close = x->client_close;
-	size_t len = http_reply_write(&r, answer, sizeof(answer));
-	MUST(len > 0 && (status >= 400 || end == END_OK));
-	int error = io_send_str(
-	        x->worker->io, x->conn->fd, (struct str){answer, len}, exchange_timeouts(x)->client);
-	if (error != 0) {
-		x->status = 0;
-		x->client_close = true; /* some of it may be out: nothing may follow */
-		x->end = error == -ETIMEDOUT ? END_CLIENT_TIMEOUT : END_CLIENT_LEFT;
-		return exchange_finish(x);
-	}
+	buf_clear(x->out);
+	x->out->end = http_reply_write(&r, x->out->data, x->out->cap);
+	MUST(x->out->end > 0 && (status >= 400 || end == END_OK));
+	x->unsent = buf_str(x->out);
 	x->status = status;
 	x->body_bytes = http_reply_body_len(&r);
-	counter_add(x->worker->counters, COUNTER_bytes_out, len);
-	return exchange_finish(x);
+	x->stage = STAGE_REFUSAL;
+	return exchange_refuse_rest(x);
 }
 
 /* However little of the request was understood: the client waits for a head alone (RFC 9110 section 9.3.2). */

@@ -125,30 +125,45 @@ static bool read_answer_head(struct exchange *x)
 	return true;
 }
 
-static bool relay_interim(struct exchange *x)
+/* An interim answer's head becomes x->unsent. */
+static bool take_interim(struct exchange *x)
 {
 	COUNT(x->worker->counters, responses_1xx);
 	if (x->request.minor == 0)
 		return true; /* RFC 9110 section 15.2 */
 	if (!forward_response(x, (struct http_framing){.kind = BODY_NONE}))
 		return fail(x, END_SERVER_BROKE, 502);
-	if (io_send_str(x->worker->io, x->conn->fd, buf_str(x->out), exchange_timeouts(x)->client) != 0)
-		return fail(x, END_CLIENT_LEFT, 0);
+	x->unsent = buf_str(x->out);
 	x->interim_told = true;
-	x->up.expects = false;
 	return true;
+}
+
+/* False: the exchange is over, or leaves. */
+static bool tell_interim(struct exchange *x)
+{
+	int error = exchange_tell(x);
+
+	if (error != 0)
+		return fail(x, error == -ETIMEDOUT ? END_CLIENT_TIMEOUT : END_CLIENT_LEFT, 0);
+	x->up.expects = false;
+	return !x->leaves;
 }
 
 /* The final answer's head. False: the exchange is over, or leaves. */
 static bool read_final_head(struct exchange *x)
 {
-	for (; x->interims < INTERIM_MAX; x->interims++) {
-		if (!read_answer_head(x))
+	while (x->interims < INTERIM_MAX) {
+		if (x->unsent.len == 0) {
+			if (!read_answer_head(x))
+				return false;
+			if (x->response.status >= 200 || x->response.status == 101)
+				return true;
+			if (!take_interim(x))
+				return false;
+		}
+		if (!tell_interim(x))
 			return false;
-		if (x->response.status >= 200 || x->response.status == 101)
-			return true;
-		if (!relay_interim(x))
-			return false;
+		x->interims++;
 	}
 	return fail(x, END_SERVER_BROKE, 502);
 }
@@ -314,6 +329,8 @@ struct verdict exchange_end(struct exchange *x)
 {
 	enum retry_end again = RETRY_SENT;
 
+	if (x->stage == STAGE_REFUSAL)
+		return exchange_refuse_rest(x);
 	while (again == RETRY_SENT) {
 		exchange_body(x);
 		again = x->leaves || x->end == END_OK ? RETRY_NONE : retry(x);

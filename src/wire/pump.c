@@ -4,7 +4,11 @@
 
 #include "base/assert.h"
 
-enum { SLOTS = 3 };
+enum {
+	SLOTS = 3,
+	SERVER_WAITS = 4,              /* patiences that waits for the server may add up to */
+	PATIENCE_BYTES = 2 * 64 * 1024 /* received and sent */
+};
 
 static bool is_open(const struct flow *f)
 {
@@ -74,11 +78,39 @@ static bool client_is_slow(const struct pollfd waits[SLOTS])
 	       (waits[1].fd >= 0 && (waits[1].events & POLLOUT));
 }
 
-static int64_t leave_at(const struct pollfd waits[SLOTS], struct patience patience)
-{
-	int64_t ns = client_is_slow(waits) ? patience.with_client : patience.with_server;
+/* What is left of the patience. */
+struct temper {
+	struct patience patience;
+	int64_t waited[2]; /* ns for the server, for the client, since `moved` */
+	uint64_t moved;    /* bytes of both flows */
+};
 
-	return ns > 0 ? clock_now() + ns : CLOCK_NEVER;
+static bool has_patience(const struct temper *t)
+{
+	return t->patience.with_client > 0 || t->patience.with_server > 0;
+}
+
+static int64_t leave_at(const struct temper *t, bool client, int64_t now)
+{
+	int64_t ns = client ? t->patience.with_client : t->patience.with_server;
+
+	if (ns <= 0)
+		return CLOCK_NEVER;
+	int64_t left = (client ? ns : SERVER_WAITS * ns) - t->waited[client];
+	return now + (left < ns ? left : ns);
+}
+
+/* We have waited. Enough that moved meanwhile makes up for it. */
+static void add_wait(struct temper *t, bool client, int64_t ns, struct flow *const flows[2])
+{
+	uint64_t moved = (flows[0] ? flows[0]->received + flows[0]->sent : 0) +
+	                 (flows[1] ? flows[1]->received + flows[1]->sent : 0);
+
+	if (moved - t->moved >= PATIENCE_BYTES) {
+		t->moved = moved;
+		t->waited[0] = t->waited[1] = 0;
+	}
+	t->waited[client] += ns;
 }
 
 enum pump_end pump_run(
@@ -88,6 +120,8 @@ enum pump_end pump_run(
 	bool was_open[2] = {is_open(first), is_open(second)};
 	struct pollfd waits[SLOTS];
 	bool due[2] = {true, true};
+	struct temper temper = {.patience = patience};
+	bool tempered = has_patience(&temper);
 
 	MUST(was_open[0] || was_open[1] || alert >= 0);
 	for (;;) {
@@ -101,8 +135,12 @@ enum pump_end pump_run(
 			return PUMP_SECOND;
 		waits[2] = (struct pollfd){.fd = alert, .events = POLLIN};
 		int64_t until = again ? IO_NOW : earliest(flows, waits);
-		int64_t leave = again ? CLOCK_NEVER : leave_at(waits, patience);
+		bool client = tempered && client_is_slow(waits);
+		int64_t since = tempered && !again ? clock_now() : 0;
+		int64_t leave = since != 0 ? leave_at(&temper, client, since) : CLOCK_NEVER;
 		int ready = io_wait(io, waits, SLOTS, leave < until ? leave : until);
+		if (since != 0)
+			add_wait(&temper, client, clock_now() - since, flows);
 		if (ready > 0 && alert >= 0 && waits[2].revents)
 			return PUMP_ALERT;
 		if (ready < 0 && ready != -ETIMEDOUT) {

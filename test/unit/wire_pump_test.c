@@ -280,6 +280,54 @@ START_TEST(takes_turns)
 }
 END_TEST
 
+static void *drip(void *arg)
+{
+	struct io_blocking own;
+
+	io_blocking_init(&own);
+	/* As long as somebody takes it: until the other end is shut down. */
+	while (send(*(int *)arg, "x", 1, MSG_NOSIGNAL) == 1)
+		io_sleep(&own.io, clock_now() + 2 * CLOCK_NS_PER_MS);
+	return NULL;
+}
+
+/* Waits for one byte after the other add up, though none of them is long: of the client to the patience, of the server to four times that. */
+START_TEST(short_waits_add_up)
+{
+	int *fds[2] = {&rig.client[0], &rig.server[1]};
+	pthread_t thread;
+	int64_t began = clock_now();
+
+	PTHREAD_OK(pthread_create(&thread, NULL, drip, fds[_i]));
+	ck_assert_int_eq(pump_run(&driver.io, _i == 0 ? &rig.up : NULL, &rig.down, -1,
+	                         (struct patience){SHORT, SHORT}),
+	        PUMP_STALLED);
+	int64_t took = clock_now() - began;
+	shutdown(rig.client[1], SHUT_RDWR);
+	shutdown(rig.server[0], SHUT_RDWR);
+	PTHREAD_OK(pthread_join(thread, NULL));
+	ck_assert_int_ge(took, _i == 0 ? SHORT : 4 * SHORT);
+	ck_assert_uint_gt(rig.up.received + rig.down.received, 0);
+}
+END_TEST
+
+/* Enough that moves makes up for what it was waited for. */
+START_TEST(bulk_is_no_stall)
+{
+	pthread_t sender, reader;
+
+	rig.up.shut = true;
+	PTHREAD_OK(pthread_create(&sender, NULL, send_big, &rig.client[0]));
+	PTHREAD_OK(pthread_create(&reader, NULL, receive_big, &rig.server[1]));
+	ck_assert_int_eq(
+	        pump_run(&driver.io, &rig.up, NULL, -1, (struct patience){CLOCK_NS_PER_S, CLOCK_NS_PER_S}),
+	        PUMP_FIRST);
+	ck_assert_int_eq(rig.up.state, FLOW_DONE);
+	PTHREAD_OK(pthread_join(sender, NULL));
+	PTHREAD_OK(pthread_join(reader, NULL));
+}
+END_TEST
+
 int main(void)
 {
 	Suite *suite = suite_create("wire/pump");
@@ -296,6 +344,8 @@ int main(void)
 	tcase_add_test(tc, stuck_sink);
 	tcase_add_test(tc, progress_is_shared);
 	tcase_add_test(tc, takes_turns);
+	tcase_add_loop_test(tc, short_waits_add_up, 0, 2);
+	tcase_add_test(tc, bulk_is_no_stall);
 	SRunner *runner = srunner_create(suite);
 	srunner_run_all(runner, CK_ENV);
 	int failed = srunner_ntests_failed(runner);
