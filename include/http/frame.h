@@ -44,10 +44,15 @@ struct http_body_reader {
 	unsigned state; /* of the chunk parser */
 	unsigned line;  /* bytes of the current size line or trailer section, bounded by `line_limit` */
 	unsigned line_limit;
-	bool done; /* the body is complete */
+	unsigned excess; /* bytes of size lines beyond 16 and twice their chunk's data, likewise bounded */
+	bool done;       /* the body is complete */
 };
 
-/* line_limit bounds a chunk's size line with extensions, and the whole trailer section. */
+/*
+ * line_limit bounds a chunk's size line with extensions, the whole trailer section, and what all size lines have beyond 16 bytes and twice their
+ * chunk's data: a body of tiny chunks with large extensions would take as much to read as its sender likes, and no limit of bodies would see it
+ * (CVE-2023-39326 was that in another server).
+ */
 void http_body_reader_init(struct http_body_reader *r, struct http_framing framing, unsigned line_limit);
 
 /*

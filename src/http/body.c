@@ -32,7 +32,7 @@ enum {
 	END_LF
 };
 
-enum { SIZE_DIGITS_MAX = 16 };
+enum { SIZE_DIGITS_MAX = 16, LINE_FREE = 16 };
 
 void http_body_reader_init(struct http_body_reader *r, struct http_framing framing, unsigned line_limit)
 {
@@ -114,10 +114,16 @@ static bool step_quoted(struct http_body_reader *r, char c)
 	return http_is(CHAR_VALUE, c);
 }
 
-static void step_size_line_done(struct http_body_reader *r)
+/* The size line is over. What it has beyond its allowance adds up, and what it has less makes up for others. */
+static bool step_size_line_done(struct http_body_reader *r)
 {
+	uint64_t allowed = LINE_FREE + (r->left < r->line_limit ? 2 * r->left : 2 * (uint64_t)r->line_limit);
+
+	r->excess += r->line;
+	r->excess -= r->excess < allowed ? r->excess : (unsigned)allowed;
 	r->state = r->left > 0 ? DATA : TRAILER_START;
 	r->line = 0;
+	return r->excess <= r->line_limit;
 }
 
 /* Goes on when c is of the class, or to `next` on the byte that ends the run. */
@@ -168,8 +174,7 @@ static bool step(struct http_body_reader *r, char c)
 	case ESCAPED:
 		return step_quoted(r, c);
 	case SIZE_LF:
-		step_size_line_done(r);
-		return c == '\n';
+		return c == '\n' && step_size_line_done(r);
 	case DATA_CR:
 		return step_expect(r, c, '\r', DATA_LF);
 	case DATA_LF:

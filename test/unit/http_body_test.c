@@ -363,6 +363,46 @@ START_TEST(round_trip)
 }
 END_TEST
 
+/* How many such chunks are read, at most 1000; -1: all are. */
+static int chunks_until_bad(struct str size_line, size_t data)
+{
+	struct http_framing framing = {.kind = BODY_CHUNKED};
+	struct http_body_reader r;
+	char chunk[4096];
+	size_t len = size_line.len + data + 2;
+
+	HOLDS(len <= sizeof(chunk));
+	memcpy(chunk, size_line.at, size_line.len);
+	memset(chunk + size_line.len, 'x', data);
+	memcpy(chunk + len - 2, "\r\n", 2);
+	http_body_reader_init(&r, framing, 100);
+	for (int i = 0; i < 1000; i++) {
+		for (size_t at = 0, used = 0; at < len; at += used) {
+			struct str bytes;
+
+			if (http_body_read(&r, chunk + at, len - at, &used, &bytes) != HTTP_OK)
+				return i;
+		}
+	}
+	return -1;
+}
+
+/* Size lines are bounded all together, too, by what their chunks bring. */
+START_TEST(excess)
+{
+	static const char line[] =
+	        "001;23456789012345678901234567890123456789\r\n"; /* 44 bytes: 26 beyond 18 */
+
+	ck_assert_int_eq(chunks_until_bad(STR("1\r\n"), 1), -1);
+	ck_assert_int_eq(chunks_until_bad(STR("1;34567890123456\r\n"), 1), -1); /* 18 of 18 */
+	ck_assert_int_eq(chunks_until_bad(STR("1;345678901234567\r\n"), 1), 100);
+	ck_assert_int_eq(chunks_until_bad((struct str){line, 44}, 1), 3);
+	ck_assert_int_eq(chunks_until_bad(STR("00e;23456789012345678901234567890123456789\r\n"), 14),
+	        -1); /* 44 of 44 */
+	ck_assert_int_eq(chunks_until_bad(STR("7d0;23456789012345678901234567890123456789\r\n"), 2000), -1);
+}
+END_TEST
+
 int main(void)
 {
 	Suite *suite = suite_create("http/body");
@@ -376,6 +416,7 @@ int main(void)
 	tcase_add_loop_test(tc, plain_splits, 0, COUNT(plain));
 	tcase_add_loop_test(tc, end_of_stream, 0, COUNT(plain));
 	tcase_add_loop_test(tc, chunk_head, 0, COUNT(heads));
+	tcase_add_test(tc, excess);
 	tcase_add_test(tc, chunked_fuzz);
 	tcase_add_test(tc, round_trip);
 	SRunner *runner = srunner_create(suite);

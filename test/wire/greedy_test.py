@@ -10,7 +10,7 @@ import threading
 import time
 
 from support.case import WireCase, main
-from support.raw import BOUND, Client, parse
+from support.raw import BOUND, Client, parse, wait_until
 from support.server import DATE, OK, by_target
 
 GET = b"GET %s HTTP/1.1\r\nHost: h\r\n\r\n"
@@ -151,6 +151,103 @@ class Pipelines(Greedy):
         self.start(expecting)
         self.greedy(b"POST /x HTTP/1.1\r\nHost: h\r\nExpect: 100-continue\r\nContent-Length: 1\r\n\r\nx", 2000)
         self.serves()
+
+
+class Chunks(Greedy):
+    """Bodies that are mostly framing."""
+
+    HEAD = b"POST /up HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n"
+
+    def test_tiny(self):
+        """A byte a chunk: it costs its bytes, once, and goes on whole."""
+        count = 200000
+        self.start()
+        client = self.client()
+        sender = threading.Thread(target=client.send, args=(self.HEAD + b"1\r\nx\r\n" * count + b"0\r\n\r\n",))
+        sender.start()
+        self.serves(5)
+        self.assertEqual(client.whole_response().status, 200)
+        sender.join()
+        self.assertEqual(self.origin.wait_request(b"/up").body, b"x" * count)
+
+    def test_extensions(self):
+        """Large ones on tiny chunks: each line is within limits.header_size, all together are not."""
+        self.start()
+        client = self.client()
+        client.try_send(self.HEAD + (b"1;" + b"a" * 8000 + b"\r\nx\r\n") * 1000)
+        self.assertEqual(client.response().status, 400)
+        self.origin.wait(lambda: all(c.finished for c in self.origin.connections))
+        self.assertEqual(self.origin.requests, [])
+        client = self.client()  # small ones, and large ones on large chunks, pass
+        chunk = b"10000;" + b"a" * 8000 + b"\r\n" + b"x" * 65536 + b"\r\n"
+        client.send(self.HEAD + b"1;a=b\r\nx\r\n" * 5000 + chunk * 20 + b"0;last\r\n\r\n")
+        self.assertEqual(client.whole_response().status, 200)
+        self.assertEqual(len(self.origin.wait_request(b"/up").body), 5000 + 20 * 65536)
+
+    def test_trailers(self):
+        """They are bounded by limits.header_size, all together."""
+        self.start()
+        client = self.client()
+        client.try_send(self.HEAD + b"1\r\nx\r\n0\r\n" + b"X-A: b\r\n" * 100000)
+        self.assertEqual(client.response().status, 400)
+        self.origin.wait(lambda: all(c.finished for c in self.origin.connections))
+        self.assertEqual(self.origin.requests, [])
+
+
+class Floods(Greedy):
+    def test_heads(self):
+        """A thousand fields, and heads without end: 431, and nothing goes on."""
+        self.start()
+        for fields in (b"X-A: b\r\n" * 1000, b"X-A: " + b"b" * 1000000):
+            client = self.client()
+            client.try_send(b"GET / HTTP/1.1\r\nHost: h\r\n" + fields + b"\r\n")
+            self.assertEqual(client.response().status, 431)
+        client = self.client()
+        client.try_send(b"GET /" + b"a" * 1000000 + b" HTTP/1.1\r\nHost: h\r\n\r\n")
+        self.assertEqual(client.response().status, 414)
+        self.assertEqual(self.origin.requests, [])
+        self.serves(5)
+
+    def test_resets(self):
+        """Clients that reset at once, within a head, within a body, and with their answer on the way: nothing of them stays."""
+        self.start(upstream={"keepalive": 2})
+        self.serves(5)
+        before = self.balancer.descriptors()
+
+        def churn():
+            for data in (b"", b"GET / HT", POST % 100 + b"x", GET % b"/ok"):
+                client = Client(self.balancer.address)
+                client.try_send(data)
+                client.reset()
+
+        self.meanwhile(churn, lambda: self.serves(100))
+        wait_until(lambda: self.balancer.descriptors() <= before + 8, "the descriptors' end")
+
+    def test_beyond_the_limit(self):
+        """More connections than limits.connections, again and again, none of which asks: a client that asks is served, if on a new connection."""
+        self.start(limits={"connections": 100})
+        held = []
+
+        def open_more():
+            held.append(Client(self.balancer.address))
+            if len(held) > 300:
+                held.pop(0).close()
+
+        def served(client):
+            return client.try_send(GET % b"/ok") and client.more() and client.response().status == 200
+
+        def ask():
+            for _ in range(100):
+                client = Client(self.balancer.address)
+                self.assertTrue(served(client))
+                client.close()
+
+        self.meanwhile(open_more, ask)
+        for client in held:
+            client.close()
+        self.finish()
+        self.assertGreater(self.counter("connections_evicted"), 0)
+        self.assertEqual(self.counter("refused_limit"), 0)
 
 
 if __name__ == "__main__":
