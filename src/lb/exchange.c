@@ -164,8 +164,10 @@ static enum counter_id sort_of(enum exchange_end end)
 		return COUNTER_requests_refused;
 	case END_CLIENT_LEFT:
 	case END_CLIENT_TIMEOUT:
+	case END_CLIENT_SLOW:
 	case END_SERVER_BROKE:
 	case END_SERVER_TIMEOUT:
+	case END_PROXY_HEADER: /* of a connection, before any request: not counted here */
 		break;
 	}
 	return COUNTER_requests_failed;
@@ -181,7 +183,7 @@ static void count_end(struct exchange *x)
 		counter_add(c, classes[x->status / 100 - 1], 1);
 	if (end_kinds[x->end].counter != COUNTER_COUNT)
 		counter_add(c, end_kinds[x->end].counter, 1);
-	if (x->listener->mode == LB_MODE_HTTP)
+	if (x->listener->mode == LB_MODE_HTTP && x->end != END_PROXY_HEADER)
 		counter_add(c, sort_of(x->end), 1);
 	tell_standing(x);
 	counter_add(c, COUNTER_bytes_in, x->request.size + x->up.received);
