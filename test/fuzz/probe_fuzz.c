@@ -66,7 +66,7 @@ static bool ask(const struct lb_config_health *how, struct str bytes, size_t pie
 	struct server s = {.io = {&ops}, .bytes = bytes, .piece = piece};
 	const struct addr nowhere = {.len = 0};
 	char why[PROBE_WHY_MAX] = "";
-	bool good = probe_http(&s.io, &nowhere, how, "h", CLOCK_NEVER, why);
+	bool good = probe_http(&s.io, &nowhere, LB_SEND_PROXY_OFF, how, "h", CLOCK_NEVER, why);
 
 	MUST(!s.open);
 	MUST(good || (why[0] != '\0' && strlen(why) < sizeof(why) && !strchr(why, '\n')));
