@@ -24,7 +24,7 @@ struct sent {
 
 /* Fields that a forwarder takes away, puts in or writes anew. */
 static const char *const ours[] = {"host", "content-length", "transfer-encoding", "upgrade", "connection",
-        "via", "x-forwarded-for", "x-forwarded-proto", "x-forwarded-host", "max-forwards", NULL};
+        "via", "x-forwarded-for", "x-forwarded-proto", "x-forwarded-host", "forwarded", "max-forwards", NULL};
 
 static void read_sent(struct sent *s, const struct client *c)
 {
