@@ -7,7 +7,7 @@ import itertools
 import re
 
 from support import message
-from support.expect import check_own_answer
+from support.expect import check_own_answer, request
 from support.raw import Client
 from support.server import OK, Server
 from support.table import check_truncated
@@ -173,7 +173,7 @@ def play(stand, row, unread=None, cut=None, around=False, cut_answer=None):
 
 def ends_itself(row):
     """Whether the row's bytes are done for whoever reads them, so that a request can follow."""
-    return not row.get("half_close") and row.get("after") != "tunnel" and not getattr(row.table, "slow", False)
+    return not row.get("half_close") and row.get("after") != "tunnel"
 
 
 def _read(client, row, played, around):
@@ -223,6 +223,7 @@ def check(row, played, exact=True):
         if [r for r in played.seen if played.fold(r.target) == b"/CASE"]:
             raise AssertionError("the server saw it whole")
         return
+    _check_good(row, played)
     if not played.responses:
         raise AssertionError("no answer, %r" % played.rest)
     final = played.responses[-1]
@@ -238,6 +239,21 @@ def check(row, played, exact=True):
     if len(seen) != 1:
         raise AssertionError("the server saw %r" % [r.raw for r in seen])
     _check_passed(row, played, final, seen[0], exact)
+
+
+def _check_good(row, played):
+    """The requests around it, as the server saw them: exactly, and in their order."""
+    seen = [(played.fold(r.target), played.fold(r.raw)) for r in played.seen]
+    good = {name: request(b"GET " + name + b" HTTP/1.1", [b"Host: h"]) for name in (b"/FIRST", b"/LAST")}
+    for target, raw in seen:
+        if raw != good.get(target, raw):
+            raise AssertionError("the server saw %r" % raw)
+    places = [{b"/FIRST": 0, b"/LAST": 2}.get(target, 1) for target, _ in seen if target != b"/again"]
+    answered = getattr(row.table, "reaches_server", True)
+    last = played.before and played.after and ends_itself(row)
+    wanted = [0] * bool(played.before and answered) + [1] * places.count(1) + [2] * bool(last and answered)
+    if places != wanted:
+        raise AssertionError("the server saw these in this order: %r" % [target for target, _ in seen])
 
 
 def _check_passed(row, played, final, seen, exact):

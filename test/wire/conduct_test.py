@@ -174,7 +174,7 @@ class Conduct(TableCase):
 class Late(TableCase):
     """46: who does not come to the point is told so."""
 
-    config = {"timeouts": {"request_header": "200ms", "server": "200ms", "client": "200ms"}}
+    config = {"timeouts": {"request_header": "300ms", "server": "1s", "client": "300ms"}}
     slow = True  # each row takes its time
 
     def test_46_late(self):

@@ -107,6 +107,8 @@ class Vectors(unittest.TestCase):
     def play_all(self, keepalive):
         ways = itertools.count(0 if keepalive else STRIDE // 2)
         for table, rows in itertools.groupby(self.rows, lambda row: row.table):
+            if getattr(table, "slow", False):  # cut anywhere they would take an hour: they are played by their own test
+                continue
             stand = Stand(table, keepalive)
             try:
                 for row in rows:
@@ -120,8 +122,6 @@ class Vectors(unittest.TestCase):
 
     def play_row(self, stand, row, ways):
         whole = {around: self.play(stand, row, around=around) for around in (False, True)}
-        if getattr(row.table, "slow", False):
-            return
         one = whole[False]
         pieces = [{"cut": n} for n in cuts(one.sent_len)] + [{"cut_answer": n} for n in cuts_of_answer(row, one.answer_len)]
         for piece, around in itertools.product(pieces, (False, True)):
@@ -129,7 +129,8 @@ class Vectors(unittest.TestCase):
                 continue
             with self.subTest(row.name, around=around, **piece):
                 played = self.play(stand, row, around=around, **piece)
-                if row.kind != "truncated":  # how much of it came is chance
+                # How much of a truncated answer comes is chance, and how often what may be sent twice is.
+                if row.kind != "truncated" and not isinstance(row.get("times"), tuple):
                     self.assertEqual(played.told(), whole[around].told())
 
     def play(self, stand, row, **how):
