@@ -118,8 +118,11 @@ def _passed(row, outcome):
     if not outcome.seen:  # a stricter one
         return bool(outcome.responses) and outcome.responses[-1].status >= 400
     wanted = row.get("seen")
-    if wanted is not None and not _same_request(message.parse_request(wanted.replace(b"/CASE", outcome.target)), outcome.seen[0]):
-        return False
+    if wanted is not None:
+        # Whether to pass a wish for an upgrade on is a choice (RFC 9110 section 7.8).
+        choice = ("upgrade",) if b"\r\nConnection: Upgrade\r\n" in row.sent[0] else ()
+        if not _same_request(message.parse_request(wanted.replace(b"/CASE", outcome.target)), outcome.seen[0], choice):
+            return False
     if outcome.end == "unreadable" or not outcome.responses or (outcome.end == "silent" and row.get("after") == "open"):
         return False
     if b" HTTP/1.0\r\n" in row.sent[0] and outcome.responses[0].status < 200:
@@ -134,9 +137,9 @@ def _passed(row, outcome):
     return True
 
 
-def _end_to_end(m):
+def _end_to_end(m, choice=()):
     """Fields without those that each proxy has its own way with."""
-    left = ("connection", "transfer-encoding", "content-length", "date", "server", "keep-alive", "expect", "trailer")
+    left = ("connection", "transfer-encoding", "content-length", "date", "server", "keep-alive", "expect", "trailer", *choice)
     fields = [(name, re.sub(rb":\d*$", b"", value.lower()) if name == "host" else value) for name, value in m.fields]
     return sorted(f for f in fields if f[0] not in left and f[0] not in OURS)
 
@@ -148,10 +151,10 @@ def _target(request):
     return request.target[len(start) :] if request.target.lower().startswith(start) else request.target
 
 
-def _same_request(wanted, seen):
+def _same_request(wanted, seen, choice):
     return (
         (wanted.method, _target(wanted), wanted.body) == (seen.method, _target(seen), seen.body)
-        and _end_to_end(wanted) == _end_to_end(seen)
+        and _end_to_end(wanted, choice) == _end_to_end(seen, choice)
         and seen.complete
     )
 

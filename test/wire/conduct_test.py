@@ -95,6 +95,10 @@ class Conduct(TableCase):
             seen=expect.request(b"GET /CASE HTTP/1.1", [b"Host: h"]),
         )
         self.passed(
+            "with a body, it is not asked for", UPGRADE.replace(b"GET", b"POST") + b"Content-Length: 5\r\n\r\nhello", got=got(),
+            seen=expect.request(b"POST /CASE HTTP/1.1", [b"Host: h", b"Content-Length: 5"], b"hello"),
+        )
+        self.passed(
             "of HTTP/1.0", UPGRADE.replace(b"HTTP/1.1", b"HTTP/1.0") + b"\r\n", got=got(b"close"), after="closed",
             check_seen=lambda r: self.assertEqual((r.all("Upgrade"), r.has_token("Connection", b"upgrade")), ([], False)),
         )
