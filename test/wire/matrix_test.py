@@ -22,7 +22,7 @@ from support import expect, raw
 from support.behaviour import EVIL, all_behaviours, expected, serve_badly, serve_well
 from support.case import WireCase, main
 from support.raw import Client, wait_until
-from support.tplb import sanitized
+from support.tplb import sanitized, thread_sanitized
 
 LONG = os.environ.get("TPLB_LONG") == "1"
 BEHAVIOURS = list(all_behaviours())
@@ -183,7 +183,7 @@ class Matrix(WireCase):
         """A well-behaved request on the client's connection."""
         ident = next(self.ids)
         got = cell.client.get(b"/%s/well" % ident)
-        self.assertEqual((got.status, got.body), (200, ident + b" server"))
+        self.assertEqual((got.status, got.body), (200, ident + b" server"), got.raw)
         self.told[ident] = (200, "ok")
 
     def prepare(self, behaviour):
@@ -326,6 +326,12 @@ class Matrix(WireCase):
                     pass
         return self.usage()
 
+    def wait_settled(self, baseline):
+        wait_until(
+            lambda: all(a <= b for a, b in zip(self.settle(), baseline)),
+            lambda: "descriptors and threads %r, %r before" % (self.usage(), baseline),
+        )
+
     def run_cell(self, behaviour, method, place):
         cell = self.begin(behaviour, method, place)
         self.names[cell.ident], self.methods[cell.ident] = str(cell), method.verb
@@ -355,10 +361,7 @@ class Sequence(Matrix):
                     memory = self.memory()  # of every kind there was something
             self.assertGreater(kept, len(cells) * 0.4)
             print("%d cells, %d of them on a kept connection" % (len(cells), kept))
-            wait_until(
-                lambda: all(a <= b for a, b in zip(self.settle(), baseline)),
-                lambda: "descriptors and threads %r, %r before" % (self.usage(), baseline),
-            )
+            self.wait_settled(baseline)
             grown = self.memory() - memory
             memory += grown
             if not sanitized():  # at first stores and the ring's buffers fill
@@ -371,10 +374,11 @@ class Silence(Matrix):
     """Side by side: they all wait for the same time limit."""
 
     pool = {"workers": 256}
-    timeouts = {"server": "1s"}
+    timeouts = {"server": "5s" if thread_sanitized() else "2s"}
 
     def test_matrix(self):
         self.names, self.methods, cells = {}, {}, []
+        baseline = self.usage()
         for behaviour, method, place in self.cells(silent=True):
             cell = self.begin(behaviour, method, place)
             self.names[cell.ident], self.methods[cell.ident] = str(cell), method.verb
@@ -385,6 +389,7 @@ class Silence(Matrix):
                 self.check(cell, *self.receive(cell))
             cell.client.close()
         print("%d cells" % len(cells))
+        self.wait_settled(baseline)
         self.check_posts()
         self.check_log()
 

@@ -13,6 +13,7 @@ sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), os.p
 import concurrent.futures
 import mmap
 import struct
+import unittest
 
 from support import expect
 from support.case import WireCase, main
@@ -173,6 +174,22 @@ class Start(SupplyCase):
 
     def test_events(self):
         self.check("events")
+
+
+@unittest.skipIf(os.geteuid() != 0, "only root can become somebody else")
+class StartAsUser(Start):
+    """Likewise with a parent that keeps root's rights, and a child that serves."""
+
+    def config(self):
+        return dict(super().config(), user="nobody")
+
+    @unittest.skipUnless(LONG, "as without a user: in make check-long")
+    def test_memory(self):
+        super().test_memory()
+
+    @unittest.skipUnless(LONG, "as without a user: in make check-long")
+    def test_events(self):
+        super().test_events()
 
 
 class Requests(SupplyCase):
