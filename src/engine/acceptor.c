@@ -115,15 +115,15 @@ struct newcomer {
 	struct arrival arrival;
 };
 
-static struct addr_ip peer_of(int fd, const struct addr *peer)
+/* False: it was reset meanwhile, and nobody can tell whose it was. */
+static bool peer_of(int fd, const struct addr *peer, struct addr_ip *out)
 {
 	struct addr asked = {.len = sizeof(asked.u)};
 
-	if (peer)
-		return addr_ip_of(peer);
-	if (getpeername(fd, &asked.u.any, &asked.len) != 0)
-		asked.len = 0; /* it is gone, and the next receive tells */
-	return addr_ip_of(&asked);
+	if (!peer && getpeername(fd, &asked.u.any, &asked.len) != 0)
+		return false;
+	*out = addr_ip_of(peer ? peer : &asked);
+	return true;
 }
 
 static struct arrival arrives(struct acceptor *a, const struct addr_ip *peer)
@@ -186,10 +186,15 @@ void acceptor_take_passed(
         struct acceptor *a, unsigned listener, int fd, const struct addr *peer, unsigned hops)
 {
 	_Atomic unsigned *total = a->lot->table.total;
-	bool full = atomic_fetch_add_explicit(total, 1, memory_order_relaxed) >= a->options->connections;
-	struct newcomer n = {
-	        .fd = fd, .listener = &a->options->listeners[listener], .peer = peer_of(fd, peer)};
+	struct newcomer n = {.fd = fd, .listener = &a->options->listeners[listener]};
 
+	/* What can still be read of it must not pass for a Unix socket's client's, which has no address either. */
+	if (!peer_of(fd, peer, &n.peer)) {
+		COUNT(a->counters, accept_aborted);
+		close(fd);
+		return;
+	}
+	bool full = atomic_fetch_add_explicit(total, 1, memory_order_relaxed) >= a->options->connections;
 	n.arrival = arrives(a, &n.peer);
 	/* For one that is refused in any case nobody has to make room. */
 	if (n.arrival.welcome == WELCOME_GONE || (n.arrival.welcome == WELCOME_NOT && full)) {

@@ -6,10 +6,11 @@ import sys
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), os.pardir))
 
 import select
+import signal
 import time
 
 from support.case import WireCase, main
-from support.raw import BOUND
+from support.raw import BOUND, wait_until
 from support.server import OK, by_target
 
 SECOND = b"GET /second HTTP/1.1\r\nHost: h\r\n\r\n"
@@ -163,6 +164,25 @@ class Leaving(WireCase):
                     pass
                 self.assertEqual(len(server.connections), 2)
                 self.assertEqual(self.counters()["client_left_queued"], 1)
+
+
+class Reset(WireCase):
+    def test_before_it_was_accepted(self):
+        """Whose address nobody can tell any more is not taken for a client of a Unix socket, though its request can be read still."""
+        server = self.server()
+        self.tplb(server, forward={"trusted": ["unix:"]})
+        self.balancer.tell(signal.SIGSTOP)
+        wait_until(lambda: self.state() == "T", "the process to stop")
+        for _ in range(20):
+            self.client().send(b"GET /gone HTTP/1.1\r\nHost: h\r\nX-Forwarded-For: 192.0.2.1\r\n\r\n").reset()
+        self.balancer.tell(signal.SIGCONT)
+        self.assertEqual(self.client().get(b"/here").status, 200)
+        server.wait_request(b"/here")
+        self.assertEqual({r.get("X-Forwarded-For") for r in server.requests}, {b"127.0.0.1"})
+
+    def state(self):
+        with open("/proc/%d/stat" % self.balancer.pid) as f:
+            return f.read().rpartition(")")[2].split()[0]
 
 
 if __name__ == "__main__":

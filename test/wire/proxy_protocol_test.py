@@ -491,9 +491,7 @@ class Probes(WireCase):
         self.tplb({"address": origin.address, "send_proxy": "v2"}, upstream={"health": {"type": "http", "interval": "20ms", "rise": 1}})
         origin.wait(lambda: len(origin.requests) >= 3, "three probes")
         self.assertEqual(self.client().get().status, 200)
-        counters = self.counters()
-        self.assertGreaterEqual(counters["probes"], 3)
-        self.assertNotIn("probes_failed", counters)
+        self.assertNotIn("probes_failed", self.counters())
 
 
 if __name__ == "__main__":
