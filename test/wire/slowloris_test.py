@@ -265,23 +265,42 @@ class Cost(Slow):
         self.assertNotIn("Non-2xx", out)
         return float(re.search(r"Requests/sec:\s*([\d.]+)", out).group(1))
 
+    def cpu(self):
+        """Seconds that tplb has used."""
+        with open("/proc/%d/stat" % self.balancer.pid) as f:
+            fields = f.read().rpartition(")")[2].split()
+        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
     def test_slowloris(self):
-        """2000 that send a byte a second and come back when they are ended: what the others lose by them. Interleaved, medians."""
+        """
+        2000 that send a byte a second and come back when they are ended: what tplb spends on them alone, which other programs do not disturb; and what the
+        others lose by them, interleaved, medians.
+        """
         self.start()
-        without, beside, ratios = [], [], []
+        crowd = self.crowd(COUNT, HEAD, b"b", every=1.0, again=True)
+        before, began = self.cpu(), time.monotonic()
+        time.sleep(12)  # as long as a head may take, and then some: they come back as well
+        spent = (self.cpu() - before) / (time.monotonic() - began) / os.cpu_count()
+        crowd.stop()
+        without, beside = [], []
         self.rate(1)
-        for _ in range(7):
+        for _ in range(9):
             without.append(self.rate())
             crowd = Crowd(self.balancer.address, COUNT, HEAD, b"b", every=1.0, again=True)
             beside.append(self.rate())
             crowd.stop()
-            ratios.append(beside[-1] / without[-1])
+        ratios = [b / w for b, w in zip(beside, without)]
         kept = statistics.median(ratios)
         print(
-            "%s: %d slow heads: %.1f %% of the throughput is left (medians: %.0f of %.0f requests a second; ratios %s)"
-            % (ENGINE, COUNT, 100 * kept, statistics.median(beside), statistics.median(without), " ".join("%.2f" % r for r in ratios))
+            "%s: %d slow heads take %.1f %% of the machine; %.1f %% of the throughput is left (medians: %.0f of %.0f requests a second; ratios %s)"
+            % (
+                ENGINE, COUNT, 100 * spent, 100 * kept, statistics.median(beside), statistics.median(without),
+                " ".join("%.2f" % r for r in ratios),
+            )
         )
-        self.assertGreater(kept, 0.85)  # the aim is 0.95; the crowd's own thread takes its share of the machine
+        self.assertLess(spent, 0.05)
+        if max(without) < 1.3 * min(without):  # else the machine has other things to do, and the ratios tell of those
+            self.assertGreater(kept, 0.9)  # the crowd's own thread takes its share
 
 
 if __name__ == "__main__":
