@@ -88,6 +88,7 @@ static int enter_landlock(void)
 #endif
 
 #ifdef HAVE_LIBSECCOMP
+#include <linux/sockios.h>
 #include <sched.h>
 #include <seccomp.h>
 #include <sys/ioctl.h>
@@ -152,7 +153,7 @@ static const int deadly[] = {SCMP_SYS(execve), SCMP_SYS(execveat), SCMP_SYS(fork
 static int add_rules_with_arguments(scmp_filter_ctx filter)
 {
 	static const int families[] = {AF_UNIX, AF_INET, AF_INET6, AF_NETLINK /* getaddrinfo */};
-	static const unsigned long requests[] = {FIONREAD, FIONBIO, TCGETS /* isatty */};
+	static const unsigned long requests[] = {FIONREAD, FIONBIO, SIOCOUTQ, TCGETS /* isatty */};
 	int error = 0;
 
 	for (size_t i = 0; error == 0 && i < sizeof(families) / sizeof(families[0]); i++)
