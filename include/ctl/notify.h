@@ -1,0 +1,24 @@
+/*
+ * Telling a service manager how the program fares: datagrams to $NOTIFY_SOCKET, as sd_notify(3) documents the protocol for those who go without libsystemd. Nothing happens where
+ * that variable is not set.
+ */
+#ifndef TPLB_CTL_NOTIFY_H
+#define TPLB_CTL_NOTIFY_H
+
+#include <stdint.h>
+
+enum notice {
+	NOTICE_READY, /* it serves */
+	NOTICE_RELOADING, /* the configuration is being read; NOTICE_READY follows, whether it was taken in or not */
+	NOTICE_STOPPING, /* it drains */
+	NOTICE_ALIVE,    /* the watchdog may be quiet */
+	NOTICE_COUNT
+};
+
+/* Sends it from this process, which must be the one that was started (NotifyAccess=main). Returns 0 or -errno; nobody need look. */
+int notify_send(enum notice notice);
+
+/* How often NOTICE_ALIVE is expected, ns: half of $WATCHDOG_USEC; 0: not at all, or not of this process. */
+int64_t notify_interval(void);
+
+#endif
