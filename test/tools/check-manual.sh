@@ -66,7 +66,7 @@ while read -r command; do
 done < <(sed -nE 's/^ +\{"([a-z ]+)", .*/\1/p' src/lb/commands.c)
 
 if command -v mandoc >/dev/null; then
-    mandoc -T lint -W warning "$page" doc/man/tplbctl.1 || fail "mandoc finds fault"
+    mandoc -T lint -W warning "$page" doc/man/*.[18] || fail "mandoc finds fault"
 else
     echo "mandoc is missing: its check is skipped (./autogen.sh --deps installs it)"
 fi
