@@ -8,9 +8,9 @@ cd "$(dirname "$0")"
 build="gcc libc6-dev make autoconf automake pkg-config libconfig-dev libxxhash-dev libboost-context-dev liburing-dev libseccomp-dev"
 check="check python3"
 tools="binutils curl wrk gnuplot-nox graphviz nghttp2-client nginx libnginx-mod-stream haproxy varnish clang-format cppcheck procps util-linux valgrind mandoc groff man-db \
-clang libclang-rt-dev gcovr slowhttptest"
+clang libclang-rt-dev gcovr slowhttptest iproute2"
 fedora="gcc make autoconf automake pkgconf-pkg-config libconfig-devel xxhash-devel boost-devel boost-static liburing-devel libseccomp-devel check-devel python3 binutils curl wrk gnuplot graphviz nghttp2 nginx haproxy \
-varnish clang-tools-extra cppcheck procps-ng util-linux valgrind valgrind-devel mandoc groff man-db libasan libubsan libtsan clang compiler-rt gcovr slowhttptest"
+varnish clang-tools-extra cppcheck procps-ng util-linux valgrind valgrind-devel mandoc groff man-db libasan libubsan libtsan clang compiler-rt gcovr slowhttptest iproute"
 
 usage()
 {
