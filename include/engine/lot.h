@@ -77,10 +77,10 @@ void lot_collect(struct lot *lot);
 struct conn *lot_claim_idle(struct lot *lot, uint32_t *at, int64_t idle_since);
 
 /*
- * Owner: parks the connection until its next bytes or the deadline. True: it is no longer the caller's. False: bytes
- * came while it was busy; it is BUSY still and the caller's to go on with.
+ * Owner: parks the connection until its next bytes or the deadline. LOOP_PARKED: it is no longer the caller's. LOOP_READY: bytes
+ * came while it was busy; it is BUSY still and the caller's to go on with. LOOP_FAILED: likewise, but nobody would ever see its next request: close it.
  */
-bool lot_park(struct lot *lot, struct conn *c, int64_t deadline);
+enum loop_parked lot_park(struct lot *lot, struct conn *c, int64_t deadline);
 
 /* Owner: closes; with a reset; or so that the last answer is not lost. The connection is gone then. */
 void lot_close(struct lot *lot, struct conn *c);

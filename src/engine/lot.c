@@ -241,7 +241,7 @@ static void give_notice(struct lot *lot, struct lot_notice notice)
 		lot_wake(lot);
 }
 
-bool lot_park(struct lot *lot, struct conn *c, int64_t deadline)
+enum loop_parked lot_park(struct lot *lot, struct conn *c, int64_t deadline)
 {
 	struct lot_notice notice = {c->index, generation_of(c)};
 	unsigned state = CONN_BUSY;
@@ -254,21 +254,19 @@ bool lot_park(struct lot *lot, struct conn *c, int64_t deadline)
 		parked = park_on_loop(lot, c, deadline);
 	else if (!c->watched && !add_to_epoll(lot, c))
 		parked = LOOP_FAILED;
-	if (parked == LOOP_FAILED)
-		lot_close(lot, c); /* no memory to watch it: nobody would ever see its next request */
 	if (lot->loop || parked == LOOP_FAILED)
-		return parked != LOOP_READY;
+		return parked;
 	atomic_store_explicit(
 	        &c->deadline, deadline, memory_order_relaxed); /* the exchange below orders it */
 	if (!atomic_compare_exchange_strong(&c->state, &state, CONN_PARKED)) {
 		MUST(state == CONN_BUSY_READY);
 		atomic_store(&c->state, CONN_BUSY);
-		return false;
+		return LOOP_READY;
 	}
 	/* No longer ours. The record lives on, so its timer can be read; the generation makes a mistaken notice harmless. */
 	if (deadline < atomic_load(&c->timer_at))
 		give_notice(lot, notice);
-	return true;
+	return LOOP_PARKED;
 }
 
 /* Before its descriptor is closed: a client that sees the end may come back at once. */

@@ -15,11 +15,21 @@ void settle_close(struct acceptor *a, struct worker *w, struct conn *c, enum ver
 		lot_close(a->lot, c);
 }
 
+/* False: it is to go on at once. */
+static bool park(struct acceptor *a, struct worker *w, struct conn *c, int64_t deadline)
+{
+	enum loop_parked parked = lot_park(a->lot, c, deadline);
+
+	if (parked == LOOP_FAILED) /* no memory to watch it */
+		settle_close(a, w, c, VERDICT_CLOSE);
+	return parked != LOOP_READY;
+}
+
 bool settle(struct acceptor *a, struct worker *w, struct conn *c, struct verdict v, unsigned turns)
 {
 	switch (v.kind) {
 	case VERDICT_PARK:
-		return c->unread || !lot_park(a->lot, c, v.deadline);
+		return c->unread || !park(a, w, c, v.deadline);
 	case VERDICT_AGAIN: /* a greedy pipeliner goes to the end of the queue; where that is full, on with him */
 		return turns % PIPELINE_TURNS != 0 || !acceptor_requeue(a, c);
 	case VERDICT_CLOSE:

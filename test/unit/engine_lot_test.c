@@ -109,16 +109,16 @@ START_TEST(states)
 	ck_assert_uint_eq(state_of(c), CONN_BUSY_READY);
 	ck_assert_ptr_null(lot_claim(&lot, event, false));
 	ck_assert_uint_eq(state_of(c), CONN_BUSY_READY);
-	ck_assert(!lot_park(&lot, c, CLOCK_NEVER));
+	ck_assert(lot_park(&lot, c, CLOCK_NEVER) == LOOP_READY);
 	ck_assert_uint_eq(state_of(c), CONN_BUSY);
 	ck_assert_int_eq(recv(c->fd, bytes, sizeof(bytes), 0), 2);
-	ck_assert(lot_park(&lot, c, CLOCK_NEVER));
+	ck_assert(lot_park(&lot, c, CLOCK_NEVER) == LOOP_PARKED);
 	ck_assert_uint_eq(state_of(c), CONN_PARKED);
 	/* The end of the stream is the last event: it is to be looked at again before it is parked. */
 	close(peer);
 	ck_assert_ptr_eq(lot_claim(&lot, next_event(), true), c);
 	ck_assert_uint_eq(state_of(c), CONN_BUSY_READY);
-	ck_assert(!lot_park(&lot, c, CLOCK_NEVER));
+	ck_assert(lot_park(&lot, c, CLOCK_NEVER) == LOOP_READY);
 	ck_assert_uint_eq(state_of(c), CONN_BUSY);
 	lot_close(&lot, c);
 	lot_collect(&lot);
@@ -176,7 +176,7 @@ START_TEST(expiry)
 	ck_assert_int_eq(send(peers[1], "x", 1, 0), 1);
 	ck_assert_ptr_eq(lot_claim(&lot, next_event(), false), b);
 	ck_assert_ptr_null(lot_claim_expired(&lot, began + 250 * ms));
-	ck_assert(lot_park(&lot, b, began + 400 * ms));
+	ck_assert(lot_park(&lot, b, began + 400 * ms) == LOOP_PARKED);
 	lot_collect(&lot);
 	ck_assert_ptr_null(lot_claim_expired(&lot, began + 399 * ms));
 	ck_assert_ptr_eq(lot_claim_expired(&lot, began + 411 * ms), b);
@@ -201,7 +201,7 @@ START_TEST(notices)
 	for (int round = 0; round < 2; round++) {
 		ck_assert_int_eq(send(peer, "x", 1, 0), 1);
 		ck_assert_ptr_eq(lot_claim(&lot, next_event(), false), c);
-		ck_assert(lot_park(&lot, c, began + (round ? 300 : 2000) * ms));
+		ck_assert(lot_park(&lot, c, began + (round ? 300 : 2000) * ms) == LOOP_PARKED);
 		ck_assert_int_eq(has_event(), round);
 	}
 	ck_assert_uint_eq(lot.notice_count, 1);
@@ -223,7 +223,7 @@ START_TEST(late_notice)
 
 	ck_assert_int_eq(send(peer, "x", 1, 0), 1);
 	ck_assert_ptr_eq(lot_claim(&lot, next_event(), false), c);
-	ck_assert(lot_park(&lot, c, began));
+	ck_assert(lot_park(&lot, c, began) == LOOP_PARKED);
 	ck_assert_ptr_eq(conn_table_claim_oldest(&lot.table), c);
 	lot_close(&lot, c);
 	conn_table_collect(&lot.table, &lot.timers);
@@ -245,7 +245,7 @@ START_TEST(many_notices)
 	struct conn *c;
 
 	for (unsigned i = 0; i < COUNT; i++) /* no descriptor is needed to park */
-		HOLDS(lot_park(&lot, take_bare(), began + (int64_t)(i % 7) * CLOCK_NS_PER_MS));
+		HOLDS(lot_park(&lot, take_bare(), began + (int64_t)(i % 7) * CLOCK_NS_PER_MS) == LOOP_PARKED);
 	lot_collect(&lot);
 	while ((c = lot_claim_expired(&lot, began + CLOCK_NS_PER_S))) {
 		conn_table_give_back(&lot.table, c);
@@ -267,7 +267,7 @@ START_TEST(idle)
 	for (int i = 0; i < N; i++) {
 		all[i] = take_bare();
 		if (i != 2)
-			HOLDS(lot_park(&lot, all[i], CLOCK_NEVER));
+			HOLDS(lot_park(&lot, all[i], CLOCK_NEVER) == LOOP_PARKED);
 		atomic_store(&all[i]->parked_at, began - i);
 	}
 	while ((c = lot_claim_idle(&lot, &at, began - 1))) {
@@ -348,7 +348,7 @@ static void *worker_thread(void *arg)
 			}
 			/* The answer goes out first: the next byte comes while it parks. */
 			HOLDS(n < 0 || send(c->fd, &byte, 1, 0) == 1);
-			if (lot_park(&lot, c, CLOCK_NEVER))
+			if (lot_park(&lot, c, CLOCK_NEVER) == LOOP_PARKED)
 				break;
 		}
 		sched_yield();
@@ -403,7 +403,7 @@ static void *parking_thread(void *arg)
 		}
 		state = state * 1664525u + 1013904223u;
 		int64_t ticks = (int64_t)(state >> 20) % 6 - 1;
-		HOLDS(lot_park(&lot, c, atomic_load(&virtual_now) + ticks * TIMERS_TICK_NS));
+		HOLDS(lot_park(&lot, c, atomic_load(&virtual_now) + ticks * TIMERS_TICK_NS) == LOOP_PARKED);
 		i++;
 	}
 	atomic_store(&over, true);
