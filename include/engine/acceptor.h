@@ -6,7 +6,7 @@
 #ifndef TPLB_ENGINE_ACCEPTOR_H
 #define TPLB_ENGINE_ACCEPTOR_H
 
-#include "engine/engine.h"
+#include "engine/listeners.h"
 #include "engine/lot.h"
 #include "work/queue.h"
 
@@ -18,12 +18,27 @@ struct acceptor;
 struct acceptor_ops {
 	/* Takes what it can, in order, and returns how many: as queue_put, which may choose others to be refused for those behind them. */
 	size_t (*dispatch)(void *arg, struct queue_item *items, size_t n);
-	/* Begins or ceases to accept; connections then come through acceptor_take. False when a listener cannot be watched. */
-	bool (*listen)(void *arg, bool on);
+	/* Accepts from this listener from now on; connections then come through acceptor_take. False when it cannot be watched. */
+	bool (*listen)(void *arg, unsigned listener, int fd);
+	/* No more. False: one may come still; ask again in a later turn. */
+	bool (*unlisten)(void *arg, unsigned listener, int fd);
 	/* Whether to dispatch a connection just accepted without waiting for its first bytes. */
 	bool (*is_eager)(void *arg, int fd);
 	/* Gives an accepted connection to another acceptor; hops: how often this was done already. False: there is none to give it to. NULL: never. */
 	bool (*pass)(void *arg, unsigned listener, int fd, const struct addr *peer, unsigned hops);
+};
+
+/* What can be set while the engine runs; all of it relaxed. */
+struct acceptor_settings {
+	_Atomic int64_t queue_timeout, header_timeout, drain;
+	_Atomic bool sheds; /* the queue's discipline is codel */
+};
+
+/* What an acceptor has to do with a listener, in that life of its slot. */
+enum hold { HOLD_NONE /* or no more: it has let go */, HOLD_WATCHED, HOLD_ENDING };
+struct held {
+	unsigned life;
+	enum hold hold;
 };
 
 struct acceptor {
@@ -33,28 +48,34 @@ struct acceptor {
 	void *arg;
 	struct lot *lot;
 	struct queue *queue;
-	bool sheds;                /* the queue's discipline is codel */
+	const struct acceptor_settings *settings;
 	struct counters *counters; /* its own set */
 	struct log_ring *log;      /* its own; NULL: no access log */
-	_Atomic unsigned
-	        *listening_now; /* acceptors that still listen; the last one closes the listeners (acq_rel) */
-	_Atomic bool draining;  /* set by anyone, never reset; seq_cst */
+	struct listeners *listeners;
+	_Atomic bool draining; /* set by anyone, never reset; seq_cst */
 	_Atomic unsigned
 	        cut; /* connections left when the drain's time was over; read after the thread was joined */
 	/* its thread's */
-	int64_t now;                             /* of this turn */
-	bool listening;                          /* not since a drain began */
-	bool unlistened;                         /* the listeners are closed, or left to the others */
-	int64_t resume_at;                       /* accepting is put off until then; CLOCK_NEVER: it is not */
-	int64_t warn_at;                         /* not before then is a failed accept logged again */
-	int64_t drain_end;                       /* when draining: the end of it */
-	int64_t sweep_at;                        /* when draining: when to look for idle connections next */
+	int64_t now;         /* of this turn */
+	bool listening;      /* not since a drain began */
+	unsigned version;    /* of the listeners, as seen last */
+	bool ending;         /* some are HOLD_ENDING */
+	unsigned held_count; /* listeners that it has not let go of */
+	struct held held[LISTENERS_MAX];
+	int64_t leave_at; /* when to look for idle connections of listeners that leave; CLOCK_NEVER: there are none */
+	int64_t resume_at; /* accepting is put off until then; CLOCK_NEVER: it is not */
+	int64_t warn_at;   /* not before then is a failed accept logged again */
+	int64_t drain_end; /* when draining: the end of it */
+	int64_t sweep_at;  /* when draining: when to look for idle connections next; 0: not yet once */
 	struct queue_item batch[ACCEPTOR_BATCH]; /* to be dispatched together */
 	size_t batch_count;
 };
 
 /* Begins to listen. All constant fields are set. False: a listener cannot be watched, errno tells. */
 bool acceptor_open(struct acceptor *a);
+
+/* Its thread could not start after all: watches none any more, and lets go of none. Also when it was not opened. */
+void acceptor_unlisten(struct acceptor *a);
 
 /* When its thread must wake even if nothing happens. */
 int64_t acceptor_next_look(struct acceptor *a);

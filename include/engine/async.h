@@ -12,10 +12,11 @@ struct async;
 /* What the loops share with the rest of the engine. Constant. */
 struct async_options {
 	const struct engine_options *engine;
-	struct counters *counters;       /* one set a loop; its worker id is its number */
-	struct lingerer *lingerer;       /* for lots of their own */
-	_Atomic unsigned *total;         /* see conn_table.h */
-	_Atomic unsigned *listening_now; /* see acceptor.h */
+	struct counters *counters; /* one set a loop; its worker id is its number */
+	struct lingerer *lingerer; /* for lots of their own */
+	_Atomic unsigned *total;   /* see conn_table.h */
+	struct listeners *listeners;
+	const struct acceptor_settings *settings;
 	struct acceptor *
 	        pool; /* the pool's acceptor, whose connections are served; NULL: the loops accept themselves */
 };
@@ -29,7 +30,11 @@ void async_give(struct async *a, struct conn *c);
 /* Where the loops accept themselves: begin() is called on a fiber of the connection's own loop. Any thread. Never waits. */
 void async_give_back(struct conn *c);
 
-/* Where the loops accept themselves. */
+/* Where the loops accept themselves: they look at the listeners again; ... */
+void async_wake(struct async *a);
+/* ... their queues have another rule; ... */
+void async_set_rule(struct async *a, struct queue_rule rule);
+/* ... and they drain. */
 void async_drain(struct async *a);
 bool async_is_draining(const struct async *a);
 /* Waits until a drained engine has no connection left or the drain's time has passed. How many were cut. */

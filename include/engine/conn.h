@@ -48,8 +48,8 @@ struct conn {
 	uint32_t index;     /* of this record in the table; constant */
 	struct lot *lot;    /* whose record it is; constant */
 	int fd;
-	unsigned requests; /* begun on this connection */
-	struct listener *listener;
+	unsigned requests;         /* begun on this connection */
+	struct listener *listener; /* the keeper writes it */
 	struct buf *in; /* received and not consumed; NULL: nothing. malloc'd, moves between stores */
 	size_t scanned; /* of `in`: how far http_head_find_end looked */
 	bool watched;   /* it is in the lot's epoll */

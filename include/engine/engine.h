@@ -5,6 +5,7 @@
 #ifndef TPLB_ENGINE_ENGINE_H
 #define TPLB_ENGINE_ENGINE_H
 
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <stdint.h>
 
@@ -15,14 +16,28 @@
 #include "obs/log.h"
 #include "work/queue.h"
 
-/* One listening socket. */
+enum listener_state { LISTENER_FREE, LISTENER_OPEN, LISTENER_LEAVING, LISTENER_CLOSED };
+
+/* One listening socket. The program fills in the first five; the rest is the engine's. */
 struct listener {
 	int fd;
-	bool eager; /* a connection is dispatched at once, without waiting for its first bytes (tcp mode) */
+	_Atomic bool
+	        eager; /* relaxed: a connection is dispatched at once, without waiting for its first bytes (tcp mode) */
 	const char *name;
 	struct addr addr;
 	void *app; /* the service's own */
+	/* See engine/listeners.h. */
+	unsigned life;            /* of this slot; written before `state` */
+	_Atomic unsigned state;   /* enum listener_state; release, acquire */
+	_Atomic unsigned holders; /* acceptors that have not let go of it; acq_rel */
+	_Atomic unsigned open;    /* relaxed: connections accepted from it that have not ended */
 };
+
+/* It takes no more connections; those that it has are to end soon: answers say `Connection: close`. */
+static inline bool listener_is_leaving(const struct listener *l)
+{
+	return atomic_load_explicit(&l->state, memory_order_relaxed) >= LISTENER_LEAVING;
+}
 
 /* Connections beyond options.connections that are held for a moment, to tell them that they are refused. */
 enum { ENGINE_REFUSAL_RECORDS = 256 };
@@ -105,12 +120,39 @@ void engine_free(struct engine *e);
  */
 const struct counters *engine_counters(const struct engine *e, unsigned *count);
 
+/*
+ * A further listener: all accept from it within a turn. The record is the engine's and stays good until engine_forget. fd is the engine's. NULL: there
+ * are LOOP_LISTENERS_MAX of them, or memory is out; fd is the caller's still. Not while draining.
+ */
+struct listener *engine_listen(struct engine *e, const struct listener *from);
+/* The record of options.listeners[i]. */
+struct listener *engine_listener(struct engine *e, unsigned i);
+/*
+ * One less: what stands in its backlog is accepted still, then the socket is closed (a Unix socket's file goes first). Its connections get `Connection:
+ * close` with their next answer, or are closed after a second of idleness. Returns at once.
+ */
+void engine_unlisten(struct engine *e, struct listener *l);
+/* Whether all that is over: its socket is closed and its last connection has ended. Then engine_forget gives the record back. */
+bool engine_listener_is_gone(const struct listener *l);
+void engine_forget(struct engine *e, struct listener *l);
+
 /* What waits for a worker or fiber now. Any thread. */
 struct engine_queue {
 	size_t depth;
 	int64_t age; /* ns that the oldest has waited; 0: there is none */
 };
 struct engine_queue engine_queue(const struct engine *e);
+
+/* What can be set while it runs; the rest of engine_options stays. Any thread. */
+struct engine_settings {
+	int64_t queue_timeout;
+	struct queue_rule queue_rule;
+	int64_t header_timeout; /* of connections that are accepted from now on */
+	int64_t drain;
+};
+void engine_set(struct engine *e, const struct engine_settings *s);
+/* From now on the service may have so many connections shelved, if it was fewer. False when memory is out. */
+bool engine_set_shelved(struct engine *e, size_t shelved);
 
 /* Connections open now. */
 unsigned engine_connections(const struct engine *e);

@@ -73,8 +73,11 @@ struct conn *lot_claim_expired(struct lot *lot, int64_t now);
 /* Keeper: takes in what others left (notices, records given back). Once a turn. */
 void lot_collect(struct lot *lot);
 
-/* Keeper: claims every parked connection that has been idle since before `idle_since`, one a call; *at is the caller's cursor, 0 at first. */
-struct conn *lot_claim_idle(struct lot *lot, uint32_t *at, int64_t idle_since);
+/*
+ * Keeper: claims every parked connection that has been idle since before `idle_since`, one a call; *at is the caller's cursor, 0 at first. leaving: only
+ * those whose listener is leaving.
+ */
+struct conn *lot_claim_idle(struct lot *lot, uint32_t *at, int64_t idle_since, bool leaving);
 
 /*
  * Owner: parks the connection until its next bytes or the deadline. LOOP_PARKED: it is no longer the caller's. LOOP_READY: bytes

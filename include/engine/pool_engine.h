@@ -28,7 +28,7 @@ struct pool_engine {
 	struct pool_worker *
 	        workers; /* pool_engine_most of them, sparse; each touched by its thread only, while that runs */
 	_Atomic unsigned
-	        ids; /* worker ids used so far are below it; release, acquire: the sets below it are set up */
+	        ids; /* worker ids used so far are below it; seq_cst: the sets below it are set up, and who works later sees what whoever does not see it yet has written before */
 };
 
 /* How many workers there can be. */

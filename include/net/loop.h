@@ -43,7 +43,8 @@ struct loop_events {
 enum loop_driver_kind { LOOP_AUTO, LOOP_URING, LOOP_EPOLL };
 
 enum {
-	LOOP_RING_ENTRIES = 2048, /* of io_uring's submission ring, as a rule */
+	LOOP_LISTENERS_MAX = 1024, /* their numbers are below it */
+	LOOP_RING_ENTRIES = 2048,  /* of io_uring's submission ring, as a rule */
 	/* Buffers that its driver makes at most for parked descriptors, and as many for resting ones; a power of two. */
 	LOOP_RING_BUFFERS = 1024,
 	/* What the kernel pins for a loop: entries of 64 bytes and an index each, four completions of 16 for each, both groups' rings, heads. */
@@ -111,9 +112,10 @@ static inline bool loop_start(struct loop *l, void (*run)(void *arg), void *arg)
 	return fiber_start(&l->fibers, run, arg);
 }
 
-/* Accept from this listening descriptor from now on, or no more. False when it cannot be watched. */
+/* Accept from this listening descriptor from now on. False when it cannot be watched. */
 bool loop_listen(struct loop *l, unsigned listener, int fd);
-void loop_unlisten(struct loop *l, unsigned listener, int fd);
+/* No more. False: a connection may come of it still; ask again in a later turn, before the descriptor is closed. */
+bool loop_unlisten(struct loop *l, unsigned listener, int fd);
 
 /* Watches for the descriptor's next bytes, on behalf of no fiber; then events.ready(thing). */
 enum loop_parked loop_park(struct loop *l, int fd, void *thing);
@@ -132,7 +134,7 @@ struct loop_driver {
 	/* Sleeps until something happened or the deadline (CLOCK_NEVER: none; a past one: not at all), and tells whom it concerns. */
 	void (*turn)(struct loop *l, int64_t deadline);
 	bool (*listen)(struct loop *l, unsigned listener, int fd);
-	void (*unlisten)(struct loop *l, unsigned listener, int fd);
+	bool (*unlisten)(struct loop *l, unsigned listener, int fd);
 	enum loop_parked (*park)(struct loop *l, int fd, void *thing);
 };
 extern const struct loop_driver loop_epoll;

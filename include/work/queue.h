@@ -53,7 +53,7 @@ struct queue;
  * NULL when memory is out.
  */
 struct queue *queue_new(size_t size, unsigned runnable, unsigned share);
-/* Before anything is put: room for n more than `size`, for queue_return. False when memory is out. */
+/* Room for n more than `size` from now on, for queue_return; what there was before stays. Any thread. False when memory is out. */
 bool queue_reserve(struct queue *q, size_t n);
 void queue_free(struct queue *q);
 

@@ -9,12 +9,13 @@
 #include "base/diag.h"
 #include "net/sock.h"
 
-enum { REFUSAL_BYTES = 2048 };
+enum { REFUSAL_BYTES = 2048, ACCEPT_REST_MAX = 4096 };
 
 /* After an accept failed for want of something: long enough not to spin, short enough not to be felt. */
 #define ACCEPT_PAUSE_NS (50 * CLOCK_NS_PER_MS)
 #define DRAIN_SWEEP_NS (50 * CLOCK_NS_PER_MS)
 #define DRAIN_IDLE_NS CLOCK_NS_PER_S
+#define LEAVE_SWEEP_NS (250 * CLOCK_NS_PER_MS)
 
 static enum counter_id counter_of(enum refusal why)
 {
@@ -107,6 +108,12 @@ static bool evict_oldest(struct acceptor *a)
 	return true;
 }
 
+/* By when the first head of a connection just accepted must be there. */
+static int64_t first_deadline(const struct acceptor *a)
+{
+	return clock_after(a->now, atomic_load_explicit(&a->settings->header_timeout, memory_order_relaxed));
+}
+
 /* A connection that has come and has no record yet. */
 struct newcomer {
 	int fd;
@@ -141,16 +148,17 @@ static void departs(struct acceptor *a, const struct newcomer *n)
 		s->departs(s->app, n->arrival);
 }
 
-/* No record, no words: it is reset, so that nothing of it is left. Counted already in *total. */
+/* No record, no words: it is reset, so that nothing of it is left. Counted already in *total, and in listener->open. */
 static void turn_away(struct acceptor *a, const struct newcomer *n, enum refusal why)
 {
 	counter_add(a->counters, counter_of(why), 1);
 	departs(a, n);
+	atomic_fetch_sub_explicit(&n->listener->open, 1, memory_order_relaxed);
 	atomic_fetch_sub_explicit(a->lot->table.total, 1, memory_order_relaxed);
 	sock_reset(n->fd);
 }
 
-/* Counted already in *total. */
+/* Counted already in *total, and in listener->open. */
 static void admit(struct acceptor *a, const struct newcomer *n, bool full)
 {
 	struct conn *c = conn_table_take(&a->lot->table);
@@ -166,16 +174,18 @@ static void admit(struct acceptor *a, const struct newcomer *n, bool full)
 	c->arrival = n->arrival;
 	c->accepted_at = a->now;
 	c->queued_at = a->now;
+	if (listener_is_leaving(n->listener) && a->leave_at == CLOCK_NEVER) /* out of its backlog */
+		a->leave_at = a->now + LEAVE_SWEEP_NS;
 	if (n->arrival.welcome == WELCOME_NOT) {
 		acceptor_refuse(a, a->counters, a->log, c, REFUSAL_CLIENT);
 	} else if (full) {
 		acceptor_refuse(a, a->counters, a->log, c, REFUSAL_LIMIT);
-	} else if (n->listener->eager) {
+	} else if (atomic_load_explicit(&n->listener->eager, memory_order_relaxed)) {
 		acceptor_add(a, c);
 	} else if (a->ops->is_eager(a->arg, n->fd)) {
-		lot_time(a->lot, c, clock_after(a->now, a->options->header_timeout));
+		lot_time(a->lot, c, first_deadline(a));
 		acceptor_add(a, c);
-	} else if (!lot_watch(a->lot, c, a->now, clock_after(a->now, a->options->header_timeout))) {
+	} else if (!lot_watch(a->lot, c, a->now, first_deadline(a))) {
 		COUNT(a->counters, accept_no_memory);
 		COUNT(a->counters, connections_closed);
 		lot_close(a->lot, c);
@@ -186,11 +196,12 @@ void acceptor_take_passed(
         struct acceptor *a, unsigned listener, int fd, const struct addr *peer, unsigned hops)
 {
 	_Atomic unsigned *total = a->lot->table.total;
-	struct newcomer n = {.fd = fd, .listener = &a->options->listeners[listener]};
+	struct newcomer n = {.fd = fd, .listener = &a->listeners->slots[listener]};
 
 	/* What can still be read of it must not pass for a Unix socket's client's, which has no address either. */
 	if (!peer_of(fd, peer, &n.peer)) {
 		COUNT(a->counters, accept_aborted);
+		atomic_fetch_sub_explicit(&n.listener->open, 1, memory_order_relaxed);
 		close(fd);
 		return;
 	}
@@ -212,6 +223,19 @@ void acceptor_take_passed(
 	admit(a, &n, full);
 }
 
+void acceptor_unlisten(struct acceptor *a)
+{
+	for (unsigned i = 0; i < LISTENERS_MAX; i++)
+		if (a->held[i].hold == HOLD_WATCHED)
+			(void)a->ops->unlisten(a->arg, i, a->listeners->slots[i].fd);
+}
+
+static void pause_accepting(struct acceptor *a)
+{
+	acceptor_unlisten(a);
+	a->resume_at = a->now + ACCEPT_PAUSE_NS;
+}
+
 /* Accepting failed for want of something: stop for a moment, say so once a second at most. */
 static void put_off(struct acceptor *a, int error)
 {
@@ -223,8 +247,7 @@ static void put_off(struct acceptor *a, int error)
 		             "or lower limits.connections)",
 		        (int)(ACCEPT_PAUSE_NS / CLOCK_NS_PER_MS));
 	}
-	a->resume_at = a->now + ACCEPT_PAUSE_NS;
-	a->ops->listen(a->arg, false);
+	pause_accepting(a);
 }
 
 /* Sorts a failed accept into its kind (accept(2)). True: the next one may go well at once. */
@@ -268,31 +291,124 @@ bool acceptor_take(struct acceptor *a, unsigned listener, int fd, const struct a
 {
 	if (fd < 0)
 		return a->listening && accept_failed(a, -fd);
+	atomic_fetch_add_explicit(&a->listeners->slots[listener].open, 1, memory_order_relaxed);
 	if (!a->ops->pass || !a->ops->pass(a->arg, listener, fd, peer, 0))
 		acceptor_take_passed(a, listener, fd, peer, 1);
 	return true;
 }
 
-static void close_listeners(struct acceptor *a)
+/* Who connected before it went is not turned away. */
+static void accept_rest(struct acceptor *a, unsigned listener)
 {
-	for (unsigned i = 0; i < a->options->listener_count; i++) {
-		struct listener *l = &a->options->listeners[i];
+	struct addr peer;
+	int fd;
 
-		close(l->fd);
-		l->fd = -1;
-		if (l->addr.u.any.sa_family == AF_UNIX)
-			unlink(l->addr.u.un.sun_path);
+	for (int i = 0; i < ACCEPT_REST_MAX; i++) {
+		fd = sock_accept(a->listeners->slots[listener].fd, &peer);
+		if (fd < 0 || !acceptor_take(a, listener, fd, &peer))
+			return;
 	}
 }
 
-/* The first step of a drain. What watched the listeners lets go of them within a turn; then they can be closed. */
+/* The last acceptor that does so closes the listener. */
+static void let_go(struct acceptor *a, unsigned listener)
+{
+	struct listener *l = &a->listeners->slots[listener];
+
+	a->held[listener] = (struct held){l->life, HOLD_NONE};
+	if (!listener_let_go(l))
+		return;
+	if (!acceptor_is_draining(a))
+		accept_rest(a, listener);
+	listener_close(l);
+}
+
+/* Listens on one that has come. False: it cannot be watched just now. */
+static bool hold(struct acceptor *a, unsigned listener)
+{
+	struct listener *l = &a->listeners->slots[listener];
+
+	a->held[listener] = (struct held){l->life, HOLD_WATCHED};
+	a->held_count++;
+	return a->resume_at != CLOCK_NEVER || a->ops->listen(a->arg, listener, l->fd);
+}
+
+static void end_hold(struct acceptor *a, unsigned listener)
+{
+	a->held[listener].hold = HOLD_ENDING;
+	if (!a->ops->unlisten(a->arg, listener, a->listeners->slots[listener].fd))
+		return; /* a later turn goes on */
+	a->held_count--;
+	let_go(a, listener);
+}
+
+/* Brings what it has to do with one listener in line with what becomes of that. False: it cannot be watched just now. */
+static bool look_at_listener(struct acceptor *a, unsigned listener)
+{
+	struct listener *l = &a->listeners->slots[listener];
+	unsigned state = atomic_load_explicit(&l->state, memory_order_acquire);
+	struct held *h = &a->held[listener];
+	bool stays = state == LISTENER_OPEN && a->listening;
+
+	if (h->hold != HOLD_NONE) {
+		if (!stays || h->hold == HOLD_ENDING)
+			end_hold(a, listener);
+	} else if (state == LISTENER_OPEN || state == LISTENER_LEAVING) {
+		if (h->life == l->life) /* let go of in this life already */
+			return true;
+		if (stays)
+			return hold(a, listener);
+		let_go(a, listener);
+	}
+	return true;
+}
+
+/* False: one cannot be watched just now. */
+static bool look_at_listeners(struct acceptor *a)
+{
+	unsigned used = atomic_load_explicit(&a->listeners->used, memory_order_acquire);
+	bool good = true;
+
+	for (unsigned i = 0; i < used; i++)
+		good = look_at_listener(a, i) && good;
+	return good;
+}
+
+static void follow_listeners(struct acceptor *a)
+{
+	unsigned version = atomic_load(&a->listeners->version);
+
+	if (version == a->version && !a->ending)
+		return;
+	a->version = version;
+	if (!look_at_listeners(a))
+		put_off(a, errno);
+	a->ending = false;
+	for (unsigned i = 0; i < atomic_load_explicit(&a->listeners->used, memory_order_acquire); i++)
+		a->ending |= a->held[i].hold == HOLD_ENDING;
+	a->leave_at = a->now;
+}
+
+/* The first step of a drain: all listeners are let go of. */
 static void begin_drain(struct acceptor *a)
 {
-	a->ops->listen(a->arg, false);
 	a->listening = false;
 	a->resume_at = CLOCK_NEVER;
+	a->ending = true;
+	follow_listeners(a);
 	atomic_store(&a->lot->wake_on_close, true);
-	a->drain_end = clock_after(a->now, a->options->drain);
+	a->drain_end = clock_after(a->now, atomic_load_explicit(&a->settings->drain, memory_order_relaxed));
+}
+
+static void close_idle(struct acceptor *a, bool leaving)
+{
+	uint32_t at = 0;
+	struct conn *c;
+
+	while ((c = lot_claim_idle(a->lot, &at, a->now - DRAIN_IDLE_NS, leaving))) {
+		COUNT(a->counters, connections_closed);
+		lot_close(a->lot, c);
+	}
 }
 
 /*
@@ -301,23 +417,40 @@ static void begin_drain(struct acceptor *a)
  */
 static void sweep(struct acceptor *a)
 {
-	uint32_t at = 0;
-	struct conn *c;
-
 	if (a->listening) {
 		begin_drain(a);
 		return; /* sweep_at is past still: the next turn goes on */
 	}
-	if (!a->unlistened) {
-		a->unlistened = true;
-		if (atomic_fetch_sub_explicit(a->listening_now, 1, memory_order_acq_rel) == 1)
-			close_listeners(a);
-	}
-	while ((c = lot_claim_idle(a->lot, &at, a->now - DRAIN_IDLE_NS))) {
-		COUNT(a->counters, connections_closed);
-		lot_close(a->lot, c);
-	}
+	close_idle(a, false);
 	a->sweep_at = a->now + DRAIN_SWEEP_NS;
+}
+
+/* The same for connections whose listener has gone. */
+static void sweep_leaving(struct acceptor *a)
+{
+	unsigned used = atomic_load_explicit(&a->listeners->used, memory_order_acquire);
+	bool any = false;
+
+	for (unsigned i = 0; i < used && !any; i++) {
+		const struct listener *l = &a->listeners->slots[i];
+
+		any = listener_is_leaving(l) && atomic_load_explicit(&l->open, memory_order_relaxed) > 0;
+	}
+	if (any)
+		close_idle(a, true);
+	a->leave_at = any ? a->now + LEAVE_SWEEP_NS : CLOCK_NEVER;
+}
+
+/* What was put off is tried again. */
+static void resume_accepting(struct acceptor *a)
+{
+	unsigned used = atomic_load_explicit(&a->listeners->used, memory_order_acquire);
+	bool good = true;
+
+	for (unsigned i = 0; i < used && good; i++)
+		if (a->held[i].hold == HOLD_WATCHED)
+			good = a->ops->listen(a->arg, i, a->listeners->slots[i].fd);
+	a->resume_at = good ? CLOCK_NEVER : a->now + ACCEPT_PAUSE_NS;
 }
 
 static void expire_parked(struct acceptor *a)
@@ -335,16 +468,27 @@ static void expire_parked(struct acceptor *a)
 	}
 }
 
+static int64_t queue_timeout(const struct acceptor *a)
+{
+	return atomic_load_explicit(&a->settings->queue_timeout, memory_order_relaxed);
+}
+
+static bool sheds(const struct acceptor *a)
+{
+	return atomic_load_explicit(&a->settings->sheds, memory_order_relaxed);
+}
+
 static void expire_queued(struct acceptor *a)
 {
 	struct queue_item items[64];
 	size_t n;
 
-	while (a->sheds && (n = queue_take_shed(a->queue, a->now, items, 64)) > 0)
+	while (sheds(a) && (n = queue_take_shed(a->queue, a->now, items, 64)) > 0)
 		refuse_queued(a, items, n, REFUSAL_SHED);
-	if (a->options->queue_timeout <= 0)
+	int64_t timeout = queue_timeout(a);
+	if (timeout <= 0)
 		return;
-	while ((n = queue_take_older(a->queue, a->now - a->options->queue_timeout, items, 64)) > 0)
+	while ((n = queue_take_older(a->queue, a->now - timeout, items, 64)) > 0)
 		refuse_queued(a, items, n, REFUSAL_QUEUE_TIMEOUT);
 }
 
@@ -362,14 +506,17 @@ static void end_drain(struct acceptor *a)
 int64_t acceptor_next_look(struct acceptor *a)
 {
 	int64_t at = timers_next(&a->lot->timers);
-	int64_t oldest = a->options->queue_timeout > 0 ? queue_oldest(a->queue) : CLOCK_NEVER;
+	int64_t timeout = queue_timeout(a);
+	int64_t oldest = timeout > 0 ? queue_oldest(a->queue) : CLOCK_NEVER;
 
-	if (oldest != CLOCK_NEVER && oldest + a->options->queue_timeout < at)
-		at = oldest + a->options->queue_timeout;
-	if (a->sheds && queue_next_shed(a->queue) < at)
+	if (oldest != CLOCK_NEVER && oldest + timeout < at)
+		at = oldest + timeout;
+	if (sheds(a) && queue_next_shed(a->queue) < at)
 		at = queue_next_shed(a->queue);
 	if (a->resume_at < at)
 		at = a->resume_at;
+	if (a->leave_at < at)
+		at = a->leave_at;
 	if (atomic_load(&a->draining)) {
 		if (a->sweep_at < at)
 			at = a->sweep_at;
@@ -391,9 +538,12 @@ void acceptor_end_turn(struct acceptor *a)
 	lot_collect(a->lot);
 	expire_parked(a);
 	expire_queued(a);
-	if (a->resume_at <= a->now && a->listening) {
-		a->resume_at = a->ops->listen(a->arg, true) ? CLOCK_NEVER : a->now + ACCEPT_PAUSE_NS;
-	}
+	if (a->resume_at <= a->now && a->listening)
+		resume_accepting(a);
+	follow_listeners(a);
+	batch_put(a); /* who came out of a backlog */
+	if (a->leave_at <= a->now)
+		sweep_leaving(a);
 	if (atomic_load(&a->draining) && a->sweep_at <= a->now)
 		sweep(a);
 }
@@ -402,7 +552,7 @@ bool acceptor_is_finished(struct acceptor *a)
 {
 	unsigned open = atomic_load_explicit(&a->lot->table.open, memory_order_relaxed);
 
-	if (!atomic_load(&a->draining) || !a->unlistened)
+	if (!atomic_load(&a->draining) || a->sweep_at == 0 || a->held_count > 0)
 		return false;
 	a->now = clock_now();
 	if (open > 0 && a->now < a->drain_end)
@@ -418,7 +568,9 @@ bool acceptor_open(struct acceptor *a)
 	a->resume_at = CLOCK_NEVER;
 	a->drain_end = CLOCK_NEVER;
 	a->now = clock_now();
-	return a->ops->listen(a->arg, true);
+	a->leave_at = a->now; /* one may be leaving by then */
+	a->version = atomic_load(&a->listeners->version);
+	return look_at_listeners(a);
 }
 
 void acceptor_drain(struct acceptor *a)

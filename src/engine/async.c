@@ -225,18 +225,18 @@ static void start_queued(struct async_loop *l)
 	l->begun = 0;
 }
 
-static bool listen_on(void *arg, bool on)
+static bool listen_on(void *arg, unsigned listener, int fd)
 {
 	struct async_loop *l = arg;
-	const struct engine_options *o = l->async->options.engine;
 
-	for (unsigned i = 0; i < o->listener_count; i++) {
-		if (!on)
-			loop_unlisten(&l->loop, i, o->listeners[i].fd);
-		else if (!loop_listen(&l->loop, i, o->listeners[i].fd))
-			return false;
-	}
-	return true;
+	return loop_listen(&l->loop, listener, fd);
+}
+
+static bool unlisten(void *arg, unsigned listener, int fd)
+{
+	struct async_loop *l = arg;
+
+	return loop_unlisten(&l->loop, listener, fd);
 }
 
 /*
@@ -402,8 +402,11 @@ static int open_parts(struct async_loop *l)
 	const struct async_options *o = &a->options;
 	const struct engine_options *e = o->engine;
 	unsigned id = l->index;
-	static const struct acceptor_ops ops = {
-	        .dispatch = dispatch, .listen = listen_on, .is_eager = is_eager, .pass = pass};
+	static const struct acceptor_ops ops = {.dispatch = dispatch,
+	        .listen = listen_on,
+	        .unlisten = unlisten,
+	        .is_eager = is_eager,
+	        .pass = pass};
 
 	unsigned fibers = part(e->fibers, e->loops, l->index);
 
@@ -437,17 +440,17 @@ static int open_parts(struct async_loop *l)
 	        .arg = l,
 	        .lot = &l->lot,
 	        .queue = l->queue,
-	        .sheds = e->queue_rule.discipline == QUEUE_CODEL,
+	        .settings = o->settings,
 	        .counters = l->worker.counters,
 	        .log = l->worker.log,
-	        .listening_now = o->listening_now};
+	        .listeners = o->listeners};
 	return acceptor_open(&l->acceptor) ? 0 : errno; /* nothing is accepted before the loop's first turn */
 }
 
 static void close_parts(struct async_loop *l)
 {
 	if (l->is_open && l->has_lot)
-		(void)listen_on(l, false);
+		acceptor_unlisten(&l->acceptor);
 	if (l->is_open)
 		loop_close(&l->loop);
 	worker_free(&l->worker);
@@ -585,6 +588,18 @@ void async_drain(struct async *a)
 {
 	for (unsigned i = 0; i < a->count; i++)
 		acceptor_drain(&a->loops[i]->acceptor);
+}
+
+void async_wake(struct async *a)
+{
+	for (unsigned i = 0; i < a->count; i++)
+		loop_wake(&a->loops[i]->loop);
+}
+
+void async_set_rule(struct async *a, struct queue_rule rule)
+{
+	for (unsigned i = 0; i < a->count; i++)
+		queue_set_rule(a->loops[i]->queue, rule);
 }
 
 bool async_is_draining(const struct async *a)

@@ -4,6 +4,7 @@
 
 #include "base/assert.h"
 #include "base/clock.h"
+#include "engine/engine.h"
 
 bool conn_table_init(struct conn_table *t, unsigned limit, struct lot *lot, _Atomic unsigned *total)
 {
@@ -57,6 +58,7 @@ struct conn *conn_table_take(struct conn_table *t)
 			return NULL;
 	}
 	c->next = NULL;
+	c->listener = NULL;
 	c->requests = 0;
 	c->in = NULL;
 	c->scanned = 0;
@@ -99,6 +101,8 @@ unsigned conn_table_collect(struct conn_table *t, struct timers *timers)
 		struct conn *next = c->next;
 
 		timers_clear(timers, &c->timer);
+		if (c->listener)
+			atomic_fetch_sub_explicit(&c->listener->open, 1, memory_order_relaxed);
 		c->next = t->free;
 		t->free = c;
 		n++;

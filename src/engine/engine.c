@@ -13,10 +13,10 @@
 #include "engine/pool_engine.h"
 
 struct engine {
-	struct engine_options options;  /* constant */
-	struct counters *counters;      /* loops, the pool's acceptor, workers */
-	_Atomic unsigned total;         /* see conn_table.h */
-	_Atomic unsigned listening_now; /* see acceptor.h */
+	struct engine_options options; /* constant */
+	struct counters *counters;     /* loops, the pool's acceptor, workers */
+	_Atomic unsigned total;        /* see conn_table.h */
+	struct acceptor_settings settings;
 	struct lingerer *lingerer;
 	struct async *async; /* the loops; NULL: none */
 	/* the pool engine's */
@@ -25,6 +25,8 @@ struct engine {
 	struct pool_acceptor acceptor;
 	struct pool_engine pool;
 	bool acceptor_runs;
+	bool started; /* the listening sockets are its own */
+	struct listeners listeners;
 };
 
 unsigned engine_sets(const struct engine_options *o)
@@ -60,10 +62,10 @@ static bool start_loops(struct engine *e, struct acceptor *pool, const char **wh
 	        .counters = e->counters,
 	        .lingerer = e->lingerer,
 	        .total = &e->total,
-	        .listening_now = &e->listening_now,
+	        .listeners = &e->listeners,
+	        .settings = &e->settings,
 	        .pool = pool};
 
-	atomic_store(&e->listening_now, pool ? 1 : e->options.loops);
 	e->async = async_start(&options, why);
 	return e->async != NULL;
 }
@@ -84,11 +86,10 @@ static bool start_pool(struct engine *e, const char **why)
 	e->acceptor.acceptor = (struct acceptor){.options = o,
 	        .lot = &e->lot,
 	        .queue = e->queue,
-	        .sheds = o->queue_rule.discipline == QUEUE_CODEL,
+	        .settings = &e->settings,
 	        .counters = &e->counters[id],
 	        .log = o->log ? log_ring(o->log, id) : NULL,
-	        .listening_now = &e->listening_now};
-	atomic_store(&e->listening_now, 1);
+	        .listeners = &e->listeners};
 	if (o->loops > 0 && !start_loops(e, &e->acceptor.acceptor, why))
 		return false;
 	e->pool = (struct pool_engine){.options = o,
@@ -107,12 +108,35 @@ static bool start_pool(struct engine *e, const char **why)
 	return e->acceptor_runs;
 }
 
+static void set_atomics(struct engine *e, const struct engine_settings *s)
+{
+	struct acceptor_settings *to = &e->settings;
+
+	atomic_store_explicit(&to->queue_timeout, s->queue_timeout, memory_order_relaxed);
+	atomic_store_explicit(&to->header_timeout, s->header_timeout, memory_order_relaxed);
+	atomic_store_explicit(&to->drain, s->drain, memory_order_relaxed);
+	atomic_store_explicit(&to->sheds, s->queue_rule.discipline == QUEUE_CODEL, memory_order_relaxed);
+}
+
+/* False: there are too many, or memory is out. */
+static bool add_listeners(struct engine *e)
+{
+	for (unsigned i = 0; i < e->options.listener_count; i++)
+		if (!listeners_add(&e->listeners, &e->options.listeners[i]))
+			return false;
+	return true;
+}
+
 static bool start_parts(struct engine *e, const char **why)
 {
 	int error;
 
 	prefer_batches();
 	*why = "out of memory";
+	set_atomics(e, &(struct engine_settings){e->options.queue_timeout, e->options.queue_rule,
+	                       e->options.header_timeout, e->options.drain});
+	if (!add_listeners(e))
+		return false;
 	e->counters = counters_new(engine_sets(&e->options));
 	if (!e->counters)
 		return false;
@@ -132,10 +156,66 @@ struct engine *engine_start(const struct engine_options *options, const char **w
 	if (!e)
 		return NULL;
 	e->options = *options;
-	if (start_parts(e, why))
+	listeners_init(&e->listeners, options->kind == ENGINE_ASYNC ? options->loops : 1);
+	e->started = start_parts(e, why);
+	if (e->started)
 		return e;
 	engine_free(e);
 	return NULL;
+}
+
+static void wake_acceptors(struct engine *e)
+{
+	if (e->options.kind == ENGINE_ASYNC)
+		async_wake(e->async);
+	else
+		lot_wake(&e->lot);
+}
+
+struct listener *engine_listen(struct engine *e, const struct listener *from)
+{
+	struct listener *l = listeners_add(&e->listeners, from);
+
+	if (l)
+		wake_acceptors(e);
+	return l;
+}
+
+struct listener *engine_listener(struct engine *e, unsigned i)
+{
+	MUST(i < e->options.listener_count);
+	return &e->listeners.slots[i];
+}
+
+void engine_unlisten(struct engine *e, struct listener *l)
+{
+	listeners_leave(&e->listeners, l);
+	wake_acceptors(e);
+}
+
+bool engine_listener_is_gone(const struct listener *l)
+{
+	return listeners_is_gone(l);
+}
+
+void engine_forget(struct engine *e, struct listener *l)
+{
+	listeners_forget(&e->listeners, l);
+}
+
+void engine_set(struct engine *e, const struct engine_settings *s)
+{
+	set_atomics(e, s);
+	if (e->options.kind == ENGINE_ASYNC)
+		async_set_rule(e->async, s->queue_rule);
+	else
+		queue_set_rule(e->queue, s->queue_rule);
+	wake_acceptors(e);
+}
+
+bool engine_set_shelved(struct engine *e, size_t shelved)
+{
+	return e->options.kind == ENGINE_ASYNC || queue_reserve(e->queue, shelved);
 }
 
 void engine_drain(struct engine *e)
@@ -189,6 +269,7 @@ void engine_free(struct engine *e)
 		lot_free(&e->lot);
 	queue_free(e->queue);
 	counters_free(e->counters, engine_sets(&e->options));
+	listeners_free(&e->listeners, e->started);
 	free(e);
 }
 

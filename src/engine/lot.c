@@ -21,6 +21,7 @@
 
 #include "base/assert.h"
 #include "base/clock.h"
+#include "engine/engine.h"
 #include "engine/service.h"
 #include "net/sock.h"
 
@@ -215,12 +216,14 @@ void lot_collect(struct lot *lot)
 	conn_table_collect(&lot->table, &lot->timers);
 }
 
-struct conn *lot_claim_idle(struct lot *lot, uint32_t *at, int64_t idle_since)
+struct conn *lot_claim_idle(struct lot *lot, uint32_t *at, int64_t idle_since, bool leaving)
 {
 	while (*at < lot->table.made) {
 		struct conn *c = conn_table_at(&lot->table, (*at)++);
 		unsigned state = CONN_PARKED;
 
+		if (leaving && !(c->listener && listener_is_leaving(c->listener)))
+			continue;
 		if (atomic_load_explicit(&c->parked_at, memory_order_relaxed) < idle_since &&
 		        atomic_compare_exchange_strong(&c->state, &state, CONN_CLOSING))
 			return c;

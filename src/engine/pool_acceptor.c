@@ -19,19 +19,20 @@ static size_t dispatch(void *arg, struct queue_item *items, size_t n)
 	return queue_put(p->acceptor.queue, items, n);
 }
 
-static bool listen_on(void *arg, bool on)
+static bool listen_on(void *arg, unsigned listener, int fd)
 {
 	struct pool_acceptor *p = arg;
-	const struct engine_options *o = p->acceptor.options;
+	struct epoll_event e = {.events = EPOLLIN, .data.u64 = listener};
 
-	for (unsigned i = 0; i < o->listener_count; i++) {
-		struct epoll_event e = {.events = on ? EPOLLIN : 0, .data.u64 = i};
-		int epoll = p->acceptor.lot->epoll;
+	return epoll_ctl(p->acceptor.lot->epoll, EPOLL_CTL_ADD, fd, &e) == 0 || errno == EEXIST;
+}
 
-		if (epoll_ctl(epoll, EPOLL_CTL_MOD, o->listeners[i].fd, &e) != 0 &&
-		        (errno != ENOENT || epoll_ctl(epoll, EPOLL_CTL_ADD, o->listeners[i].fd, &e) != 0))
-			return false;
-	}
+static bool unlisten(void *arg, unsigned listener, int fd)
+{
+	struct pool_acceptor *p = arg;
+
+	(void)listener;
+	(void)epoll_ctl(p->acceptor.lot->epoll, EPOLL_CTL_DEL, fd, NULL); /* not there: as good */
 	return true;
 }
 
@@ -48,7 +49,7 @@ static void accept_some(struct acceptor *a, unsigned listener)
 {
 	for (int i = 0; i < ACCEPTS_A_TURN; i++) {
 		struct addr peer;
-		int fd = sock_accept(a->options->listeners[listener].fd, &peer);
+		int fd = sock_accept(a->listeners->slots[listener].fd, &peer);
 
 		if (fd == -EAGAIN || !acceptor_take(a, listener, fd, &peer))
 			return;
@@ -74,8 +75,8 @@ static void handle_event(struct acceptor *a, const struct epoll_event *e)
 			acceptor_hang_up(a, c);
 		else if (c)
 			acceptor_add(a, c);
-	} else if (data < a->options->listener_count) {
-		if (a->listening)
+	} else if (data < LISTENERS_MAX) {
+		if (a->listening && a->held[data].hold == HOLD_WATCHED)
 			accept_some(a, (unsigned)data);
 	} else {
 		clear_event(a->lot);
@@ -107,7 +108,7 @@ static void *acceptor_thread(void *arg)
 int pool_acceptor_start(struct pool_acceptor *p)
 {
 	static const struct acceptor_ops ops = {
-	        .dispatch = dispatch, .listen = listen_on, .is_eager = has_input};
+	        .dispatch = dispatch, .listen = listen_on, .unlisten = unlisten, .is_eager = has_input};
 	struct acceptor *a = &p->acceptor;
 	char name[16]; /* the kernel's limit */
 

@@ -53,7 +53,7 @@ static bool hold(struct hand *h, struct conn *c, int64_t deadline)
 		if (io_wait(h->worker->io, &one, 1, deadline < look_up ? deadline : look_up) != -ETIMEDOUT)
 			return true; /* an error is told by the next recv */
 		now = clock_now();
-		if (!c->in && acceptor_is_draining(h->engine->acceptor))
+		if (!c->in && (acceptor_is_draining(h->engine->acceptor) || listener_is_leaving(c->listener)))
 			break;
 	}
 	if (c->in) {
@@ -241,7 +241,7 @@ static bool enter(void *arg, unsigned place)
 		return false;
 	}
 	if (id >= atomic_load_explicit(&p->ids, memory_order_relaxed)) /* only written here, one at a time */
-		atomic_store_explicit(&p->ids, id + 1, memory_order_release);
+		atomic_store(&p->ids, id + 1);
 	return true;
 }
 
@@ -264,7 +264,7 @@ unsigned pool_engine_most(const struct engine_options *o)
 
 unsigned pool_engine_ids(const struct pool_engine *p)
 {
-	return atomic_load_explicit(&p->ids, memory_order_acquire);
+	return atomic_load(&p->ids);
 }
 
 bool pool_engine_start(struct pool_engine *p, const char **why)

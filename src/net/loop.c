@@ -165,9 +165,9 @@ bool loop_listen(struct loop *l, unsigned listener, int fd)
 	return l->driver->listen(l, listener, fd);
 }
 
-void loop_unlisten(struct loop *l, unsigned listener, int fd)
+bool loop_unlisten(struct loop *l, unsigned listener, int fd)
 {
-	l->driver->unlisten(l, listener, fd);
+	return l->driver->unlisten(l, listener, fd);
 }
 
 enum loop_parked loop_park(struct loop *l, int fd, void *thing)

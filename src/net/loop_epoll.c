@@ -354,10 +354,11 @@ static bool epoll_listen(struct loop *l, unsigned listener, int fd)
 	return epoll_ctl(own(l)->epoll, EPOLL_CTL_ADD, fd, &e) == 0 || errno == EEXIST;
 }
 
-static void epoll_unlisten(struct loop *l, unsigned listener, int fd)
+static bool epoll_unlisten(struct loop *l, unsigned listener, int fd)
 {
 	(void)listener;
 	(void)epoll_ctl(own(l)->epoll, EPOLL_CTL_DEL, fd, NULL); /* not there: as good */
+	return true;
 }
 
 static enum loop_parked epoll_park(struct loop *l, int fd, void *thing)

@@ -108,7 +108,6 @@ struct accepting {
 	bool wanted, armed;
 	bool ending; /* armed, and its cancel is on the way */
 };
-enum { LISTENERS_MAX = 1024 };
 
 struct uring_own {
 	struct io_uring ring;
@@ -118,7 +117,7 @@ struct uring_own {
 	uint64_t event; /* what was read from the loop's eventfd */
 	struct group groups[GROUPS];
 	unsigned listeners; /* of `accepting`, so many were ever used */
-	struct accepting accepting[LISTENERS_MAX];
+	struct accepting accepting[LOOP_LISTENERS_MAX];
 };
 
 static struct uring_own *own(struct io *io)
@@ -825,7 +824,7 @@ static bool uring_listen(struct loop *l, unsigned listener, int fd)
 {
 	struct accepting *a;
 
-	if (listener >= LISTENERS_MAX)
+	if (listener >= LOOP_LISTENERS_MAX)
 		return false;
 	a = &own(&l->io)->accepting[listener];
 	if (listener >= own(&l->io)->listeners)
@@ -835,13 +834,14 @@ static bool uring_listen(struct loop *l, unsigned listener, int fd)
 	return true;
 }
 
-static void uring_unlisten(struct loop *l, unsigned listener, int fd)
+static bool uring_unlisten(struct loop *l, unsigned listener, int fd)
 {
 	struct accepting *a = &own(&l->io)->accepting[listener];
 
 	(void)fd;
 	a->wanted = false;
 	end_accept(l, listener);
+	return !a->armed;
 }
 
 static enum loop_parked uring_park(struct loop *l, int fd, void *thing)

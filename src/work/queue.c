@@ -70,19 +70,6 @@ struct queue *queue_new(size_t size, unsigned runnable, unsigned share)
 	return q;
 }
 
-bool queue_reserve(struct queue *q, size_t n)
-{
-	struct queue_item *items = calloc(q->size + n, sizeof(*items));
-
-	MUST(q->items && queue_depth(q) == 0);
-	if (!items)
-		return false;
-	free(q->items);
-	q->items = items;
-	q->room = q->size + n;
-	return true;
-}
-
 void queue_free(struct queue *q)
 {
 	if (!q)
@@ -107,6 +94,28 @@ static struct queue_item *item_locked(struct queue *q, size_t k)
 
 	lock_must_hold(&q->lock);
 	return &q->items[at < q->room ? at : at - q->room];
+}
+
+bool queue_reserve(struct queue *q, size_t n)
+{
+	struct queue_item *items = calloc(q->size + n, sizeof(*items)), *before = items;
+
+	if (!items)
+		return false;
+	lock_take(&q->lock);
+	if (q->size + n > q->room) {
+		size_t depth = queue_depth(q);
+
+		for (size_t k = 0; k < depth; k++)
+			items[k] = *item_locked(q, k);
+		before = q->items;
+		q->items = items;
+		q->first = 0;
+		q->room = q->size + n;
+	}
+	lock_drop(&q->lock);
+	free(before);
+	return true;
 }
 
 static void set_depth_locked(struct queue *q, size_t depth)

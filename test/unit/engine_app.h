@@ -265,7 +265,7 @@ static inline size_t app_refuse(
         void *arg, struct log_ring *log, const struct conn *c, enum refusal why, char *out, size_t cap)
 {
 	(void)log;
-	HOLDS(arg == &app && c->listener == &listener);
+	HOLDS(arg == &app && c->listener->app == &app);
 	if (app.on_refusal)
 		app.on_refusal(c);
 	return (size_t)snprintf(out, cap, "refused %d\n", (int)why);
@@ -298,7 +298,7 @@ static inline void setup(void)
 	app.keepalive = LONG;
 	app.head_timeout = LONG;
 	app.server_timeout = LONG;
-	listener = (struct listener){.name = "test"};
+	listener = (struct listener){.name = "test", .app = &app};
 	HOLDS(addr_parse("127.0.0.1:0", true, &listener.addr, &why));
 	listener.fd = sock_listen(&listener.addr, 128);
 	HOLDS(listener.fd >= 0);

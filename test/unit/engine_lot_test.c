@@ -270,7 +270,7 @@ START_TEST(idle)
 			HOLDS(lot_park(&lot, all[i], CLOCK_NEVER) == LOOP_PARKED);
 		atomic_store(&all[i]->parked_at, began - i);
 	}
-	while ((c = lot_claim_idle(&lot, &at, began - 1))) {
+	while ((c = lot_claim_idle(&lot, &at, began - 1, false))) {
 		ck_assert_uint_gt(c->index, 2);
 		ck_assert_uint_eq(state_of(c), CONN_CLOSING);
 		claimed++;

@@ -277,6 +277,82 @@ START_TEST(drains)
 }
 END_TEST
 
+/* A listener comes and goes: who is at the others notices nothing, who is at that one is let go in time. */
+START_TEST(listeners_come_and_go)
+{
+	struct listener first = listener, more = {.name = "more", .app = &app};
+	const char *why;
+
+	use_engine(_i, 4);
+	options.connections = 4096; /* nobody is evicted for those who try whether it listens */
+	start();
+	int stays = ask("e\n");
+	expect(stays, "e\n");
+	for (int round = 0; round < 3; round++) {
+		HOLDS(addr_parse("127.0.0.1:0", true, &more.addr, &why));
+		more.fd = sock_listen(&more.addr, 128);
+		HOLDS(more.fd >= 0 && getsockname(more.fd, &more.addr.u.any, &more.addr.len) == 0);
+		struct listener *l = engine_listen(app.engine, &more);
+		ck_assert_ptr_nonnull(l);
+		listener = more; /* who dials from here on does it there */
+		int idle = round == 0 ? ask("e\n") : -1, busy = ask("s\n");
+		if (idle >= 0)
+			expect(idle, "e\n");
+		wait_until(&app.asleep, 1);
+		ck_assert(!listener_is_leaving(l));
+		engine_unlisten(app.engine, l);
+		ck_assert(listener_is_leaving(l));
+		expect_no_listener();
+		if (idle >= 0)
+			expect_end(idle); /* after a second */
+		ck_assert(!engine_listener_is_gone(l)); /* one is busy */
+		say(stays, "e still\n");
+		expect(stays, "e still\n");
+		open_gate(0);
+		expect(busy, "s\n");
+		close_gate(0);
+		close(busy);
+		while (!engine_listener_is_gone(l))
+			usleep(500);
+		engine_forget(app.engine, l);
+		listener = first;
+	}
+	int new = ask("e new\n");
+	expect(new, "e new\n");
+	close(new);
+	close(stays);
+	stop();
+}
+END_TEST
+
+/* Who connected before a listener went is answered, though nobody had accepted him yet. */
+START_TEST(backlog_is_served)
+{
+	enum { COUNT = 40 };
+	struct listener first = listener, more = {.name = "more", .app = &app};
+	const char *why;
+	int fds[COUNT];
+
+	use_engine(_i, 4);
+	options.connections = 4096; /* nobody is evicted for those who try whether it listens */
+	start();
+	HOLDS(addr_parse("127.0.0.1:0", true, &more.addr, &why));
+	more.fd = sock_listen(&more.addr, 128);
+	HOLDS(more.fd >= 0 && getsockname(more.fd, &more.addr.u.any, &more.addr.len) == 0);
+	listener = more;
+	for (int i = 0; i < COUNT; i++)
+		fds[i] = ask("e\n");
+	struct listener *l = engine_listen(app.engine, &more);
+	engine_unlisten(app.engine, l);
+	for (int i = 0; i < COUNT; i++) {
+		expect(fds[i], "e\n");
+		expect_end(fds[i]);
+	}
+	listener = first;
+	stop();
+}
+END_TEST
+
 int main(void)
 {
 	Suite *suite = suite_create("engine");
@@ -295,5 +371,7 @@ int main(void)
 	tcase_add_loop_test(tc, connection_limit, 0, count);
 	tcase_add_loop_test(tc, ends, 0, count);
 	tcase_add_loop_test(tc, drains, 0, count * 2);
+	tcase_add_loop_test(tc, listeners_come_and_go, 0, count);
+	tcase_add_loop_test(tc, backlog_is_served, 0, count);
 	return run_suite(suite);
 }

@@ -1,0 +1,111 @@
+#include "engine/listeners.h"
+
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/assert.h"
+
+void listeners_init(struct listeners *ls, unsigned acceptors)
+{
+	lock_init(&ls->lock);
+	ls->acceptors = acceptors;
+	for (unsigned i = 0; i < LISTENERS_MAX; i++)
+		ls->slots[i].fd = -1;
+}
+
+void listeners_free(struct listeners *ls, bool close)
+{
+	for (unsigned i = 0; i < LISTENERS_MAX; i++) {
+		if (close && ls->slots[i].fd >= 0)
+			listener_close(&ls->slots[i]);
+		free((char *)(uintptr_t)ls->slots[i].name);
+	}
+	lock_destroy(&ls->lock);
+}
+
+static struct listener *free_slot_locked(struct listeners *ls)
+{
+	lock_must_hold(&ls->lock);
+	for (unsigned i = 0; i < LISTENERS_MAX; i++)
+		if (atomic_load_explicit(&ls->slots[i].state, memory_order_relaxed) == LISTENER_FREE)
+			return &ls->slots[i];
+	return NULL;
+}
+
+static void open_locked(struct listeners *ls, struct listener *l, const struct listener *from)
+{
+	unsigned slot = (unsigned)(l - ls->slots);
+
+	lock_must_hold(&ls->lock);
+	l->fd = from->fd;
+	l->eager = from->eager;
+	l->addr = from->addr;
+	l->app = from->app;
+	l->life++;
+	atomic_store_explicit(&l->open, 0, memory_order_relaxed);
+	atomic_store_explicit(&l->holders, ls->acceptors, memory_order_relaxed);
+	atomic_store_explicit(&l->state, LISTENER_OPEN, memory_order_release);
+	if (slot >= atomic_load_explicit(&ls->used, memory_order_relaxed))
+		atomic_store_explicit(&ls->used, slot + 1, memory_order_release);
+	atomic_fetch_add(&ls->version, 1);
+}
+
+struct listener *listeners_add(struct listeners *ls, const struct listener *from)
+{
+	char *name = strdup(from->name ? from->name : "");
+
+	if (!name)
+		return NULL;
+	lock_take(&ls->lock);
+	struct listener *l = free_slot_locked(ls);
+	if (l) {
+		l->name = name;
+		open_locked(ls, l, from);
+	}
+	lock_drop(&ls->lock);
+	if (!l)
+		free(name);
+	return l;
+}
+
+void listeners_leave(struct listeners *ls, struct listener *l)
+{
+	unsigned state = LISTENER_OPEN;
+
+	lock_take(&ls->lock);
+	/* In a drain it may be closed already. */
+	if (atomic_compare_exchange_strong(&l->state, &state, LISTENER_LEAVING))
+		atomic_fetch_add(&ls->version, 1);
+	lock_drop(&ls->lock);
+}
+
+bool listeners_is_gone(const struct listener *l)
+{
+	return atomic_load(&l->state) == LISTENER_CLOSED && atomic_load(&l->open) == 0;
+}
+
+void listeners_forget(struct listeners *ls, struct listener *l)
+{
+	MUST(listeners_is_gone(l));
+	lock_take(&ls->lock);
+	free((char *)(uintptr_t)l->name);
+	l->name = NULL;
+	l->app = NULL;
+	atomic_store_explicit(&l->state, LISTENER_FREE, memory_order_release);
+	lock_drop(&ls->lock);
+}
+
+bool listener_let_go(struct listener *l)
+{
+	return atomic_fetch_sub_explicit(&l->holders, 1, memory_order_acq_rel) == 1;
+}
+
+void listener_close(struct listener *l)
+{
+	if (l->addr.u.any.sa_family == AF_UNIX)
+		unlink(l->addr.u.un.sun_path);
+	close(l->fd);
+	l->fd = -1;
+	atomic_store(&l->state, LISTENER_CLOSED);
+}
