@@ -52,6 +52,9 @@ struct conf_section {
 	size_t place;    /* offset of a `const void *` that receives where the item stands, for conf_fault */
 	const char *one; /* what an item is called in messages: "listener" */
 	const struct conf_key *keys; /* ends with a row whose name is NULL */
+	const char *
+	        identity; /* of an item of a list: the CONF_STRING by which it is known again; NULL: its place */
+	bool live;        /* all of its keys are, but groups and lists, whose sections say so themselves */
 };
 
 /*
@@ -112,14 +115,31 @@ void conf_print_manual(const struct conf_section *root, FILE *out);
 /* The path of every key, one a line: "pool", "pool.workers", "upstreams.servers.address". */
 void conf_print_paths(const struct conf_section *root, FILE *out);
 
-/* Told of a key whose values differ: path, such as "upstreams[0].servers[1].weight", is good until it returns. */
-typedef void conf_differs(void *arg, const char *path, const struct conf_key *key);
+/* ADDED, REMOVED: an item of a list whose items have an identity. MOVED: such a list has the same items in another order. */
+enum conf_change { CONF_CHANGED, CONF_ADDED, CONF_REMOVED, CONF_MOVED };
+
+struct conf_difference {
+	enum conf_change change;
+	const char *
+	        path; /* such as "upstreams[origins].servers[127.0.0.1:80].weight"; good until the call returns */
+	const struct conf_key *key; /* the item's list, where it is one */
+	const void *before, *after; /* the values, or items; NULL where there is none */
+	bool live;
+};
+typedef void conf_differs(void *arg, const struct conf_difference *d);
 
 /*
- * Compares two structs that were filled through the same tables, defaults included, key by key in the tables' order. A list with more or fewer
- * items differs as a whole, "upstreams[0].servers"; otherwise its items are compared place by place.
+ * Compares two structs that were filled through the same tables, defaults included, key by key in the tables' order. Of a list whose items have no identity,
+ * one with more or fewer items differs as a whole; otherwise its items are compared place by place, "items[0].name".
  */
-void conf_diff(const struct conf_section *root, const void *a, const void *b, conf_differs *told, void *arg);
+void conf_diff(const struct conf_section *root, const void *before, const void *after, conf_differs *told,
+        void *arg);
+
+/* Writes one value, neither a group nor a list, as conf_print does. Returns its width. */
+int conf_print_value(const struct conf_key *key, const void *value, FILE *out);
+
+/* Copies one value, neither a group nor a list, into a struct that belongs to conf. False when memory is out. */
+bool conf_keep(struct conf *conf, const struct conf_key *key, void *to, const void *from);
 
 /* The name of `names` nearest to `word`, when near enough to be a misspelling; else NULL. */
 const char *conf_nearest(const char *word, const char *const *names);

@@ -128,7 +128,7 @@ struct listener *engine_listen(struct engine *e, const struct listener *from);
 /* The record of options.listeners[i]. */
 struct listener *engine_listener(struct engine *e, unsigned i);
 /*
- * One less: what stands in its backlog is accepted still, then the socket is closed (a Unix socket's file goes first). Its connections get `Connection:
+ * One less: what stands in its backlog is accepted still, then the socket is closed; a Unix socket's file is the caller's to remove, before. Its connections get `Connection:
  * close` with their next answer, or are closed after a second of idleness. Returns at once.
  */
 void engine_unlisten(struct engine *e, struct listener *l);

@@ -16,7 +16,7 @@ bool admit_shelved(struct exchange *x);
 void admit_release(struct exchange *x);
 
 /* service.arrives and departs: limits.connections_per_client. */
-struct arrival admit_connection(void *lb, const struct addr_ip *peer);
-void admit_departure(void *lb, struct arrival arrival);
+struct arrival admit_connection(void *balancer, const struct addr_ip *peer);
+void admit_departure(void *balancer, struct arrival arrival);
 
 #endif

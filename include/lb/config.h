@@ -232,6 +232,9 @@ struct lb_config *lb_config_read_text(const char *name, const char *text);
  */
 void lb_config_resolve(struct lb_config *config);
 
+/* Whether they listen at the same place: a listener of one configuration goes on in the other. Those with port 0 are told apart by name. */
+bool lb_config_same_listener(const struct lb_config_listener *a, const struct lb_config_listener *b);
+
 /* Its queue's discipline. */
 struct queue_rule lb_config_queue_rule(const struct lb_config *config);
 

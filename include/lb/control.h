@@ -15,10 +15,9 @@
 #include "base/lock.h"
 #include "engine/engine.h"
 #include "lb/advisor.h"
+#include "lb/balancer.h"
 #include "lb/config.h"
 #include "lb/grants.h"
-#include "lb/lb.h"
-#include "lb/resolver.h"
 #include "lb/supply.h"
 
 enum { CONTROL_WHY_BYTES = 512 };
@@ -39,9 +38,8 @@ struct control {
 	struct command_line said;
 	const struct supply *supply;
 	const struct grants *grants;
-	struct lb *lb;
+	struct balancer *balancer;
 	struct engine *engine;
-	const struct resolver *resolver; /* NULL: there is none */
 	enum loop_driver_kind driver;
 	unsigned loops;
 	unsigned connections; /* at most at once */
@@ -49,10 +47,13 @@ struct control {
 
 	struct lock reloads; /* held from reading to taking in, lest an older file come last; before `lock` */
 	struct lock lock;
-	struct lb_config
-	        *config; /* of what can change, pool.workers, lock: what file and command line said last */
+	struct lb_config *
+	        config; /* lock: of the snapshot that runs; pool.workers: what file and command line said last. Who reloads may read it without */
 	struct advisor advisor; /* lock */
-	unsigned by_command;    /* lock: workers that a command asked for and has; 0: as the file says */
+	/* set once, before commands are heard: called after each reload, so that somebody calls balancer_look */
+	void (*reloaded)(void *arg);
+	void *reloaded_arg;
+	unsigned by_command; /* lock: workers that a command asked for and has; 0: as the file says */
 };
 
 /* Sets up locks and advisor; the other fields are set. */
@@ -67,7 +68,7 @@ void control_look(struct control *c);
 void control_advise_at_end(struct control *c);
 
 /*
- * Reads the file again and takes in what can be. What was done, what needs a restart and the mistakes go to the log, and to out unless that is NULL. False:
+ * Reads the file again and takes in what can be, names looked up where they are new: that may take a while. What was done, what needs a restart and the mistakes go to the log, and to out unless that is NULL. False:
  * nothing was taken in.
  */
 bool control_reload(struct control *c, FILE *out);

@@ -50,7 +50,7 @@ struct exchange {
 	struct server *server; /* NULL: none picked */
 	bool sticky_busy;      /* that one has what it may have */
 	struct server *sticky; /* that the request's cookie names; NULL: none */
-	bool counted;          /* in server->active */
+	bool counted;          /* in server->load */
 	bool overdue;          /* it has waited on the shelf for too long, or there was no room: refuse it */
 	int64_t shelved_at;    /* when it was shelved first; 0: never */
 	bool in_panic;         /* it was down, and was asked all the same */
@@ -81,17 +81,21 @@ struct exchange {
 	enum exchange_end end;
 	enum http_fault fault;
 
-	struct http_field *request_fields; /* limits.headers each, behind this struct */
+	unsigned fields_room;              /* of each of these */
+	struct http_field *request_fields; /* limits.headers at least, behind this struct */
 	struct http_field *response_fields;
 };
 
 enum { EXCHANGE_MAGIC = 0x45584348 };
 
-/* NULL when memory is out. The connection's `in` moves to the exchange. */
-struct exchange *exchange_new(struct lb *lb, struct worker *w, struct conn *c);
+/*
+ * NULL when memory is out. The connection's `in` moves to the exchange. The caller has begun a use of listener->lb (lb_begin_use), which exchange_free ends,
+ * as does a failure.
+ */
+struct exchange *exchange_new(const struct lb_listener *listener, struct worker *w, struct conn *c);
 void exchange_free(struct exchange *x);
-/* The worker's list of free ones and its retry budgets: worker.local. False when memory is out. */
-bool exchange_store_init(const struct lb *lb, struct worker *w);
+/* The worker's list of free ones: worker.local. False when memory is out. */
+bool exchange_store_init(struct worker *w);
 void exchange_store_free(struct worker *w);
 
 /* See above; head: its length at the front of x->in; it is parsed in x->request, as far as `fault` says. VERDICT_WAIT: call exchange_end once the server answers. VERDICT_LEAVE: on a loop. */
@@ -116,6 +120,9 @@ struct verdict exchange_refuse_rest(struct exchange *x);
 
 /* Sends the head of a request without a body. A kept connection that was closed under it is replaced where that is safe. False: x->end and x->status say how it ends. */
 bool exchange_send(struct exchange *x);
+
+/* Its answer is the connection's last: the program or the listener goes. */
+bool exchange_is_last(const struct exchange *x);
 
 /* The worker's retry budget for the exchange's upstream. */
 struct retry_budget *exchange_budget(const struct exchange *x);

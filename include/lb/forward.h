@@ -16,8 +16,8 @@ bool forward_request(struct exchange *x, long long max_forwards);
  */
 bool forward_response(struct exchange *x, struct http_framing framing);
 
-/* With queue.header: the line that tells how long the connection's request waited in the queue, into out; otherwise nothing. */
+/* wanted: as queue.header says. The line that tells how long the connection's request waited in the queue, into out; otherwise nothing. */
 enum { FORWARD_QUEUE_BYTES = 48 };
-struct str forward_queue_field(const struct lb *lb, const struct conn *c, char out[FORWARD_QUEUE_BYTES]);
+struct str forward_queue_field(bool wanted, const struct conn *c, char out[FORWARD_QUEUE_BYTES]);
 
 #endif

@@ -26,6 +26,11 @@ void health_wake(struct health *h);
 /* Its own set, for sums. */
 const struct counters *health_counters(const struct health *h);
 
+/* Its configuration was replaced: no more probes, and what those under way find counts no more; shelves are seen to until it has ended. Any thread. */
+void health_retire(struct health *h);
+/* Whether the thread of one that was retired has ended; never waits. health_wake may be called still. */
+bool health_has_ended(struct health *h);
+
 /* Waits for probes that are about to end; joins and frees. False: one hangs, and the thread goes on with lb: nothing of it may be freed, the process is to end. */
 bool health_stop(struct health *h);
 

@@ -9,8 +9,12 @@
 #include "lb/rate.h"
 #include "lb/upstream.h"
 
-/* One of lb_config's listeners, as it runs: what struct listener.app points to. */
+struct lb;
+
+/* One of lb_config's listeners, as it runs. */
 struct lb_listener {
+	struct lb *lb;
+	const char *name;
 	enum lb_mode mode;
 	struct upstream *upstream;
 	bool accept_proxy;
@@ -27,37 +31,55 @@ struct server_counters {
 	_Atomic uint64_t failures; /* likewise: connects and answers that failed */
 };
 
+/* Exchanges that one worker began and ended; release, one writer. Over all workers the two are equal when none is under way. */
+struct lb_uses {
+	_Atomic uint64_t begun;
+	_Atomic uint64_t ended;
+};
+
+/* A worker's own: the uses, then server_count of the counters, then a retry budget for each upstream. */
+struct lb_row {
+	struct lb_uses uses;
+	struct server_counters servers[];
+};
+
+struct retry_budget;
+
+/* What is made of one configuration. A reload makes the next one beside it: lb/balancer.h. */
 struct lb {
 	/* constant once started */
 	const struct lb_config *config;
 	unsigned upstream_count;
 	struct upstream *upstreams;
-	unsigned server_count;           /* of all upstreams */
-	struct lb_listener *listeners;   /* as many as the configuration's */
-	struct clients *clients;         /* NULL: no limits.requests_per_client */
-	struct clients *connected;       /* NULL: no limits.connections_per_client */
-	struct clients *unwelcome;       /* connections of theirs that are being refused; with `connected` */
-	unsigned workers;                /* ids of workers that there can be: loops, threads */
-	unsigned idle_sets;              /* one that the pool shares, or one a loop */
-	struct idle_set *idle;           /* [idle set][server] */
-	struct server_counters *counts;  /* [worker][server], sparse; a row on its own cache lines */
-	size_t counts_row;               /* entries from one worker's row to the next */
-	_Atomic int pipes;               /* relaxed: left for bodies and tunnels; see wire/flow.h */
-	const struct log *log;           /* set before health; NULL: there is none */
-	struct health *health;           /* set once, before engine_start; NULL before */
+	unsigned server_count;         /* of all upstreams */
+	struct lb_listener *listeners; /* as many as the configuration's */
+	struct clients *clients;       /* NULL: no limits.requests_per_client */
+	unsigned workers;              /* ids of workers that there can be: loops, threads */
+	unsigned idle_sets;            /* one that the pool shares, or one a loop */
+	struct idle_set *idle;         /* [idle set][server] */
+	char *rows;                    /* [worker], sparse; each on its own cache lines */
+	size_t row_bytes;              /* from one worker's row to the next */
+	_Atomic int *pipes;            /* relaxed: left for bodies and tunnels; see wire/flow.h. NULL: none */
+	const struct log *log;         /* set before health; NULL: there is none */
+	struct health *health;         /* set once, before it is published; NULL before */
 	_Atomic(struct engine *) engine; /* set once, after engine_start; NULL before */
+
+	_Atomic bool retired; /* release: another configuration has taken its place */
+	_Atomic uint64_t
+	        late_failures; /* relaxed: requests that we answered with 500 or more once it was retired */
 };
 
-/* Builds the upstreams. workers: engine_sets. loops: of the async engine. NULL when memory is out. The configuration must outlive it. */
-struct lb *lb_new(const struct lb_config *config, unsigned workers, unsigned loops);
-/* After the engine was freed. */
+/*
+ * Builds the upstreams. workers: engine_sets. loops: of the async engine. from: what runs now, NULL at the start: what is known of servers that stand in
+ * both is taken over, and loads, rates and clients are shared. NULL when memory is out. The configuration must outlive it.
+ */
+struct lb *lb_new(const struct lb_config *config, unsigned workers, unsigned loops, struct lb *from);
+/* No exchange is under way, and no worker or loop has idle connections of it but those that the pool shares. */
 void lb_free(struct lb *lb);
 
-/* What the engine is to call. */
-struct service lb_service(struct lb *lb);
-
-/* For engine_options.shelved. */
-size_t lb_shelved(const struct lb *lb);
+/* For engine_options.shelved, where besides this one there are others whose shelves have so much room (lb_shelf_room). */
+size_t lb_shelved(const struct lb *lb, size_t others);
+size_t lb_shelf_room(const struct lb *lb);
 
 /* Starts the thread that sees to the servers' health. False: *why tells. Before engine_start. */
 bool lb_watch_servers(struct lb *lb, const char **why);
@@ -67,10 +89,40 @@ bool lb_unwatch_servers(struct lb *lb);
 
 bool lb_is_draining(const struct lb *lb);
 
+static inline struct lb_row *lb_row(const struct lb *lb, unsigned worker)
+{
+	return (struct lb_row *)(lb->rows + worker * lb->row_bytes);
+}
+
 static inline struct server_counters *lb_counts(const struct lb *lb, unsigned worker, unsigned server)
 {
-	return &lb->counts[worker * lb->counts_row + server];
+	return &lb_row(lb, worker)->servers[server];
 }
+
+/* The worker's, for one of the upstreams. */
+struct retry_budget *lb_budget(const struct lb *lb, unsigned worker, const struct upstream *u);
+
+/* By the worker with this id: an exchange begins, or ends. */
+static inline void lb_begin_use(const struct lb *lb, unsigned worker)
+{
+	_Atomic uint64_t *n = &lb_row(lb, worker)->uses.begun;
+
+	atomic_store_explicit(n, atomic_load_explicit(n, memory_order_relaxed) + 1, memory_order_release);
+}
+
+static inline void lb_end_use(const struct lb *lb, unsigned worker)
+{
+	_Atomic uint64_t *n = &lb_row(lb, worker)->uses.ended;
+
+	atomic_store_explicit(n, atomic_load_explicit(n, memory_order_relaxed) + 1, memory_order_release);
+}
+
+/* Exchanges under way, or a moment ago. Exactly 0 only when no more are begun and none is left. */
+uint64_t lb_uses(const struct lb *lb);
+
+/* Servers of that name in that upstream; NULL: there is none. */
+struct upstream *lb_find_upstream(const struct lb *lb, const char *name);
+struct server *lb_find_server(const struct upstream *u, const char *text);
 
 /* The idle connections to a server that this worker may use, and keep. */
 struct idle_set *lb_idle(const struct lb *lb, const struct worker *w, const struct server *s);
@@ -84,7 +136,13 @@ void lb_trim_idle(const struct lb *lb);
 /* Pipes for splice(2) at most; two descriptors each. */
 enum { LB_PIPES_MAX = 512 };
 
-/* Sums over all workers. */
+/*
+ * What is kept to servers that stand in `to` too goes there, the rest is closed: a loop's own, by that loop; what the pool's threads share, any thread.
+ */
+void lb_hand_idle_on(const struct lb *lb, const struct lb *to, struct worker *w);
+void lb_hand_shared_idle_on(const struct lb *lb, const struct lb *to);
+
+/* Sums over all workers, of this configuration's time. */
 uint64_t lb_server_requests(const struct lb *lb, unsigned server);
 uint64_t lb_server_failures(const struct lb *lb, unsigned server);
 

@@ -35,7 +35,7 @@ struct pick_request {
 
 struct picker_ops {
 	enum lb_balance balance;
-	bool counts; /* it looks at server.active */
+	bool counts; /* it looks at server.load */
 	bool shares; /* it looks at server_share itself: nobody is passed over for a smaller one */
 	/* NULL when memory is out. header: of "header:NAME", NULL else; it outlives the picker. */
 	struct picker *(*create)(const struct upstream *u, const char *header);
@@ -84,8 +84,8 @@ static inline uint64_t server_weight(const struct server *s)
 /* Whether `a` has fewer requests for its weight than `b`. */
 static inline bool server_is_freer(const struct server *a, const struct server *b)
 {
-	uint64_t x = (uint64_t)atomic_load_explicit(&a->active, memory_order_relaxed);
-	uint64_t y = (uint64_t)atomic_load_explicit(&b->active, memory_order_relaxed);
+	uint64_t x = (uint64_t)atomic_load_explicit(&a->load->active, memory_order_relaxed);
+	uint64_t y = (uint64_t)atomic_load_explicit(&b->load->active, memory_order_relaxed);
 
 	return x * server_weight(b) < y * server_weight(a);
 }

@@ -29,7 +29,9 @@ int64_t rate_interval(const struct rate_options *options);
 
 /* NULL when memory is out, or random bytes. interval * burst must not pass a year. */
 struct rate *rate_new(const struct rate_options *options);
-/* NULL is allowed. */
+/* The same buckets for one more owner, where it was made with these options; NULL: it was not, or r is NULL. */
+struct rate *rate_share(struct rate *r, const struct rate_options *options);
+/* By each owner. NULL is allowed. */
 void rate_free(struct rate *r);
 
 /*

@@ -1,13 +1,13 @@
 /*
- * A reload: the configuration file is read again while the program runs. What a row of the key table calls live is taken in, and for every
- * other key that differs it is said that it needs a restart. A file with a mistake changes nothing.
+ * A reload, before anything is changed: the configuration file is read again, checked, and compared with what runs. What a row of the key table, or its section,
+ * calls live can be taken in; for every other key that differs it is said that it needs a restart. A file with a mistake changes nothing.
  */
 #ifndef TPLB_LB_RELOAD_H
 #define TPLB_LB_RELOAD_H
 
 #include <stdio.h>
 
-#include "engine/engine.h"
+#include "lb/balancer.h"
 #include "lb/config.h"
 #include "lb/supply.h"
 
@@ -18,9 +18,38 @@
 struct lb_config *reload_read(const struct supply *supply, const char *file, FILE *out);
 
 /*
- * Takes in what differs between the configuration that runs and the next one, in both of which the command line has had its say, and logs what
- * was done and what was not; out: likewise. `running` afterwards tells what runs. Never waits for a request.
+ * Looks the names up that the balancer does not know yet (blocking); what it knows stays as it is. False: one cannot be found, which was told as above, and next is
+ * freed.
  */
-void reload_apply(struct lb_config *running, const struct lb_config *next, struct engine *engine, FILE *out);
+bool reload_resolve(const struct balancer *b, struct lb_config *next, const char *file, FILE *out);
+
+enum { RELOAD_LINES_MAX = 200, RELOAD_NAMES_BYTES = 800 };
+
+/* What differs. */
+struct reload {
+	struct lb_config *next;
+	bool differs;
+	bool rebuilds; /* in what only another snapshot takes in */
+	bool no_memory;
+	/* One line a difference that can be taken in. */
+	char *text;
+	size_t text_len;
+	FILE *lines;
+	unsigned line_count;
+	/* Keys that need a restart. */
+	char names[RELOAD_NAMES_BYTES];
+	size_t len;
+	unsigned unnamed; /* found no room in `names` */
+};
+
+/*
+ * Compares. In both the command line has had its say. What needs a restart is changed in `next` to what runs. False when memory is out. reload_free comes after it in
+ * either case.
+ */
+bool reload_compare(struct reload *r, const struct lb_config *running, struct lb_config *next);
+/* Logs the differences, and says them to out; reload_tell_restart likewise those that need a restart. */
+void reload_tell(struct reload *r, FILE *out);
+void reload_tell_restart(const struct reload *r, FILE *out);
+void reload_free(struct reload *r);
 
 #endif

@@ -14,10 +14,16 @@ struct resolver;
 struct resolver *resolver_start(struct lb *lb, int *error);
 
 /*
- * Before lb_free, and while lines can still be logged. Does not wait for a lookup that hangs: that thread is left alone with memory of its own, and
- * touches nothing else any more.
+ * The name's slots as they are: s->slots targets. False: this name is not looked up in the upstream of that name. Any thread.
  */
-void resolver_stop(struct resolver *r);
+bool resolver_copy(
+        struct resolver *r, const char *upstream, const struct lb_config_server *s, struct target *out);
+
+/*
+ * Before lb_free, and while lines can still be logged. Does not wait for a lookup that hangs: that thread is left alone with memory of its own, and
+ * touches nothing else any more. Its counts are added to past.
+ */
+void resolver_stop(struct resolver *r, uint64_t past[COUNTER_COUNT]);
 
 /* Its one set. */
 const struct counters *resolver_counters(const struct resolver *r);

@@ -10,17 +10,14 @@
 
 #include "lb/exchange.h"
 
-/* A worker's own. */
+/* A worker's own; all zero: full. So many retries at once when there were none for a while. */
 struct retry_budget {
-	unsigned hundredths;
-	unsigned room;
+	unsigned spent; /* hundredths */
 };
 
-/* A full bucket: so many retries at once when there were none for a while. */
-void retry_budget_init(struct retry_budget *b, const struct worker *w);
 void retry_budget_deposit(struct retry_budget *b, unsigned hundredths);
 /* False: it is used up. */
-bool retry_budget_take(struct retry_budget *b);
+bool retry_budget_take(struct retry_budget *b, const struct worker *w);
 
 enum retry_end {
 	RETRY_NONE,   /* x->end and x->status tell how it is answered; x->server may be NULL */

@@ -8,7 +8,7 @@
  * A server that just refused a connection is given nobody for a moment: those who wait are not run against it one after the other.
  *
  * No wake-up is lost: who goes on the shelf is put there and then looks for a server with room; who ends a lease lowers
- * server.active and then looks at the shelf. All of these are sequentially consistent, so one of the two sees the other.
+ * server.load and then looks at the shelf. All of these are sequentially consistent, so one of the two sees the other.
  */
 #ifndef TPLB_LB_SHELF_H
 #define TPLB_LB_SHELF_H

@@ -32,6 +32,13 @@ const char *server_state_name(enum server_state state);
 /* At the start: in the state that the configuration gives it, or absent. Before other threads know it. */
 void standing_init(struct server *s, enum lb_server_state wanted, bool present, int64_t now);
 
+/*
+ * What `before`, the same server in the configuration that runs, knows of itself is taken over, unless it is at another address; where the file asks for
+ * another state than it did, for that. Before other threads know s.
+ */
+void standing_inherit(
+        struct upstream *u, struct server *s, struct upstream *before_u, struct server *before, int64_t now);
+
 /* Whether it is to be counted in upstream.impaired. */
 bool standing_is_impaired(const struct server *s);
 

@@ -38,6 +38,22 @@ struct standing {
 	unsigned downs;     /* how often it went down */
 };
 
+/*
+ * How many requests and tunnels a server has now; kept where upstream.counts, or it has a limit. Those of all configurations in which it stands: a reload
+ * hands it on, so the count stays exact. On a cache line of its own.
+ */
+struct server_load {
+	_Alignas(64) _Atomic unsigned active; /* seq_cst where it has a limit, see lb/shelf.h */
+	_Atomic unsigned refs;                /* struct server that point to it; acq_rel */
+};
+
+/* With one reference; NULL when memory is out. */
+struct server_load *server_load_new(void);
+/* One reference more. */
+struct server_load *server_load_share(struct server_load *l);
+/* One reference less; the last one frees. NULL is allowed. */
+void server_load_drop(struct server_load *l);
+
 struct server {
 	/* constant */
 	unsigned
@@ -59,10 +75,11 @@ struct server {
 	const char *host;                    /* what Host says where the client did not */
 	char text[SERVER_TEXT_MAX]; /* for logs: as configured, with "#2" behind it the name's second slot */
 
+	struct server_load *load;
+	uint64_t past_requests, past_failures; /* balancer.lock: of configurations before that are over */
+
 	/* What changes has a cache line of its own: every pick reads what is above. */
-	_Alignas(
-	        64) _Atomic unsigned active; /* requests and tunnels that it has now; kept where upstream.counts, or it has a limit; seq_cst where it has, see lb/shelf.h */
-	_Atomic int64_t
+	_Alignas(64) _Atomic int64_t
 	        refused_at; /* relaxed: a connect failed then; kept where it has a limit, see lb/shelf.h */
 	_Atomic int64_t warn_at; /* relaxed: a failed connect is logged again from then on */
 	struct standing standing;
@@ -81,7 +98,7 @@ struct upstream {
 	unsigned primaries; /* servers[0] to [primaries - 1], at least one; behind them the backups */
 	struct server *servers;
 	struct picker *picker;
-	bool counts; /* the picker looks at server.active */
+	bool counts; /* the picker looks at server.load */
 	struct queue *
 	        shelf; /* exchanges that wait for a server with room; NULL: no server has a limit. See lb/shelf.h */
 
@@ -147,6 +164,12 @@ void idle_keep(struct idle_set *s, struct io *io, int fd, unsigned generation, i
  * has closed must not stay open here until somebody needs a connection. A loop may hold more than `keep` in between, for a load that comes in waves.
  */
 void idle_trim(struct idle_set *s, struct io *io, unsigned generation, int64_t now);
+
+/*
+ * To the set of the same server in another configuration, and its generation there; what there is no room for is closed, as are those of another
+ * generation than `of`.
+ */
+void idle_move(struct idle_set *from, struct io *io, unsigned of, struct idle_set *to, unsigned generation);
 
 /* Closes all. */
 void idle_clear(struct idle_set *s, struct io *io);

@@ -18,13 +18,13 @@
 #include "ctl/privileges.h"
 #include "ctl/sandbox.h"
 #include "ctl/signals.h"
+#include "lb/balancer.h"
 #include "lb/commands.h"
 #include "lb/control.h"
 #include "lb/graph.h"
 #include "lb/keeper.h"
-#include "lb/lb.h"
 #include "lb/needs.h"
-#include "lb/resolver.h"
+#include "lb/reloader.h"
 #include "lb/summary.h"
 #include "lb/supply.h"
 
@@ -42,14 +42,14 @@ struct program {
 	struct grants grants; /* what the system grants, read once */
 	struct listener *listeners;
 	struct log *log;
-	struct lb *lb;
-	struct resolver *resolver; /* NULL: no name is looked up again */
+	struct balancer *balancer;
 	struct engine *running;
-	struct control control;  /* set up while `running` is there */
-	struct admin *admin;     /* NULL: no admin.socket */
-	bool is_split;           /* a parent keeps the rights, a child serves */
-	struct keeper_link link; /* to the parent, in the child of two processes */
-	int sandboxes;           /* sandbox_enter */
+	struct control control;    /* set up while `running` is there */
+	struct reloader *reloader; /* likewise */
+	struct admin *admin;       /* NULL: no admin.socket */
+	bool is_split;             /* a parent keeps the rights, a child serves */
+	struct keeper_link link;   /* to the parent, in the child of two processes */
+	int sandboxes;             /* sandbox_enter */
 	char sandbox[SANDBOX_TEXT_BYTES];
 };
 
@@ -69,7 +69,8 @@ static void print_usage(FILE *out)
 	        "  -h, --help           print this and exit\n"
 	        "\n"
 	        "Signals: TERM and INT drain and stop (twice: at once), USR1 reopens log files,\n"
-	        "HUP reads the configuration again: pool.workers is taken in, other keys need a restart.\n");
+	        "HUP reads the configuration again, and says what it has taken in and what needs a "
+	        "restart.\n");
 }
 
 static int usage_error(const char *what, const char *value)
@@ -222,7 +223,7 @@ static bool open_listener(
 
 	l->addr = from->addr;
 	l->name = from->name;
-	l->eager = from->mode == LB_MODE_TCP && !from->accept_proxy; /* its header comes first */
+	atomic_init(&l->eager, from->mode == LB_MODE_TCP && !from->accept_proxy); /* its header comes first */
 	l->fd = supply->listen(supply->arg, from);
 	if (l->fd >= 0) {
 		l->addr.len = sizeof(l->addr.u); /* port 0: which one it became */
@@ -458,29 +459,24 @@ static struct engine_options engine_options(struct program *p)
 	};
 }
 
-static bool start_resolver(struct program *p)
+static bool start_control(struct program *p)
 {
 	int error;
 
-	p->resolver = resolver_start(p->lb, &error);
-	if (error != 0)
-		fprintf(stderr, "tplb: cannot start the resolver's thread: %s\n", strerror(error));
-	return error == 0;
-}
-
-static void start_control(struct program *p)
-{
 	p->control = (struct control){.said = p->said,
 	        .supply = p->supply,
 	        .grants = &p->grants,
-	        .lb = p->lb,
+	        .balancer = p->balancer,
 	        .engine = p->running,
-	        .resolver = p->resolver,
 	        .driver = p->driver,
 	        .loops = p->loops,
 	        .connections = p->connections,
 	        .config = p->config};
 	control_init(&p->control);
+	p->reloader = reloader_start(&p->control, &error);
+	if (!p->reloader)
+		fprintf(stderr, "tplb: cannot start the thread for reloads: %s\n", strerror(error));
+	return p->reloader != NULL;
 }
 
 /* Last: whoever is answered finds all of it running. */
@@ -503,24 +499,23 @@ static bool start(struct program *p)
 	const char *why = "out of memory";
 
 	struct engine_options options = engine_options(p);
-	p->lb = lb_new(p->config, engine_sets(&options), p->loops);
-	if (p->lb)
-		p->lb->log = p->log;
-	if (p->lb && lb_watch_servers(p->lb, &why)) {
-		for (size_t i = 0; i < p->config->listeners.count; i++)
-			p->listeners[i].app = &p->lb->listeners[i];
-		options.service = lb_service(p->lb);
-		options.shelved = lb_shelved(p->lb);
-		if (!start_resolver(p))
-			return false;
+	p->balancer = balancer_new(engine_sets(&options), p->loops);
+	if (p->balancer)
+		p->balancer->log = p->log;
+	if (p->balancer && balancer_start(p->balancer, p->config, &why)) {
+		for (unsigned i = 0; i < p->config->listeners.count; i++)
+			p->listeners[i].app = balancer_front(p->balancer, i);
+		options.service = lb_service(p->balancer);
+		options.shelved = lb_shelved(p->balancer->now->lb, 0);
 		p->running = engine_start(&options, &why);
 	}
 	if (!p->running) {
 		fprintf(stderr, "tplb: cannot start: %s\n", why);
 		return false;
 	}
-	atomic_store_explicit(&p->lb->engine, p->running, memory_order_release);
-	start_control(p);
+	balancer_attach(p->balancer, p->running);
+	if (!start_control(p))
+		return false;
 	for (size_t i = 0; i < p->config->listeners.count; i++)
 		diag_info("listening on %s (%s)", addr_format(&p->listeners[i].addr, text),
 		        p->listeners[i].name);
@@ -543,7 +538,7 @@ static void serve(struct program *p)
 		if (signal == 0)
 			control_look(&p->control);
 		else if (signal == SIGHUP)
-			(void)control_reload(&p->control, NULL);
+			reloader_reload(p->reloader);
 		else if (signal == SIGUSR1)
 			log_reopen(p->log);
 		else
@@ -560,7 +555,7 @@ static void serve(struct program *p)
 
 static void log_end(struct program *p)
 {
-	summary_log(p->lb, p->running, p->resolver);
+	summary_log(p->balancer);
 	control_advise_at_end(&p->control);
 }
 
@@ -590,12 +585,11 @@ static int run(struct program *p)
 	int status;
 
 	if (!prepare_and_start(p, &status)) {
+		if (p->running)
+			_exit(status); /* its threads run */
 		close_listeners(p);
 		close_admin(p);
-		if (p->resolver)
-			resolver_stop(p->resolver);
-		if (p->lb)
-			lb_free(p->lb);
+		balancer_free(p->balancer);
 		if (p->log)
 			log_stop(p->log);
 		return status;
@@ -610,16 +604,19 @@ static int run(struct program *p)
 		log_flush(p->log); /* workers may still hold connections: they end with the process */
 		_exit(EXIT_SUCCESS);
 	}
-	if (p->resolver)
-		resolver_stop(p->resolver);
-	if (!lb_unwatch_servers(p->lb)) {
+	if (!reloader_stop(p->reloader)) {
+		diag_info("stopped; a reload was cut");
+		log_flush(p->log);
+		_exit(EXIT_SUCCESS);
+	}
+	if (!balancer_stop(p->balancer)) {
 		diag_info("stopped; a health probe was cut");
 		log_flush(p->log);
 		_exit(EXIT_SUCCESS);
 	}
 	control_free(&p->control);
 	engine_free(p->running);
-	lb_free(p->lb);
+	balancer_free(p->balancer);
 	diag_info("stopped");
 	log_stop(p->log);
 	return EXIT_SUCCESS;

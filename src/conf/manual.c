@@ -149,7 +149,7 @@ static void put_default(const struct conf_key *key, FILE *out)
 	fputs(".\n", out);
 }
 
-static void put_key(const struct conf_key *key, FILE *out)
+static void put_key(const struct conf_section *section, const struct conf_key *key, FILE *out)
 {
 	fputs(".It Ic \\&", out); /* lest a name be taken for a macro's */
 	put_text(key->name, out);
@@ -158,8 +158,8 @@ static void put_key(const struct conf_key *key, FILE *out)
 		put_help(key, out);
 	put_type(key, out);
 	put_default(key, out);
-	if (key->live)
-		fputs("HUP takes a change in.\n", out);
+	if (!key->live && !section->live && key->type != CONF_GROUP && key->type != CONF_LIST)
+		fputs("A change needs a restart.\n", out);
 }
 
 /* "upstreams.servers" */
@@ -172,7 +172,7 @@ static void put_section(const struct conf_section *section, const char *path, FI
 {
 	fputs(".Bl -tag -width Ds\n", out);
 	for (const struct conf_key *key = section->keys; key->name; key++)
-		put_key(key, out);
+		put_key(section, key, out);
 	fputs(".El\n", out);
 	for (const struct conf_key *key = section->keys; key->name; key++) {
 		char below[PATH_MAX_BYTES];

@@ -46,8 +46,7 @@ static int print_int(int64_t value, FILE *out)
 	return fprintf(out, "%" PRId64 "%s", value, wide ? "L" : "");
 }
 
-/* Returns the width of what was written. */
-static int print_value(const struct conf_key *key, const void *value, FILE *out)
+int conf_print_value(const struct conf_key *key, const void *value, FILE *out)
 {
 	char text[32];
 	switch (key->type) {
@@ -112,7 +111,7 @@ static void print_scalar(const struct conf_key *key, const void *value, unsigned
 {
 	print_indent(depth, out);
 	int width = (int)depth * 8 + fprintf(out, "%s = ", key->name);
-	width += print_value(key, value, out) + fprintf(out, ";");
+	width += conf_print_value(key, value, out) + fprintf(out, ";");
 	if (key->help != NULL)
 		fprintf(out, "%*s // %s", width < HELP_COLUMN ? HELP_COLUMN - width : 0, "", key->help);
 	fputc('\n', out);

@@ -103,7 +103,10 @@ bool listener_let_go(struct listener *l)
 
 void listener_close(struct listener *l)
 {
-	if (l->addr.u.any.sa_family == AF_UNIX)
+	bool drains = atomic_load(&l->state) == LISTENER_OPEN;
+
+	if (drains &&
+	        l->addr.u.any.sa_family == AF_UNIX) /* of one that leaves another may have the path by now */
 		unlink(l->addr.u.un.sun_path);
 	close(l->fd);
 	l->fd = -1;

@@ -67,12 +67,12 @@ static size_t format_start(char *line, size_t cap, const struct conn *c)
 }
 
 /* The end of the line. server: NULL, none was asked. */
-static size_t format_end(char *line, size_t cap, const struct lb *lb, const struct conn *c,
+static size_t format_end(char *line, size_t cap, bool timed, const struct conn *c,
         const struct server *server, const char *end)
 {
 	int64_t since = c->queued_at ? c->queued_at : c->head_since;
 
-	if (lb->config->log.format != LB_LOG_TIMED)
+	if (!timed)
 		return (size_t)snprintf(line, cap, "\n");
 	return (size_t)snprintf(line, cap, " queue=%lldus total=%lldus server=%s end=%s\n",
 	        (long long)(c->queue_wait / CLOCK_NS_PER_US),
@@ -91,12 +91,13 @@ void access_log(const struct exchange *x)
 	        request_line(x, request, sizeof(request)), x->status, (unsigned long long)x->body_bytes,
 	        field_value(x, FIELD_REFERER, referer, sizeof(referer)),
 	        field_value(x, FIELD_USER_AGENT, agent, sizeof(agent)));
-	len += format_end(line + len, sizeof(line) - len, x->lb, x->conn, x->server, end_kinds[x->end].word);
+	len += format_end(line + len, sizeof(line) - len, x->lb->config->log.format == LB_LOG_TIMED, x->conn,
+	        x->server, end_kinds[x->end].word);
 	MUST(len < sizeof(line)); /* three bounded values, an address, words and numbers */
 	(void)log_access(x->worker->log, (struct str){line, len}); /* the log counts what it loses */
 }
 
-void access_log_refusal(const struct lb *lb, struct log_ring *log, const struct conn *c,
+void access_log_refusal(bool timed, struct log_ring *log, const struct conn *c,
         const struct http_reply *reply, const char *why)
 {
 	char line[VALUE_MAX_BYTES];
@@ -106,6 +107,6 @@ void access_log_refusal(const struct lb *lb, struct log_ring *log, const struct 
 	size_t len = format_start(line, sizeof(line), c);
 	len += (size_t)snprintf(line + len, sizeof(line) - len, "\"-\" %d %zu \"-\" \"-\"", reply->status,
 	        http_reply_body_len(reply));
-	len += format_end(line + len, sizeof(line) - len, lb, c, NULL, why);
+	len += format_end(line + len, sizeof(line) - len, timed, c, NULL, why);
 	(void)log_access(log, (struct str){line, len});
 }

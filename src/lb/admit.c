@@ -1,6 +1,7 @@
 #include "lb/admit.h"
 
 #include "base/clock.h"
+#include "lb/balancer.h"
 #include "net/sock.h"
 
 #define LONG_WAIT_NS CLOCK_NS_PER_MS
@@ -79,22 +80,22 @@ bool admit_shelved(struct exchange *x)
 
 struct arrival admit_connection(void *app, const struct addr_ip *peer)
 {
-	struct lb *lb = app;
+	struct balancer *b = app;
 	struct addr_ip site = addr_ip_site(peer);
 	struct arrival arrival = {.welcome = WELCOME};
 	struct client *client = NULL;
 
 	if (peer->family == 0) /* a Unix socket's: whoever may open it is one of ours */
 		return arrival;
-	if (!clients_enter(lb->connected, &site, &client))
-		arrival.welcome = clients_enter(lb->unwelcome, &site, &client) ? WELCOME_NOT : WELCOME_GONE;
+	if (!clients_enter(b->connected, &site, &client))
+		arrival.welcome = clients_enter(b->unwelcome, &site, &client) ? WELCOME_NOT : WELCOME_GONE;
 	arrival.client = client;
 	return arrival;
 }
 
 void admit_departure(void *app, struct arrival arrival)
 {
-	struct lb *lb = app;
+	struct balancer *b = app;
 
-	clients_leave(arrival.welcome == WELCOME ? lb->connected : lb->unwelcome, arrival.client);
+	clients_leave(arrival.welcome == WELCOME ? b->connected : b->unwelcome, arrival.client);
 }

@@ -1,5 +1,6 @@
 #include "lb/clients.h"
 
+#include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -24,8 +25,9 @@ struct stripe {
 };
 
 struct clients {
+	_Atomic unsigned owners; /* acq_rel */
+	_Atomic unsigned limit;  /* relaxed */
 	/* constant */
-	unsigned limit;
 	size_t rows;
 	struct hash_secret secret;
 	struct client **row;          /* rows lists; row i under the lock of stripe i % LOCKS */
@@ -39,7 +41,8 @@ struct clients *clients_new(unsigned limit, unsigned expected)
 	if (posix_memalign(&memory, CACHE_LINE, sizeof(struct clients)) != 0)
 		return NULL;
 	struct clients *cs = memset(memory, 0, sizeof(*cs));
-	cs->limit = limit;
+	atomic_init(&cs->owners, 1);
+	atomic_init(&cs->limit, limit);
 	cs->rows = expected > 0 ? expected : 1;
 	for (unsigned i = 0; i < LOCKS; i++)
 		lock_init(&cs->stripes[i].lock);
@@ -50,9 +53,16 @@ struct clients *clients_new(unsigned limit, unsigned expected)
 	return NULL;
 }
 
+struct clients *clients_share(struct clients *cs, unsigned limit)
+{
+	atomic_fetch_add_explicit(&cs->owners, 1, memory_order_relaxed);
+	atomic_store_explicit(&cs->limit, limit, memory_order_relaxed);
+	return cs;
+}
+
 void clients_free(struct clients *cs)
 {
-	if (!cs)
+	if (!cs || atomic_fetch_sub_explicit(&cs->owners, 1, memory_order_acq_rel) > 1)
 		return;
 	for (unsigned i = 0; i < LOCKS; i++) {
 		struct stripe *s = &cs->stripes[i];
@@ -109,7 +119,7 @@ bool clients_enter(struct clients *cs, const struct addr_ip *site, struct client
 		c = c->next;
 	if (!c)
 		c = add_locked(cs, s, row, site);
-	bool enters = !c || c->count < cs->limit;
+	bool enters = !c || c->count < atomic_load_explicit(&cs->limit, memory_order_relaxed);
 	if (c && enters)
 		c->count++;
 	lock_drop(&s->lock);

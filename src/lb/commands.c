@@ -23,9 +23,10 @@ static void print_text(FILE *out, const char *name, const char *value)
 	fprintf(out, "%s %s\n", name, value);
 }
 
+/* It never changes. */
 static bool is_async(const struct control *c)
 {
-	return c->config->engine == LB_ENGINE_ASYNC;
+	return engine_workers(c->engine) == 0;
 }
 
 static void print_queue(const struct control *c, FILE *out)
@@ -56,42 +57,49 @@ static bool show_status(void *arg, char *const *words, FILE *out, char why[ANSWE
 	return true;
 }
 
-static void print_server(const struct control *c, struct upstream *u, struct server *s, FILE *out)
+static void print_server(struct control *c, struct upstream *u, struct server *s, FILE *out)
 {
 	char active[16] = "-";
+	uint64_t requests, failures;
+
+	balancer_server_counts(c->balancer, u, s, &requests, &failures);
 
 	/* Only then it is counted: a count that nobody looks at would be a line that all workers write. */
 	if (u->counts || s->most > 0)
-		snprintf(
-		        active, sizeof(active), "%u", atomic_load_explicit(&s->active, memory_order_relaxed));
+		snprintf(active, sizeof(active), "%u",
+		        atomic_load_explicit(&s->load->active, memory_order_relaxed));
 	answer_print_word(u->name, out);
 	putc('/', out);
 	answer_print_word(s->text, out);
 	fprintf(out, " %s %u %s %llu %llu %u\n", server_state_name(server_state(s)), s->weight, active,
-	        (unsigned long long)lb_server_requests(c->lb, s->index),
-	        (unsigned long long)lb_server_failures(c->lb, s->index), standing_downs(u, s));
+	        (unsigned long long)requests, (unsigned long long)failures, standing_downs(u, s));
 }
 
 static bool show_servers(void *arg, char *const *words, FILE *out, char why[ANSWER_WHY_BYTES])
 {
-	const struct control *c = arg;
+	struct control *c = arg;
+	struct lb *lb = balancer_pin(c->balancer);
 
 	(void)words;
 	(void)why;
 	fputs("upstream/server state weight active requests failures downs\n", out);
-	for (unsigned i = 0; i < c->lb->upstream_count; i++)
-		for (unsigned k = 0; k < c->lb->upstreams[i].count; k++)
-			print_server(c, &c->lb->upstreams[i], &c->lb->upstreams[i].servers[k], out);
+	for (unsigned i = 0; i < lb->upstream_count; i++)
+		for (unsigned k = 0; k < lb->upstreams[i].count; k++)
+			print_server(c, &lb->upstreams[i], &lb->upstreams[i].servers[k], out);
+	balancer_unpin(c->balancer, lb);
 	return true;
 }
 
-static void show_loops(const struct control *c, FILE *out)
+static void show_loops(struct control *c, FILE *out)
 {
+	struct lb *lb = balancer_pin(c->balancer);
+
 	print_number(out, "loops", c->loops);
-	if (c->loops == 0)
-		return;
-	print_text(out, "driver", loop_driver_name(c->driver));
-	print_number(out, "fibers", (uint64_t)c->config->async.fibers);
+	if (c->loops > 0) {
+		print_text(out, "driver", loop_driver_name(c->driver));
+		print_number(out, "fibers", (uint64_t)lb->config->async.fibers);
+	}
+	balancer_unpin(c->balancer, lb);
 }
 
 static bool show_pool(void *arg, char *const *words, FILE *out, char why[ANSWER_WHY_BYTES])
@@ -109,10 +117,10 @@ static bool show_pool(void *arg, char *const *words, FILE *out, char why[ANSWER_
 		print_number(out, "workers", engine_workers(c->engine));
 		print_number(out, "workers_configured", (uint64_t)c->config->pool.workers);
 		print_text(out, "workers_set_by", c->by_command > 0 ? "command" : "configuration");
-		lock_drop(&c->lock);
 		print_number(out, "workers_most", LB_WORKERS_MAX);
 		print_number(out, "burst", (uint64_t)c->config->pool.burst);
 		print_text(out, "hold", lb_hold_names[c->config->pool.hold]);
+		lock_drop(&c->lock);
 		print_number(out, "bursts", counters_sum(sets, count, COUNTER_bursts));
 		print_number(out, "busy_us",
 		        counters_sum(sets, count, COUNTER_busy_ns) / (uint64_t)CLOCK_NS_PER_US);
@@ -123,7 +131,7 @@ static bool show_pool(void *arg, char *const *words, FILE *out, char why[ANSWER_
 
 static bool show_queue(void *arg, char *const *words, FILE *out, char why[ANSWER_WHY_BYTES])
 {
-	const struct control *c = arg;
+	struct control *c = arg;
 	unsigned count;
 	const struct counters *sets = engine_counters(c->engine, &count);
 	struct waits_total w = counters_waits(sets, count);
@@ -131,7 +139,9 @@ static bool show_queue(void *arg, char *const *words, FILE *out, char why[ANSWER
 	(void)words;
 	(void)why;
 	print_queue(c, out);
+	lock_take(&c->lock);
 	print_number(out, "queue_size", (uint64_t)c->config->queue.size);
+	lock_drop(&c->lock);
 	print_number(out, "waits_count", w.count);
 	print_number(out, "waits_mean_us", w.count > 0 ? w.sum / w.count : 0);
 	print_number(out, "waits_p50_us", waits_percentile(&w, 50));
@@ -148,7 +158,7 @@ static bool show_counters(void *arg, char *const *words, FILE *out, char why[ANS
 	(void)words;
 	(void)why;
 	for (unsigned id = 0; id < COUNTER_COUNT; id++) {
-		uint64_t sum = summary_counter(c->lb, c->engine, c->resolver, (enum counter_id)id);
+		uint64_t sum = balancer_counter(c->balancer, (enum counter_id)id);
 
 		if (sum > 0)
 			print_number(out, counter_name((enum counter_id)id), sum);
@@ -198,17 +208,16 @@ static bool find_server(
 	return false;
 }
 
-static bool set_server(void *arg, char *const *words, FILE *out, char why[ANSWER_WHY_BYTES])
+static bool set_server_of(struct lb *lb, char *const *words, FILE *out, char why[ANSWER_WHY_BYTES])
 {
 	static const char *const states[] = {
 	        [LB_SERVER_READY] = "ready", [LB_SERVER_DRAIN] = "drain", [LB_SERVER_MAINT] = "maint", NULL};
-	struct control *c = arg;
 	struct upstream *u;
 	struct server *s;
 	int wanted = 0;
 
-	if (!find_server(c->lb, words[0], &u, &s)) {
-		suggest_server(c->lb, words[0], why);
+	if (!find_server(lb, words[0], &u, &s)) {
+		suggest_server(lb, words[0], why);
 		return false;
 	}
 	while (states[wanted] && strcmp(states[wanted], words[1]) != 0)
@@ -219,10 +228,23 @@ static bool set_server(void *arg, char *const *words, FILE *out, char why[ANSWER
 		return false;
 	}
 	if (standing_want(u, s, (enum lb_server_state)wanted, clock_now()))
-		health_wake(c->lb->health);
+		health_wake(lb->health);
 	answer_print_word(words[0], out);
 	fprintf(out, " %s\n", server_state_name(server_state(s)));
 	return true;
+}
+
+/* Not amid a reload: that would carry what was known before on. */
+static bool set_server(void *arg, char *const *words, FILE *out, char why[ANSWER_WHY_BYTES])
+{
+	struct control *c = arg;
+
+	lock_take(&c->reloads);
+	struct lb *lb = balancer_pin(c->balancer);
+	bool done = set_server_of(lb, words, out, why);
+	balancer_unpin(c->balancer, lb);
+	lock_drop(&c->reloads);
+	return done;
 }
 
 static bool set_workers(void *arg, char *const *words, FILE *out, char why[ANSWER_WHY_BYTES])
@@ -242,7 +264,8 @@ static bool set_workers(void *arg, char *const *words, FILE *out, char why[ANSWE
 static bool reload(void *arg, char *const *words, FILE *out, char why[ANSWER_WHY_BYTES])
 {
 	(void)words;
-	snprintf(why, ANSWER_WHY_BYTES, "nothing was taken in; mend the file, `tplb -t` checks it");
+	snprintf(why, ANSWER_WHY_BYTES,
+	        "nothing was taken in; the lines above say why, `tplb -t` checks a file");
 	return control_reload(arg, out);
 }
 

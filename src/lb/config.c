@@ -422,6 +422,13 @@ void lb_config_resolve(struct lb_config *c)
 	free(named);
 }
 
+bool lb_config_same_listener(const struct lb_config_listener *a, const struct lb_config_listener *b)
+{
+	bool any_port = a->addr.u.any.sa_family != AF_UNIX && addr_port(&a->addr) == 0;
+
+	return addr_equal(&a->addr, &b->addr) && (!any_port || strcmp(a->name, b->name) == 0);
+}
+
 struct queue_rule lb_config_queue_rule(const struct lb_config *c)
 {
 	return (struct queue_rule){

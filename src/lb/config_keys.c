@@ -120,33 +120,38 @@ static const struct conf_key queue_keys[] = {
                 .offset = IN(queue, timeout),
                 .fallback = "1s",
                 .max = DAY,
-                .help = "longest wait in the queue, then 503; 0s: no limit"},
+                .help = "longest wait in the queue, then 503; 0s: no limit",
+                .live = true},
         {.name = "discipline",
                 .type = CONF_CHOICE,
                 .offset = IN(queue, discipline),
                 .fallback = "fifo",
                 .choices = disciplines,
                 .help = "fifo; lifo: newest first while the queue stands; codel: so, and then nobody waits "
-                        "longer than target"},
+                        "longer than target",
+                .live = true},
         {.name = "target",
                 .type = CONF_DURATION,
                 .offset = IN(queue, target),
                 .fallback = "5ms",
                 .min = CLOCK_NS_PER_US,
                 .max = DAY,
-                .help = "codel: longest wait while the queue stands, then 503"},
+                .help = "codel: longest wait while the queue stands, then 503",
+                .live = true},
         {.name = "interval",
                 .type = CONF_DURATION,
                 .offset = IN(queue, interval),
                 .fallback = "100ms",
                 .min = CLOCK_NS_PER_US,
                 .max = DAY,
-                .help = "lifo and codel: a queue that has not been empty for so long stands"},
+                .help = "lifo and codel: a queue that has not been empty for so long stands",
+                .live = true},
         {.name = "header",
                 .type = CONF_BOOL,
                 .offset = IN(queue, header),
                 .fallback = "false",
-                .help = "answers tell how long their request waited: X-Tplb-Queue-Us"},
+                .help = "answers tell how long their request waited: X-Tplb-Queue-Us",
+                .live = true},
         END,
 };
 static const struct conf_section queue_section = {
@@ -190,7 +195,8 @@ static const struct conf_key rate_keys[] = {
 };
 static const struct conf_section rate_section = {.size = sizeof(struct lb_config_rate),
         .place = offsetof(struct lb_config_rate, place),
-        .keys = rate_keys};
+        .keys = rate_keys,
+        .live = true};
 
 static const struct conf_key listener_keys[] = {
         {.name = "name",
@@ -227,7 +233,9 @@ static const struct conf_key listener_keys[] = {
 static const struct conf_section listener_section = {.size = sizeof(struct lb_config_listener),
         .place = offsetof(struct lb_config_listener, place),
         .one = "listener",
-        .keys = listener_keys};
+        .keys = listener_keys,
+        .identity = "bind",
+        .live = true};
 
 static const struct conf_key server_keys[] = {
         {.name = "address",
@@ -287,7 +295,9 @@ static const struct conf_key server_keys[] = {
 static const struct conf_section server_section = {.size = sizeof(struct lb_config_server),
         .place = offsetof(struct lb_config_server, place),
         .one = "server",
-        .keys = server_keys};
+        .keys = server_keys,
+        .identity = "address",
+        .live = true};
 
 static const struct conf_key health_keys[] = {
         {.name = "type",
@@ -355,7 +365,8 @@ static const struct conf_key health_keys[] = {
 };
 static const struct conf_section health_section = {.size = sizeof(struct lb_config_health),
         .place = offsetof(struct lb_config_health, place),
-        .keys = health_keys};
+        .keys = health_keys,
+        .live = true};
 
 static const struct conf_key passive_keys[] = {
         {.name = "max_fails",
@@ -381,7 +392,8 @@ static const struct conf_key passive_keys[] = {
 };
 static const struct conf_section passive_section = {.size = sizeof(struct lb_config_passive),
         .place = offsetof(struct lb_config_passive, place),
-        .keys = passive_keys};
+        .keys = passive_keys,
+        .live = true};
 
 static const struct conf_key sticky_keys[] = {
         {.name = "cookie",
@@ -425,7 +437,8 @@ static const struct conf_key sticky_keys[] = {
 };
 static const struct conf_section sticky_section = {.size = sizeof(struct lb_config_sticky),
         .place = offsetof(struct lb_config_sticky, place),
-        .keys = sticky_keys};
+        .keys = sticky_keys,
+        .live = true};
 
 static const struct conf_key upstream_keys[] = {
         {.name = "name",
@@ -505,7 +518,9 @@ static const struct conf_key upstream_keys[] = {
 static const struct conf_section upstream_section = {.size = sizeof(struct lb_config_upstream),
         .place = offsetof(struct lb_config_upstream, place),
         .one = "upstream",
-        .keys = upstream_keys};
+        .keys = upstream_keys,
+        .identity = "name",
+        .live = true};
 
 #define TIMEOUT(field, text, what)                                                                           \
 	{                                                                                                    \
@@ -525,7 +540,8 @@ static const struct conf_key timeouts_keys[] = {
 };
 static const struct conf_section timeouts_section = {.size = sizeof(struct lb_config_timeouts),
         .place = offsetof(struct lb_config_timeouts, place),
-        .keys = timeouts_keys};
+        .keys = timeouts_keys,
+        .live = true};
 
 static const struct conf_key limits_keys[] = {
         {.name = "connections",
@@ -548,19 +564,22 @@ static const struct conf_key limits_keys[] = {
                 .fallback = "100",
                 .min = 8,
                 .max = 10000,
-                .help = "header lines in a head"},
+                .help = "header lines in a head",
+                .live = true},
         {.name = "body_size",
                 .type = CONF_SIZE,
                 .offset = offsetof(struct lb_config_limits, body_size),
                 .fallback = "0",
-                .help = "the body of a request; 0: no limit"},
+                .help = "the body of a request; 0: no limit",
+                .live = true},
         {.name = "requests_per_client",
                 .type = CONF_INT,
                 .offset = offsetof(struct lb_config_limits, requests_per_client),
                 .fallback = "0",
                 .min = 0,
                 .max = 1048576,
-                .help = "requests of one client's address at once, then 429; 0: no limit"},
+                .help = "requests of one client's address at once, then 429; 0: no limit",
+                .live = true},
         {.name = "connections_per_client",
                 .type = CONF_INT,
                 .offset = offsetof(struct lb_config_limits, connections_per_client),
@@ -573,20 +592,23 @@ static const struct conf_key limits_keys[] = {
                 .offset = offsetof(struct lb_config_limits, min_body_rate),
                 .fallback = "0",
                 .max = 1 << 30,
-                .help = "bytes a second that the body of a request must come at, else 408; 0: any rate"},
+                .help = "bytes a second that the body of a request must come at, else 408; 0: any rate",
+                .live = true},
         {.name = "min_answer_rate",
                 .type = CONF_SIZE,
                 .offset = offsetof(struct lb_config_limits, min_answer_rate),
                 .fallback = "0",
                 .max = 1 << 30,
-                .help = "bytes a second that a client must take an answer at, else it is cut; 0: any rate"},
+                .help = "bytes a second that a client must take an answer at, else it is cut; 0: any rate",
+                .live = true},
         {.name = "rate_grace",
                 .type = CONF_DURATION,
                 .offset = offsetof(struct lb_config_limits, rate_grace),
                 .fallback = "10s",
                 .min = 100 * CLOCK_NS_PER_MS,
                 .max = 3600 * CLOCK_NS_PER_S,
-                .help = "how far a client may fall behind these rates"},
+                .help = "how far a client may fall behind these rates",
+                .live = true},
         END,
 };
 static const struct conf_section limits_section = {.size = sizeof(struct lb_config_limits),
@@ -618,7 +640,8 @@ static const struct conf_key forward_keys[] = {
 };
 static const struct conf_section forward_section = {.size = sizeof(struct lb_config_forward),
         .place = offsetof(struct lb_config_forward, place),
-        .keys = forward_keys};
+        .keys = forward_keys,
+        .live = true};
 
 static const struct conf_key log_keys[] = {
         {.name = "level",
@@ -626,7 +649,8 @@ static const struct conf_key log_keys[] = {
                 .offset = offsetof(struct lb_config_log, level),
                 .fallback = "info",
                 .choices = levels,
-                .help = "the least important that is logged: error, warning, info, debug"},
+                .help = "the least important that is logged: error, warning, info, debug",
+                .live = true},
         {.name = "output",
                 .type = CONF_STRING,
                 .offset = offsetof(struct lb_config_log, output),
@@ -643,7 +667,8 @@ static const struct conf_key log_keys[] = {
                 .fallback = "combined",
                 .choices = formats,
                 .help = "of the access log's lines: combined; timed: and how long it took, whose answer it "
-                        "was, how it ended"},
+                        "was, how it ended",
+                .live = true},
         END,
 };
 static const struct conf_section log_section = {.size = sizeof(struct lb_config_log),
@@ -700,7 +725,8 @@ static const struct conf_key root_keys[] = {
                 .type = CONF_BOOL,
                 .offset = offsetof(struct lb_config, abort_on_close),
                 .fallback = "false",
-                .help = "a request in the queue whose client has closed its sending side is dropped"},
+                .help = "a request in the queue whose client has closed its sending side is dropped",
+                .live = true},
         PART(pool, CONF_GROUP, "The threads."),
         PART(async, CONF_GROUP, "The loops: of the async engine, and for what leaves a thread of the pool."),
         PART(queue, CONF_GROUP, "Between the acceptor and the threads or fibers."),

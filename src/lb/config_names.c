@@ -134,7 +134,7 @@ void config_names_resolve(struct lb_config *c, struct lb_config_upstream *u)
 	for (size_t i = 0; i < u->servers.count; i++) {
 		struct lb_config_server *s = lb_config_server(u, i);
 
-		if (!s->is_name)
+		if (!s->is_name || s->targets) /* known already, at a reload */
 			continue;
 		s->targets = calloc((size_t)s->slots, sizeof(*s->targets));
 		if (s->targets == NULL)

@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "base/clock.h"
+#include "base/diag.h"
 #include "lb/needs.h"
 #include "lb/reload.h"
 #include "lb/tell.h"
@@ -89,45 +90,132 @@ static void tell_overridden(const struct control *c, const struct lb_config *nex
 		        c->said.workers, (long long)next->pool.workers, c->said.file);
 }
 
-static void apply_locked(struct control *c, const struct lb_config *next, FILE *out)
+static void set_workers_locked(struct control *c, unsigned before, unsigned wanted, FILE *out)
+{
+	int error;
+
+	lock_must_hold(&c->lock);
+	if (c->config->engine == LB_ENGINE_ASYNC) {
+		tell(out, DIAG_INFO, "reload: pool.workers: the async engine has no use for it");
+		return;
+	}
+	unsigned now = engine_resize(c->engine, wanted, &error);
+	c->config->pool.workers = now; /* the next reload tries again */
+	if (now == wanted)
+		tell(out, DIAG_INFO, "reload: pool.workers: %u in place of %u", now, before);
+	else
+		tell(out, DIAG_ERROR,
+		        "reload: pool.workers: no more than %u of %u threads can be started: %s (raise "
+		        "ulimit -u, TasksMax= in the unit, or kernel.threads-max; or ask for fewer)",
+		        now, wanted, strerror(error));
+}
+
+/* The pool's size follows the file where that says another number than before. */
+static void apply_workers_locked(struct control *c, int64_t before, int64_t wanted, FILE *out)
 {
 	unsigned workers = engine_workers(c->engine);
-	bool same = next->pool.workers == c->config->pool.workers;
 
 	lock_must_hold(&c->lock);
 	advisor_look(&c->advisor);
-	reload_apply(c->config, next, c->engine, out);
-	if (!same)
+	c->config->pool.workers = wanted;
+	if (wanted != before) {
+		set_workers_locked(c, workers, (unsigned)wanted, out);
 		c->by_command = 0;
-	else if (c->by_command > 0)
+	} else if (c->by_command > 0) {
 		tell(out, DIAG_INFO,
 		        "reload: pool.workers: there stay %u, as commanded; %s has said %lld all along",
 		        c->by_command, c->said.workers > 0 ? "-w on the command line" : c->said.file,
-		        (long long)next->pool.workers);
+		        (long long)wanted);
+	}
 	if (engine_workers(c->engine) > workers)
 		check_descriptors_locked(c, out);
-	advisor_tell(&c->advisor);
+}
+
+/* What does not stand in the snapshot alone. */
+static void set_engine(struct control *c, const struct lb_config *config)
+{
+	engine_set(c->engine, &(struct engine_settings){.queue_timeout = config->queue.timeout,
+	                              .queue_rule = lb_config_queue_rule(config),
+	                              .header_timeout = config->timeouts.request_header,
+	                              .drain = config->timeouts.drain});
+	diag_set_level((enum diag_level)config->log.level);
+}
+
+/* next is the balancer's then, or gone. */
+static bool change(struct control *c, struct reload *r, FILE *out)
+{
+	/* What ran before stays until nobody finds it here any more. */
+	struct lb *before = balancer_pin(c->balancer);
+	char why[BALANCER_WHY_BYTES];
+	bool done = balancer_change(c->balancer, r->next, c->supply, out, why);
+
+	if (done) {
+		set_engine(c, r->next);
+		lock_take(&c->lock);
+		c->config = r->next;
+		c->advisor.target = r->next->queue.target;
+		lock_drop(&c->lock);
+		reload_tell(r, out);
+	} else {
+		tell(out, DIAG_ERROR, "reload: %s is not taken in: %s", c->said.file, why);
+	}
+	balancer_unpin(c->balancer, before);
+	return done;
+}
+
+/* next is taken in or freed. */
+static bool take_in(struct control *c, struct lb_config *next, FILE *out)
+{
+	int64_t before = c->config->pool.workers, wanted = next->pool.workers;
+	struct reload r;
+	bool taken = reload_compare(&r, c->config, next);
+
+	if (!taken)
+		tell(out, DIAG_ERROR, "reload: out of memory: %s is not taken in", c->said.file);
+	bool rebuilds = taken && r.rebuilds;
+	uint64_t under_way = balancer_under_way(c->balancer);
+	if (rebuilds)
+		taken = change(c, &r, out);
+	else
+		lb_config_free(next);
+	if (taken) {
+		lock_take(&c->lock);
+		apply_workers_locked(c, before, wanted, out);
+		advisor_tell(&c->advisor);
+		lock_drop(&c->lock);
+		reload_tell_restart(&r, out);
+	}
+	if (taken && !r.differs)
+		tell(out, DIAG_INFO, "reload: nothing has changed");
+	else if (rebuilds && taken)
+		tell(out, DIAG_INFO,
+		        "reload: done; %llu requests go on as they began; nothing was lost (0 connections "
+		        "closed, 0 "
+		        "requests failed)",
+		        (unsigned long long)under_way);
+	reload_free(&r);
+	return taken;
 }
 
 static bool reload_locked(struct control *c, FILE *out)
 {
-	struct lb_config *next = reload_read(c->supply, c->said.file, out);
 	char why[CONTROL_WHY_BYTES];
 
 	lock_must_hold(&c->reloads);
+	if (engine_is_draining(c->engine)) {
+		tell(out, DIAG_ERROR, "reload: %s is not taken in: tplb is about to end", c->said.file);
+		return false;
+	}
+	struct lb_config *next = reload_read(c->supply, c->said.file, out);
 	if (!next)
 		return false;
 	tell_overridden(c, next, out);
-	bool can = command_line_apply(&c->said, next, why);
-	if (can) {
-		lock_take(&c->lock);
-		apply_locked(c, next, out);
-		lock_drop(&c->lock);
-	} else {
+	if (!command_line_apply(&c->said, next, why)) {
 		tell(out, DIAG_ERROR, "reload: %s is not taken in: %s", c->said.file, why);
+		lb_config_free(next);
+		return false;
 	}
-	lb_config_free(next);
-	return can;
+	return reload_resolve(c->balancer, next, c->said.file, out) && take_in(c, next, out);
 }
 
 bool control_reload(struct control *c, FILE *out)
@@ -135,6 +223,8 @@ bool control_reload(struct control *c, FILE *out)
 	lock_take(&c->reloads);
 	bool taken_in = reload_locked(c, out);
 	lock_drop(&c->reloads);
+	if (c->reloaded)
+		c->reloaded(c->reloaded_arg);
 	return taken_in;
 }
 

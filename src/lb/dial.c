@@ -154,7 +154,7 @@ static void log_choice(const struct exchange *x)
 	char client[ADDR_TEXT_MAX];
 
 	addr_ip_format(&x->conn->peer, client);
-	diag_debug("%s: client %s port %u -> server %s of %s%s", x->conn->listener->name, client,
+	diag_debug("%s: client %s port %u -> server %s of %s%s", x->listener->name, client,
 	        ntohs(x->conn->peer.port), x->server->text, x->listener->upstream->name,
 	        x->reused ? " (kept)" : "");
 }
@@ -165,7 +165,7 @@ static void let_go(struct exchange *x)
 	if (x->counted && x->server->most > 0)
 		shelf_end_lease(x->lb, x->listener->upstream, x->server);
 	else if (x->counted)
-		atomic_fetch_sub_explicit(&x->server->active, 1, memory_order_relaxed);
+		atomic_fetch_sub_explicit(&x->server->load->active, 1, memory_order_relaxed);
 	x->counted = false;
 }
 
@@ -179,7 +179,7 @@ static bool hold(struct exchange *x, struct server *s)
 	x->server = s;
 	x->counted = x->listener->upstream->counts || s->most > 0;
 	if (x->counted && s->most == 0)
-		atomic_fetch_add_explicit(&s->active, 1, memory_order_relaxed);
+		atomic_fetch_add_explicit(&s->load->active, 1, memory_order_relaxed);
 	return true;
 }
 
@@ -286,7 +286,8 @@ static void put_away(struct exchange *x)
 	if (x->server_reusable && idle->shared && x->worker->is_loop)
 		io_close(x->worker->io,
 		        x->fd); /* it stalled on a thread; and the loop may have seen of it what threads can't */
-	else if (x->server_reusable && x->generation == server_generation(x->server))
+	else if (x->server_reusable && x->generation == server_generation(x->server) &&
+	         !atomic_load_explicit(&x->lb->retired, memory_order_acquire))
 		idle_keep(idle, x->worker->io, x->fd, x->generation, clock_coarse());
 	else if (x->is_tunnel && x->end != END_OK)
 		io_reset(x->worker->io, x->fd); /* half an upload must not look like a whole one */

@@ -18,39 +18,52 @@ enum { STORE_KEEP = 32, STORE_KEEP_LOOP = 512 };
 struct exchange_store {
 	struct exchange *free;
 	unsigned count;
-	struct retry_budget budgets[]; /* one an upstream */
 };
 
-static struct exchange *allocate(struct lb *lb)
+static struct exchange *allocate(unsigned fields)
 {
-	size_t fields = (size_t)lb->config->limits.headers;
-	struct exchange *x = malloc(sizeof(*x) + 2 * fields * sizeof(struct http_field));
+	struct exchange *x = malloc(sizeof(*x) + 2 * (size_t)fields * sizeof(struct http_field));
 
 	if (!x)
 		return NULL;
 	x->request_fields = (struct http_field *)(x + 1);
 	x->response_fields = x->request_fields + fields;
+	x->fields_room = fields;
 	return x;
 }
 
-struct exchange *exchange_new(struct lb *lb, struct worker *w, struct conn *c)
+/* One that has room for so many fields; NULL when memory is out. */
+static struct exchange *take(struct exchange_store *store, unsigned fields)
 {
-	struct exchange_store *store = w->local;
 	struct exchange *x = store->free;
 
-	if (x) {
-		store->free = x->next;
-		store->count--;
-	} else if (!(x = allocate(lb))) {
+	if (!x)
+		return allocate(fields);
+	store->free = x->next;
+	store->count--;
+	if (x->fields_room >= fields)
+		return x;
+	free(x); /* limits.headers was raised since */
+	return allocate(fields);
+}
+
+struct exchange *exchange_new(const struct lb_listener *listener, struct worker *w, struct conn *c)
+{
+	struct lb *lb = listener->lb;
+	unsigned fields = (unsigned)lb->config->limits.headers;
+	struct exchange *x = take(w->local, fields);
+
+	if (!x) {
+		lb_end_use(lb, w->id);
 		return NULL;
 	}
-	unsigned fields = (unsigned)lb->config->limits.headers;
 	*x = (struct exchange){.magic = EXCHANGE_MAGIC,
 	        .lb = lb,
 	        .conn = c,
-	        .listener = c->listener->app,
+	        .listener = listener,
 	        .worker = w,
 	        .fd = -1,
+	        .fields_room = x->fields_room,
 	        .request_fields = x->request_fields,
 	        .response_fields = x->response_fields};
 	x->request = (struct http_head){.room = fields, .fields = x->request_fields};
@@ -83,6 +96,7 @@ void exchange_free(struct exchange *x)
 	buf_store_put(&w->bodies, x->from_server);
 	buf_store_put(&w->bodies, x->up_buf);
 	x->magic = 0;
+	lb_end_use(x->lb, w->id); /* last of what looks at it */
 	/* Exchanges move between workers: one must not hoard what others make. */
 	if (store->count >= (w->is_loop ? STORE_KEEP_LOOP : STORE_KEEP)) {
 		free(x);
@@ -93,22 +107,20 @@ void exchange_free(struct exchange *x)
 	store->count++;
 }
 
-bool exchange_store_init(const struct lb *lb, struct worker *w)
+bool exchange_store_init(struct worker *w)
 {
-	struct exchange_store *store = calloc(
-	        1, sizeof(*store) + lb->upstream_count * sizeof(store->budgets[0]));
-
-	w->local = store;
-	for (unsigned i = 0; store && i < lb->upstream_count; i++)
-		retry_budget_init(&store->budgets[i], w);
-	return store != NULL;
+	w->local = calloc(1, sizeof(struct exchange_store));
+	return w->local != NULL;
 }
 
 struct retry_budget *exchange_budget(const struct exchange *x)
 {
-	struct exchange_store *store = x->worker->local;
+	return lb_budget(x->lb, x->worker->id, x->listener->upstream);
+}
 
-	return &store->budgets[x->listener->upstream - x->lb->upstreams];
+bool exchange_is_last(const struct exchange *x)
+{
+	return lb_is_draining(x->lb) || listener_is_leaving(x->conn->listener);
 }
 
 void exchange_store_free(struct worker *w)
@@ -186,6 +198,9 @@ static void count_end(struct exchange *x)
 	if (x->listener->mode == LB_MODE_HTTP && x->end != END_PROXY_HEADER)
 		counter_add(c, sort_of(x->end), 1);
 	tell_standing(x);
+	if (x->end != END_OK && x->status >= 500 &&
+	        atomic_load_explicit(&x->lb->retired, memory_order_relaxed))
+		atomic_fetch_add_explicit(&x->lb->late_failures, 1, memory_order_relaxed);
 	counter_add(c, COUNTER_bytes_in, x->request.size + x->up.received);
 }
 

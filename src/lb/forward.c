@@ -232,11 +232,11 @@ bool forward_request(struct exchange *x, long long max_forwards)
 
 #define QUEUE_FIELD STR("X-Tplb-Queue-Us")
 
-struct str forward_queue_field(const struct lb *lb, const struct conn *c, char out[FORWARD_QUEUE_BYTES])
+struct str forward_queue_field(bool wanted, const struct conn *c, char out[FORWARD_QUEUE_BYTES])
 {
 	struct writer w = {.at = out, .end = out + FORWARD_QUEUE_BYTES};
 
-	if (!lb->config->queue.header)
+	if (!wanted)
 		return STR("");
 	put(&w, QUEUE_FIELD);
 	put(&w, STR(": "));
@@ -324,7 +324,7 @@ bool forward_response(struct exchange *x, struct http_framing framing)
 		put_session(&w, x);
 	put_via(&w, x, head->minor);
 	if (tells_wait)
-		put(&w, forward_queue_field(x->lb, x->conn, wait));
+		put(&w, forward_queue_field(x->lb->config->queue.header, x->conn, wait));
 	if (framing.kind == BODY_CHUNKED)
 		put(&w, STR("Transfer-Encoding: chunked\r\n"));
 	put_connection(&w, x);

@@ -41,6 +41,7 @@ struct health {
 	sem_t opened;              /* posted when the thread has opened its loop, or could not */
 	int error;                 /* of that: an errno; read after `opened` was posted */
 	sem_t ended;               /* posted when the thread is about to end */
+	bool joined;               /* whose the end is */
 	/* the thread's */
 	struct loop loop;
 	uint64_t random;
@@ -86,6 +87,8 @@ static void probe(struct watch *w)
 	COUNT(h->counters, probes);
 	if (generation != server_generation(s)) /* it has moved meanwhile: that says nothing about it */
 		return;
+	if (atomic_load(&h->stop)) /* another configuration has it now, and its own probes */
+		return;
 	if (!good) {
 		COUNT(h->counters, probes_failed);
 		diag_debug("server %s of %s: bad probe: %s", s->text, w->upstream->name, why);
@@ -105,7 +108,7 @@ static void recheck(struct watch *w)
 		return;
 	bool good = probe_tcp(&h->loop.io, &addr, s->from->send_proxy,
 	        clock_after(clock_now(), h->lb->config->timeouts.connect), why);
-	if (generation != server_generation(s))
+	if (generation != server_generation(s) || atomic_load(&h->stop))
 		return;
 	count_change(h, s, standing_rechecked(w->upstream, s, good, why, clock_now()));
 }
@@ -151,7 +154,7 @@ static int64_t see_to_shelves(struct health *h, int64_t now)
 {
 	int64_t until = CLOCK_NEVER;
 
-	for (unsigned i = 0; i < h->lb->upstream_count && !atomic_load(&h->stop); i++) {
+	for (unsigned i = 0; i < h->lb->upstream_count; i++) {
 		struct upstream *u = &h->lb->upstreams[i];
 		int64_t at = u->shelf ? shelf_tick(h->lb, u, now) : CLOCK_NEVER;
 
@@ -290,13 +293,31 @@ const struct counters *health_counters(const struct health *h)
 	return h->counters;
 }
 
-bool health_stop(struct health *h)
+void health_retire(struct health *h)
+{
+	atomic_store(&h->stop, true);
+	loop_wake(&h->loop);
+}
+
+static void join(struct health *h)
+{
+	PTHREAD_OK(pthread_join(h->thread, NULL));
+	h->joined = true;
+}
+
+bool health_has_ended(struct health *h)
+{
+	if (!h->joined && sem_trywait(&h->ended) == 0)
+		join(h);
+	return h->joined;
+}
+
+/* False: it has not after a while. */
+static bool wait_for_end(struct health *h)
 {
 	struct timespec until;
 	int error;
 
-	atomic_store(&h->stop, true);
-	loop_wake(&h->loop);
 	MUST(clock_gettime(CLOCK_MONOTONIC, &until) == 0);
 	until.tv_nsec += STOP_PATIENCE_NS;
 	until.tv_sec += until.tv_nsec / CLOCK_NS_PER_S;
@@ -307,7 +328,17 @@ bool health_stop(struct health *h)
 	if (error == ETIMEDOUT)
 		return false;
 	MUST(error == 0);
-	PTHREAD_OK(pthread_join(h->thread, NULL));
+	join(h);
+	return true;
+}
+
+bool health_stop(struct health *h)
+{
+	if (!h->joined) {
+		health_retire(h);
+		if (!wait_for_end(h))
+			return false;
+	}
 	MUST(loop_free(&h->loop) == NULL); /* nobody posts to it */
 	health_free(h);
 	return true;

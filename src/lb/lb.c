@@ -12,16 +12,13 @@
 #include "base/sparse.h"
 #include "lb/health.h"
 #include "lb/pick.h"
+#include "lb/retry.h"
 #include "lb/standing.h"
 #include "net/io_blocking.h"
 #include "work/pool.h"
 #include "work/queue.h"
 
-enum {
-	CACHE_LINE = 64,
-	REFUSALS_A_CLIENT = 16, /* connections that linger so that their client can read the refusal */
-	ROWS_OF_REFUSED = 1024
-};
+enum { CACHE_LINE = 64 };
 
 static const char *host_of(const struct server *s, const struct lb_config_server *from)
 {
@@ -30,8 +27,9 @@ static const char *host_of(const struct server *s, const struct lb_config_server
 	return name_is_srv(from->address) ? name_srv_domain(from->address) : from->address;
 }
 
-/* slot: of a name, from 0. */
-static void server_init(struct server *s, const struct lb_config_server *from, unsigned slot, unsigned index)
+/* slot: of a name, from 0. False when memory is out. */
+static bool server_init(struct upstream *u, struct upstream *before, struct server *s,
+        const struct lb_config_server *from, unsigned slot, unsigned index)
 {
 	const struct target *target = from->targets ? &from->targets[slot] : NULL;
 
@@ -51,11 +49,16 @@ static void server_init(struct server *s, const struct lb_config_server *from, u
 	standing_init(s, (enum lb_server_state)from->state, s->addr.len > 0, clock_now());
 	lock_init(&s->addr_lock);
 	atomic_init(&s->lighter, target && target->share > 0 ? SHARE_FULL - target->share : 0);
+	struct server *same = before ? lb_find_server(before, s->text) : NULL;
+	if (same)
+		standing_inherit(u, s, before, same, clock_now());
+	s->load = same ? server_load_share(same->load) : server_load_new();
+	return s->load != NULL;
 }
 
 /* Those that are backups, or those that are none. */
-static void add_servers(
-        struct lb *lb, struct upstream *u, const struct lb_config_upstream *from, bool backups)
+static bool add_servers(struct lb *lb, struct upstream *u, struct upstream *before,
+        const struct lb_config_upstream *from, bool backups)
 {
 	for (size_t i = 0; i < from->servers.count; i++) {
 		const struct lb_config_server *s = lb_config_server(from, i);
@@ -63,8 +66,10 @@ static void add_servers(
 		if (s->backup != backups)
 			continue;
 		for (unsigned k = 0; k < s->slots; k++)
-			server_init(&u->servers[u->count++], s, k, lb->server_count++);
+			if (!server_init(u, before, &u->servers[u->count++], s, k, lb->server_count++))
+				return false;
 	}
+	return true;
 }
 
 static bool shelf_init(struct upstream *u, const struct lb_config *config)
@@ -81,7 +86,8 @@ static bool shelf_init(struct upstream *u, const struct lb_config *config)
 	return u->shelf != NULL;
 }
 
-static bool upstream_init(struct lb *lb, struct upstream *u, const struct lb_config_upstream *from)
+static bool upstream_init(
+        struct lb *lb, struct upstream *u, struct upstream *before, const struct lb_config_upstream *from)
 {
 	u->name = from->name;
 	u->config = from;
@@ -92,9 +98,11 @@ static bool upstream_init(struct lb *lb, struct upstream *u, const struct lb_con
 	if (posix_memalign(&servers, CACHE_LINE, bytes) != 0)
 		return false;
 	u->servers = memset(servers, 0, bytes);
-	add_servers(lb, u, from, false);
+	if (!add_servers(lb, u, before, from, false))
+		return false;
 	u->primaries = u->count;
-	add_servers(lb, u, from, true);
+	if (!add_servers(lb, u, before, from, true))
+		return false;
 	for (unsigned i = 0; i < u->count; i++)
 		u->impaired += standing_is_impaired(&u->servers[i]);
 	if (!shelf_init(u, lb->config))
@@ -106,17 +114,74 @@ static bool upstream_init(struct lb *lb, struct upstream *u, const struct lb_con
 	return true;
 }
 
-static bool counts_init(struct lb *lb)
+static bool rows_init(struct lb *lb)
 {
-	size_t row = lb->server_count * sizeof(struct server_counters);
+	size_t row = sizeof(struct lb_row) + lb->server_count * sizeof(struct server_counters) +
+	             lb->upstream_count * sizeof(struct retry_budget);
 
-	row = (row + CACHE_LINE - 1) / CACHE_LINE * CACHE_LINE;
-	lb->counts_row = row / sizeof(struct server_counters);
-	lb->counts = sparse_new(lb->workers, row);
-	return lb->counts != NULL;
+	lb->row_bytes = (row + CACHE_LINE - 1) / CACHE_LINE * CACHE_LINE;
+	lb->rows = sparse_new(lb->workers, lb->row_bytes);
+	return lb->rows != NULL;
 }
 
-static bool rate_init(struct lb_listener *l, const struct lb_config_rate *from)
+struct retry_budget *lb_budget(const struct lb *lb, unsigned worker, const struct upstream *u)
+{
+	return (struct retry_budget *)(void *)lb_counts(lb, worker, lb->server_count) + (u - lb->upstreams);
+}
+
+/* Rows that may have been written are below it. */
+static unsigned rows_used(const struct lb *lb)
+{
+	const struct engine *engine = atomic_load_explicit(&lb->engine, memory_order_acquire);
+	unsigned used = 0;
+
+	if (engine)
+		(void)engine_counters(engine, &used);
+	return used;
+}
+
+uint64_t lb_uses(const struct lb *lb)
+{
+	uint64_t begun = 0, ended = 0;
+	unsigned used = rows_used(lb);
+
+	/* What has ended first: so what is begun meanwhile counts as under way. */
+	for (unsigned i = 0; i < used; i++)
+		ended += atomic_load_explicit(&lb_row(lb, i)->uses.ended, memory_order_acquire);
+	for (unsigned i = 0; i < used; i++)
+		begun += atomic_load_explicit(&lb_row(lb, i)->uses.begun, memory_order_acquire);
+	return begun - ended;
+}
+
+struct upstream *lb_find_upstream(const struct lb *lb, const char *name)
+{
+	for (unsigned i = 0; i < lb->upstream_count; i++)
+		if (strcmp(lb->upstreams[i].name, name) == 0)
+			return &lb->upstreams[i];
+	return NULL;
+}
+
+struct server *lb_find_server(const struct upstream *u, const char *text)
+{
+	for (unsigned i = 0; i < u->count; i++)
+		if (strcmp(u->servers[i].text, text) == 0)
+			return &u->servers[i];
+	return NULL;
+}
+
+/* The rate of the listener at the same address; NULL: there is none. */
+static struct rate *rate_before(const struct lb *before, const struct lb_config_listener *l)
+{
+	for (size_t i = 0; before && i < before->config->listeners.count; i++) {
+		const struct lb_config_listener *other = lb_config_listener(before->config, i);
+
+		if (lb_config_same_listener(other, l) && strcmp(other->rate.key, l->rate.key) == 0)
+			return before->listeners[i].rate;
+	}
+	return NULL;
+}
+
+static bool rate_init(struct lb_listener *l, const struct lb_config_rate *from, struct rate *before)
 {
 	struct rate_options options = {.requests = from->requests,
 	        .per = from->per,
@@ -127,11 +192,13 @@ static bool rate_init(struct lb_listener *l, const struct lb_config_rate *from)
 		return true;
 	if (from->header)
 		l->rate_header = str_of(from->header);
-	l->rate = rate_new(&options);
+	l->rate = rate_share(before, &options);
+	if (!l->rate)
+		l->rate = rate_new(&options);
 	return l->rate != NULL;
 }
 
-static bool listeners_init(struct lb *lb)
+static bool listeners_init(struct lb *lb, const struct lb *before)
 {
 	const struct lb_config *config = lb->config;
 
@@ -141,30 +208,28 @@ static bool listeners_init(struct lb *lb)
 	for (size_t i = 0; i < config->listeners.count; i++) {
 		const struct lb_config_listener *from = lb_config_listener(config, i);
 
+		lb->listeners[i].lb = lb;
+		lb->listeners[i].name = from->name;
 		lb->listeners[i].mode = (enum lb_mode)from->mode;
 		lb->listeners[i].accept_proxy = from->accept_proxy;
 		lb->listeners[i].upstream = &lb->upstreams[from->upstream_index];
-		if (!rate_init(&lb->listeners[i], &from->rate))
+		if (!rate_init(&lb->listeners[i], &from->rate, rate_before(before, from)))
 			return false;
 	}
 	return true;
 }
 
-static bool clients_init(struct lb *lb)
+static bool clients_init(struct lb *lb, const struct lb *before)
 {
 	const struct lb_config_limits *limits = &lb->config->limits;
-	unsigned expected = (unsigned)limits->connections;
 
-	if (limits->requests_per_client > 0) {
-		lb->clients = clients_new((unsigned)limits->requests_per_client, expected);
-		if (!lb->clients)
-			return false;
-	}
-	if (limits->connections_per_client == 0)
+	if (limits->requests_per_client == 0)
 		return true;
-	lb->connected = clients_new((unsigned)limits->connections_per_client, expected);
-	lb->unwelcome = clients_new(REFUSALS_A_CLIENT, ROWS_OF_REFUSED);
-	return lb->connected && lb->unwelcome;
+	lb->clients = before && before->clients
+	                      ? clients_share(before->clients, (unsigned)limits->requests_per_client)
+	                      : clients_new(
+	                                (unsigned)limits->requests_per_client, (unsigned)limits->connections);
+	return lb->clients != NULL;
 }
 
 /* What the configuration allows for a server is shared out among the loops. */
@@ -211,6 +276,47 @@ void lb_drop_idle(const struct lb *lb, const struct server *s)
 	idle_clear(&lb->idle[s->index], &io.io);
 }
 
+/* One set of each server's: of the pool, or of a loop. */
+static void hand_on(const struct lb *lb, const struct lb *to, unsigned set, struct io *io)
+{
+	struct idle_set *row = lb->idle + (size_t)set * lb->server_count;
+	struct idle_set *to_row = to->idle + (size_t)set * to->server_count;
+
+	for (unsigned i = 0; i < lb->upstream_count; i++) {
+		const struct upstream *u = &lb->upstreams[i], *same_u = lb_find_upstream(to, u->name);
+
+		for (unsigned k = 0; k < u->count; k++) {
+			struct server *s = &u->servers[k];
+			struct server *same = same_u ? lb_find_server(same_u, s->text) : NULL;
+			unsigned generation, new_generation;
+			struct addr addr, new_addr;
+
+			if (same && server_address(s, &addr, &generation) &&
+			        server_address(same, &new_addr, &new_generation) &&
+			        addr_equal(&addr, &new_addr))
+				idle_move(
+				        &row[s->index], io, generation, &to_row[same->index], new_generation);
+			else
+				idle_clear(&row[s->index], io);
+		}
+	}
+}
+
+void lb_hand_idle_on(const struct lb *lb, const struct lb *to, struct worker *w)
+{
+	hand_on(lb, to, w->id, w->io);
+}
+
+void lb_hand_shared_idle_on(const struct lb *lb, const struct lb *to)
+{
+	struct io_blocking io;
+
+	if (lb->config->engine != LB_ENGINE_POOL)
+		return;
+	io_blocking_init(&io);
+	hand_on(lb, to, 0, &io.io);
+}
+
 void lb_trim_idle(const struct lb *lb)
 {
 	struct io_blocking io;
@@ -226,7 +332,7 @@ void lb_trim_idle(const struct lb *lb)
 		}
 }
 
-static bool lb_init(struct lb *lb)
+static bool lb_init(struct lb *lb, struct lb *from)
 {
 	const struct lb_config *config = lb->config;
 
@@ -235,13 +341,15 @@ static bool lb_init(struct lb *lb)
 		return false;
 	for (size_t i = 0; i < config->upstreams.count; i++) {
 		lb->upstream_count++;
-		if (!upstream_init(lb, &lb->upstreams[i], lb_config_upstream(config, i)))
+		const struct lb_config_upstream *u = lb_config_upstream(config, i);
+
+		if (!upstream_init(lb, &lb->upstreams[i], from ? lb_find_upstream(from, u->name) : NULL, u))
 			return false;
 	}
-	return listeners_init(lb) && clients_init(lb) && counts_init(lb) && idle_sets_init(lb);
+	return listeners_init(lb, from) && clients_init(lb, from) && rows_init(lb) && idle_sets_init(lb);
 }
 
-struct lb *lb_new(const struct lb_config *config, unsigned workers, unsigned loops)
+struct lb *lb_new(const struct lb_config *config, unsigned workers, unsigned loops, struct lb *from)
 {
 	struct lb *lb = calloc(1, sizeof(*lb));
 
@@ -250,8 +358,7 @@ struct lb *lb_new(const struct lb_config *config, unsigned workers, unsigned loo
 	lb->config = config;
 	lb->workers = workers;
 	lb->idle_sets = config->engine == LB_ENGINE_POOL ? 1 : loops;
-	atomic_init(&lb->pipes, LB_PIPES_MAX);
-	if (lb_init(lb))
+	if (lb_init(lb, from))
 		return lb;
 	lb_free(lb);
 	return NULL;
@@ -260,8 +367,8 @@ struct lb *lb_new(const struct lb_config *config, unsigned workers, unsigned loo
 static void upstream_free(struct upstream *u)
 {
 	picker_free(u->picker);
-	for (unsigned i = 0; i < u->count; i++) { /* all that was counted has ended */
-		MUST(atomic_load_explicit(&u->servers[i].active, memory_order_relaxed) == 0);
+	for (unsigned i = 0; i < u->count; i++) {
+		server_load_drop(u->servers[i].load);
 		lock_destroy(&u->servers[i].addr_lock);
 	}
 	free(u->servers);
@@ -269,13 +376,20 @@ static void upstream_free(struct upstream *u)
 	lock_destroy(&u->lock);
 }
 
-size_t lb_shelved(const struct lb *lb)
+size_t lb_shelf_room(const struct lb *lb)
 {
-	enum { IN_HANDS = 4096 * POOL_BURST_MAX }; /* that a worker shelves while others come back */
 	size_t n = 0;
 
 	for (unsigned i = 0; i < lb->upstream_count; i++)
 		n += lb->upstreams[i].shelf ? (size_t)lb->config->queue.size : 0;
+	return n;
+}
+
+size_t lb_shelved(const struct lb *lb, size_t others)
+{
+	enum { IN_HANDS = 4096 * POOL_BURST_MAX }; /* that a worker shelves while others come back */
+	size_t n = lb_shelf_room(lb) + others;
+
 	return n > 0 ? n + IN_HANDS : 0;
 }
 
@@ -313,9 +427,7 @@ void lb_free(struct lb *lb)
 		rate_free(lb->listeners[i].rate);
 	free(lb->listeners);
 	clients_free(lb->clients);
-	clients_free(lb->connected);
-	clients_free(lb->unwelcome);
-	sparse_free(lb->counts, lb->workers, lb->counts_row * sizeof(*lb->counts));
+	sparse_free(lb->rows, lb->workers, lb->row_bytes);
 	free(lb);
 }
 
@@ -324,17 +436,6 @@ bool lb_is_draining(const struct lb *lb)
 	const struct engine *engine = atomic_load_explicit(&lb->engine, memory_order_acquire);
 
 	return engine && engine_is_draining(engine);
-}
-
-/* Rows that may have been written are below it. */
-static unsigned rows_used(const struct lb *lb)
-{
-	const struct engine *engine = atomic_load_explicit(&lb->engine, memory_order_acquire);
-	unsigned used = 0;
-
-	if (engine)
-		(void)engine_counters(engine, &used);
-	return used;
 }
 
 uint64_t lb_server_requests(const struct lb *lb, unsigned server)

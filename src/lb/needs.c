@@ -15,7 +15,8 @@
 enum {
 	SPARE_DESCRIPTORS = 64, /* standard streams, logs, eventfds and epolls, a name being resolved */
 	LOOP_DESCRIPTORS = 8,   /* of a loop: its epoll or ring, its eventfd */
-	OTHER_THREADS = 5,      /* main, health, lingerer, log, who ends the process at a second signal */
+	OTHER_THREADS =
+	        6, /* main, health, lingerer, log, reloader, who ends the process at a second signal */
 	ARENAS_A_CORE = 8,
 	STACK_MAPPINGS = 2,  /* a stack and its guard */
 	SPARE_MAPPINGS = 512 /* programs, libraries, heaps */

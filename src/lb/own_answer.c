@@ -81,12 +81,12 @@ struct verdict exchange_refuse(struct exchange *x, int status, enum exchange_end
 	struct http_reply r = reply_of(x, status);
 
 	r.text = reason_of(status, end, text);
-	r.extra = forward_queue_field(x->lb, x->conn, field);
+	r.extra = forward_queue_field(x->lb->config->queue.header, x->conn, field);
 	x->end = end;
 	x->server_reusable = false;
 	/* 429 says "later", and a client that has to connect anew for that costs more than one that waits. */
 	bool goes_on = status >= 500 || status == 429 || status == 200;
-	if (!exchange_request_is_over(x) || lb_is_draining(x->lb) || !goes_on)
+	if (!exchange_request_is_over(x) || exchange_is_last(x) || !goes_on)
 		x->client_close = true;
 	r.close = x->client_close;
 	buf_clear(x->out);

@@ -56,7 +56,7 @@ enum { FEW = 16 /* requests that any server may have */ };
 /* Whether one request more would be more than 1.25 times its share, rounded up; all: requests under way, this one included; total: of the weights. */
 static bool is_full(const struct server *s, uint64_t all, uint64_t total)
 {
-	unsigned active = atomic_load_explicit(&s->active, memory_order_relaxed);
+	unsigned active = atomic_load_explicit(&s->load->active, memory_order_relaxed);
 	uint64_t bound = (5 * all * server_whole_weight(s) + 4 * total - 1) / (4 * total);
 
 	return active >= FEW && active >= bound;
@@ -72,7 +72,7 @@ static unsigned best_of(const struct upstream *u, const struct server_set *tried
 	for (unsigned i = 0; i < u->primaries; i++) {
 		if (server_set_has(tried, i))
 			continue;
-		all += atomic_load_explicit(&u->servers[i].active, memory_order_relaxed);
+		all += atomic_load_explicit(&u->servers[i].load->active, memory_order_relaxed);
 		total += server_whole_weight(&u->servers[i]);
 	}
 	for (unsigned i = 0; i < u->primaries; i++) {

@@ -1,5 +1,6 @@
 #include "lb/rate.h"
 
+#include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -22,7 +23,9 @@ struct rate_lock {
 };
 
 struct rate {
+	_Atomic unsigned owners; /* acq_rel */
 	/* constant */
+	struct rate_options options;
 	int64_t interval;  /* between two tokens */
 	int64_t tolerance; /* how far ahead of now full_at may be before a request */
 	size_t sets;
@@ -43,6 +46,8 @@ struct rate *rate_new(const struct rate_options *options)
 	if (posix_memalign(&memory, CACHE_LINE, sizeof(struct rate)) != 0)
 		return NULL;
 	struct rate *r = memset(memory, 0, sizeof(*r));
+	atomic_init(&r->owners, 1);
+	r->options = *options;
 	r->interval = rate_interval(options);
 	MUST(r->interval > 0 && options->burst > 0 && options->burst <= YEAR_NS / r->interval);
 	r->tolerance = (options->burst - 1) * r->interval;
@@ -57,9 +62,18 @@ struct rate *rate_new(const struct rate_options *options)
 	return NULL;
 }
 
+struct rate *rate_share(struct rate *r, const struct rate_options *options)
+{
+	if (!r || r->options.requests != options->requests || r->options.per != options->per ||
+	        r->options.burst != options->burst || r->options.entries != options->entries)
+		return NULL;
+	atomic_fetch_add_explicit(&r->owners, 1, memory_order_relaxed);
+	return r;
+}
+
 void rate_free(struct rate *r)
 {
-	if (!r)
+	if (!r || atomic_fetch_sub_explicit(&r->owners, 1, memory_order_acq_rel) > 1)
 		return;
 	for (unsigned i = 0; i < LOCKS; i++)
 		lock_destroy(&r->locks[i].lock);

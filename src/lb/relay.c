@@ -6,10 +6,10 @@
 #include "http/reply.h"
 #include "lb/access.h"
 #include "lb/admit.h"
+#include "lb/balancer.h"
 #include "lb/dial.h"
 #include "lb/exchange.h"
 #include "lb/forward.h"
-#include "lb/lb.h"
 #include "net/proxy_header.h"
 
 static const struct verdict gone = {.kind = VERDICT_CLOSE};
@@ -191,27 +191,27 @@ static struct verdict begin_tcp(struct exchange *x)
 static size_t relay_refuse(
         void *app, struct log_ring *log, const struct conn *c, enum refusal why, char *out, size_t cap)
 {
-	const struct lb_listener *listener = c->listener->app;
-	const struct lb *lb = app;
+	struct refusal_style style = balancer_refusal_style(c);
 	struct http_date_cache date = {0};
 	struct http_reply reply = refusal_reply(why);
 	char field[FORWARD_QUEUE_BYTES];
 
-	if (listener->mode == LB_MODE_TCP)
+	(void)app;
+	if (style.is_tcp)
 		return 0;
-	if (why == REFUSAL_HEADER_TIMEOUT && listener->accept_proxy && !c->introduced)
+	if (why == REFUSAL_HEADER_TIMEOUT && style.accepts_proxy && !c->introduced)
 		return 0; /* it is no request's head that did not come */
 	reply.date = http_date_now(&date);
-	reply.extra = forward_queue_field(lb, c, field);
-	access_log_refusal(lb, log, c, &reply, refusal_word(why));
+	reply.extra = forward_queue_field(style.queue_field, c, field);
+	access_log_refusal(style.timed, log, c, &reply, refusal_word(why));
 	return http_reply_write(&reply, out, cap);
 }
 
 /* Not even an exchange is to be had: the refusal is made without. */
-static struct verdict refuse_without(struct lb *lb, struct worker *w, const struct conn *c)
+static struct verdict refuse_without(struct balancer *b, struct worker *w, const struct conn *c)
 {
 	char answer[HTTP_REPLY_MAX];
-	size_t len = relay_refuse(lb, w->log, c, REFUSAL_NO_MEMORY, answer, sizeof(answer));
+	size_t len = relay_refuse(b, w->log, c, REFUSAL_NO_MEMORY, answer, sizeof(answer));
 
 	COUNT(w->counters, no_memory);
 	if (len == 0)
@@ -231,7 +231,7 @@ static struct verdict relay_begin(void *app, struct worker *w, struct conn *c, v
 		x->worker = w;
 		return exchange_resume(x);
 	}
-	x = exchange_new(app, w, c);
+	x = exchange_new(balancer_enter(app, w, c), w, c);
 	if (!x)
 		return refuse_without(app, w, c);
 	*exchange = x;
@@ -245,67 +245,39 @@ static struct verdict relay_end(void *app, struct worker *w, void *exchange)
 	struct exchange *x = exchange;
 
 	CHECK_MAGIC(x, EXCHANGE_MAGIC);
-	MUST(x->lb == app);
+	(void)app;
 	x->worker = w;
 	return exchange_end(x);
 }
 
 static bool relay_worker_start(void *app, struct worker *w)
 {
-	return exchange_store_init(app, w);
-}
-
-/* A loop's own idle connections; the pool's are shared, and outlive its threads. */
-static void each_idle(struct lb *lb, struct worker *w,
-        void (*what)(struct idle_set *s, struct io *io, const struct server *of))
-{
-	for (unsigned i = 0; i < lb->upstream_count; i++)
-		for (unsigned k = 0; k < lb->upstreams[i].count; k++) {
-			const struct server *s = &lb->upstreams[i].servers[k];
-
-			what(lb_idle(lb, w, s), w->io, s);
-		}
-}
-
-static void trim(struct idle_set *s, struct io *io, const struct server *of)
-{
-	idle_trim(s, io, server_generation(of), clock_coarse());
-}
-
-static void clear(struct idle_set *s, struct io *io, const struct server *of)
-{
-	(void)of;
-	idle_clear(s, io);
+	(void)app;
+	return exchange_store_init(w);
 }
 
 static void relay_tick(void *app, struct worker *w)
 {
-	struct lb *lb = app;
-
-	if (lb->config->engine == LB_ENGINE_ASYNC)
-		each_idle(lb, w, trim);
+	balancer_tick(app, w);
 }
 
 static void relay_worker_stop(void *app, struct worker *w)
 {
-	struct lb *lb = app;
-
-	if (lb->config->engine == LB_ENGINE_ASYNC)
-		each_idle(lb, w, clear);
+	balancer_leave(app, w);
 	exchange_store_free(w);
 }
 
-struct service lb_service(struct lb *lb)
+struct service lb_service(struct balancer *b)
 {
 	return (struct service){
-	        .app = lb,
+	        .app = b,
 	        .worker_start = relay_worker_start,
 	        .worker_stop = relay_worker_stop,
 	        .begin = relay_begin,
 	        .end = relay_end,
 	        .tick = relay_tick,
 	        .refuse = relay_refuse,
-	        .arrives = lb->connected ? admit_connection : NULL,
+	        .arrives = b->connected ? admit_connection : NULL,
 	        .departs = admit_departure,
 	};
 }

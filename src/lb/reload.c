@@ -5,24 +5,18 @@
 
 #include "lb/tell.h"
 
-enum { NAMES_BYTES = 800 /* of keys in one line of the log */ };
+static void tell_lines(char *text, enum diag_level level, FILE *to)
+{
+	char *rest = NULL;
 
-struct reload {
-	struct lb_config *running;
-	const struct lb_config *next;
-	struct engine *engine;
-	FILE *out; /* who asked; may be NULL */
-	bool differs;
-	/* Keys that need a restart. */
-	char names[NAMES_BYTES];
-	size_t len;
-	unsigned unnamed; /* found no room in `names` */
-};
+	for (char *line = strtok_r(text, "\n", &rest); line; line = strtok_r(NULL, "\n", &rest))
+		tell(to, level, "reload: %s", line);
+}
 
 static void tell_faults(const struct conf *conf, FILE *to)
 {
 	enum diag_level level = conf_fault_count(conf) > 0 ? DIAG_ERROR : DIAG_WARNING;
-	char *text = NULL, *rest = NULL;
+	char *text = NULL;
 	size_t len;
 	FILE *out = open_memstream(&text, &len);
 
@@ -32,9 +26,19 @@ static void tell_faults(const struct conf *conf, FILE *to)
 	}
 	conf_print_faults(conf, out);
 	if (fclose(out) == 0)
-		for (char *line = strtok_r(text, "\n", &rest); line; line = strtok_r(NULL, "\n", &rest))
-			tell(to, level, "reload: %s", line);
+		tell_lines(text, level, to);
 	free(text);
+}
+
+/* NULL, and all freed, when there is a mistake. */
+static struct lb_config *unless_wrong(struct lb_config *c, const char *file, FILE *out)
+{
+	tell_faults(c->conf, out);
+	if (conf_fault_count(c->conf) == 0)
+		return c;
+	tell(out, DIAG_ERROR, "reload: %s is not taken in: the configuration that runs goes on", file);
+	lb_config_free(c);
+	return NULL;
 }
 
 struct lb_config *reload_read(const struct supply *supply, const char *file, FILE *out)
@@ -45,86 +49,134 @@ struct lb_config *reload_read(const struct supply *supply, const char *file, FIL
 		tell(out, DIAG_ERROR, "reload: out of memory: %s is not taken in", file);
 		return NULL;
 	}
-	/* Names are not looked up: no address is live, and whoever reads signals must not wait for a name server. */
-	tell_faults(c->conf, out);
-	if (conf_fault_count(c->conf) == 0)
-		return c;
-	tell(out, DIAG_ERROR, "reload: %s is not taken in: the configuration that runs goes on", file);
-	lb_config_free(c);
-	return NULL;
+	return unless_wrong(c, file, out);
 }
 
-static void apply_workers(struct reload *r)
+static void take_known(const struct balancer *b, struct lb_config_upstream *u)
 {
-	unsigned before = engine_workers(r->engine), wanted = (unsigned)r->next->pool.workers;
-	int error;
+	for (size_t i = 0; i < u->servers.count; i++) {
+		struct lb_config_server *s = lb_config_server(u, i);
+		struct target *targets = s->is_name ? calloc((size_t)s->slots, sizeof(*targets)) : NULL;
 
-	r->running->pool.workers = wanted;
-	if (r->running->engine == LB_ENGINE_ASYNC) {
-		tell(r->out, DIAG_INFO, "reload: pool.workers: the async engine has no use for it");
-		return;
+		if (targets && balancer_targets(b, u, s, targets))
+			s->targets = targets;
+		else
+			free(targets);
 	}
-	unsigned now = engine_resize(r->engine, wanted, &error);
-	r->running->pool.workers = now; /* the next reload tries again */
-	if (now == wanted)
-		tell(r->out, DIAG_INFO, "reload: pool.workers: %u in place of %u", now, before);
-	else
-		tell(r->out, DIAG_ERROR,
-		        "reload: pool.workers: no more than %u of %u threads can be started: %s (raise "
-		        "ulimit -u, TasksMax= in the unit, or kernel.threads-max; or ask for fewer)",
-		        now, wanted, strerror(error));
 }
 
-/* The live keys. Each copies what it took in to `running`. */
-static const struct {
-	const char *path;
-	void (*apply)(struct reload *r);
-} live[] = {
-        {"pool.workers", apply_workers},
-};
-
-static bool apply(struct reload *r, const char *path)
+static bool has_unknown(const struct lb_config *c)
 {
-	for (size_t i = 0; i < sizeof(live) / sizeof(live[0]); i++) {
-		if (strcmp(live[i].path, path) != 0)
-			continue;
-		live[i].apply(r);
-		return true;
+	for (size_t i = 0; i < c->upstreams.count; i++) {
+		const struct lb_config_upstream *u = lb_config_upstream(c, i);
+
+		for (size_t k = 0; k < u->servers.count; k++)
+			if (lb_config_server(u, k)->is_name && !lb_config_server(u, k)->targets)
+				return true;
 	}
+	for (size_t i = 0; i < c->listeners.count; i++)
+		if (lb_config_listener(c, i)->addr.len == 0)
+			return true;
 	return false;
 }
 
-static void name(struct reload *r, const char *path)
+bool reload_resolve(const struct balancer *b, struct lb_config *next, const char *file, FILE *out)
+{
+	for (size_t i = 0; i < next->upstreams.count; i++)
+		take_known(b, lb_config_upstream(next, i));
+	if (!has_unknown(next))
+		return true;
+	lb_config_resolve(next);
+	return conf_fault_count(next->conf) == 0 || unless_wrong(next, file, out) != NULL;
+}
+
+/* Comparing -----------------------------------------------------------------------------------------------------*/
+
+static void add_name(struct reload *r, const char *path)
 {
 	size_t len = strlen(path);
 
-	if (r->unnamed > 0 || r->len + len + sizeof(", ") > NAMES_BYTES) {
+	if (r->unnamed > 0 || r->len + len + sizeof(", ") > RELOAD_NAMES_BYTES) {
 		r->unnamed++;
 		return;
 	}
 	r->len += (size_t)snprintf(
-	        r->names + r->len, NAMES_BYTES - r->len, "%s%s", r->len > 0 ? ", " : "", path);
+	        r->names + r->len, RELOAD_NAMES_BYTES - r->len, "%s%s", r->len > 0 ? ", " : "", path);
 }
 
-static void take_in(void *arg, const char *path, const struct conf_key *key)
+static void add_line(struct reload *r, const struct conf_difference *d)
+{
+	if (r->line_count++ >= RELOAD_LINES_MAX)
+		return;
+	switch (d->change) {
+	case CONF_ADDED:
+		fprintf(r->lines, "%s is new\n", d->path);
+		return;
+	case CONF_REMOVED:
+		fprintf(r->lines, "%s is gone\n", d->path);
+		return;
+	case CONF_MOVED:
+		fprintf(r->lines, "%s: in another order\n", d->path);
+		return;
+	case CONF_CHANGED:
+		fprintf(r->lines, "%s: ", d->path);
+		(void)conf_print_value(d->key, d->after, r->lines);
+		fputs(" in place of ", r->lines);
+		(void)conf_print_value(d->key, d->before, r->lines);
+		putc('\n', r->lines);
+	}
+}
+
+static void differ(void *arg, const struct conf_difference *d)
 {
 	struct reload *r = arg;
 
 	r->differs = true;
-	if (!key->live || !apply(r, path))
-		name(r, path);
+	if (d->live && strcmp(d->path, "pool.workers") == 0) /* control.c sees to it, and says so */
+		return;
+	if (d->live) {
+		r->rebuilds = true;
+		add_line(r, d);
+		return;
+	}
+	add_name(r, d->path);
+	/* It belongs to next; conf_diff shows it as one who does not change it. */
+	if (!conf_keep(r->next->conf, d->key, (void *)(uintptr_t)d->after, d->before))
+		r->no_memory = true;
 }
 
-void reload_apply(struct lb_config *running, const struct lb_config *next, struct engine *engine, FILE *out)
+bool reload_compare(struct reload *r, const struct lb_config *running, struct lb_config *next)
 {
-	struct reload r = {.running = running, .next = next, .engine = engine, .out = out};
+	*r = (struct reload){.next = next};
+	r->lines = open_memstream(&r->text, &r->text_len);
+	if (!r->lines)
+		return false;
+	conf_diff(&lb_config_section, running, next, differ, r);
+	if (r->line_count > RELOAD_LINES_MAX)
+		fprintf(r->lines, "and %u more differences\n", r->line_count - RELOAD_LINES_MAX);
+	bool written = fclose(r->lines) == 0;
+	r->lines = NULL;
+	return written && !r->no_memory;
+}
+
+void reload_tell(struct reload *r, FILE *out)
+{
+	tell_lines(r->text, DIAG_INFO, out);
+}
+
+void reload_tell_restart(const struct reload *r, FILE *out)
+{
 	char more[32] = "";
 
-	conf_diff(&lb_config_section, running, next, take_in, &r);
-	if (r.unnamed > 0)
-		snprintf(more, sizeof(more), " and %u more", r.unnamed);
-	if (r.len > 0)
-		tell(out, DIAG_WARNING, "reload: a restart is needed to take in %s%s", r.names, more);
-	if (!r.differs)
-		tell(out, DIAG_INFO, "reload: nothing has changed");
+	if (r->unnamed > 0)
+		snprintf(more, sizeof(more), " and %u more", r->unnamed);
+	if (r->len > 0)
+		tell(out, DIAG_WARNING, "reload: a restart is needed to take in %s%s", r->names, more);
+}
+
+void reload_free(struct reload *r)
+{
+	if (r->lines)
+		fclose(r->lines);
+	free(r->text);
 }

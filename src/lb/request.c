@@ -75,7 +75,7 @@ static bool prepare_body(struct exchange *x)
 	flow_init(&x->up, x->conn->fd, x->fd, x->in, x->request_framing, line_limit);
 	x->up.prefix = buf_str(x->out);
 	x->up.chunked = x->request_framing.kind == BODY_CHUNKED;
-	x->up.pipes = x->up.chunked ? NULL : &x->lb->pipes;
+	x->up.pipes = x->up.chunked ? NULL : x->lb->pipes;
 	x->up.limit = limits->body_size;
 	x->up.source_timeout = exchange_timeouts(x)->client;
 	x->up.source_pace = pace_of(limits->min_body_rate, limits->rate_grace);

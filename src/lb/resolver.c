@@ -316,7 +316,26 @@ struct resolver *resolver_start(struct lb *lb, int *error)
 	return r;
 }
 
-void resolver_stop(struct resolver *r)
+bool resolver_copy(
+        struct resolver *r, const char *upstream, const struct lb_config_server *s, struct target *out)
+{
+	bool found = false;
+
+	lock_take(&r->lock);
+	for (unsigned i = 0; i < r->count && !found; i++) {
+		const struct entry *e = &r->entries[i];
+
+		found = strcmp(e->up->name, upstream) == 0 &&
+		        strcmp(e->servers->from->address, s->address) == 0 &&
+		        e->name.slots == (unsigned)s->slots;
+		if (found)
+			memcpy(out, e->targets, e->name.slots * sizeof(*out));
+	}
+	lock_drop(&r->lock);
+	return found;
+}
+
+void resolver_stop(struct resolver *r, uint64_t past[COUNTER_COUNT])
 {
 	struct timespec until = time_of(clock_now() + STOP_PATIENCE_NS);
 
@@ -327,6 +346,8 @@ void resolver_stop(struct resolver *r)
 		error = pthread_cond_timedwait(&r->idle, &r->lock.mutex, &until);
 		lock_taken_by_wait(&r->lock);
 	}
+	for (unsigned id = 0; id < COUNTER_COUNT; id++)
+		past[id] += counters_sum(r->counters, 1, (enum counter_id)id);
 	bool hangs = r->busy;
 	r->abandoned = hangs;
 	pthread_t thread = r->thread;

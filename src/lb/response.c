@@ -287,7 +287,7 @@ static bool begin_answer(struct exchange *x)
 	if (http_response_framing(&x->response, x->request.method, &framing) != HTTP_OK ||
 	        (framing.kind == BODY_TUNNEL && !x->wants_upgrade))
 		return fail(x, END_SERVER_BROKE, 502);
-	if (lb_is_draining(x->lb) || (x->has_body && x->up.state != FLOW_DONE))
+	if (exchange_is_last(x) || (x->has_body && x->up.state != FLOW_DONE))
 		x->client_close = true; /* an early answer: where the next request begins is not known */
 	struct http_framing out = framing_for_client(x, framing);
 	if (!forward_response(x, out))
@@ -301,7 +301,7 @@ static bool begin_answer(struct exchange *x)
 	x->down.source_timeout = exchange_timeouts(x)->server;
 	x->down.sink_timeout = exchange_timeouts(x)->client;
 	x->down.sink_pace = pace_of(limits->min_answer_rate, limits->rate_grace);
-	x->down.pipes = framing.kind == BODY_LENGTH ? &x->lb->pipes : NULL;
+	x->down.pipes = framing.kind == BODY_LENGTH ? x->lb->pipes : NULL;
 	x->stage = STAGE_BODY;
 	if (framing.kind == BODY_TUNNEL)
 		exchange_tunnel_begin(x);

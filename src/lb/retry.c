@@ -8,24 +8,18 @@
 /* A worker has few requests with servers at once, a loop all of its clients'. */
 enum { WHOLE = 100, ROOM = 2 * POOL_BURST_MAX, ROOM_OF_LOOP = 1024 };
 
-void retry_budget_init(struct retry_budget *b, const struct worker *w)
-{
-	b->room = WHOLE * (w->is_loop ? ROOM_OF_LOOP : ROOM);
-	b->hundredths = b->room;
-}
-
 void retry_budget_deposit(struct retry_budget *b, unsigned hundredths)
 {
-	b->hundredths += hundredths;
-	if (b->hundredths > b->room)
-		b->hundredths = b->room;
+	b->spent -= hundredths < b->spent ? hundredths : b->spent;
 }
 
-bool retry_budget_take(struct retry_budget *b)
+bool retry_budget_take(struct retry_budget *b, const struct worker *w)
 {
-	if (b->hundredths < WHOLE)
+	unsigned room = WHOLE * (w->is_loop ? ROOM_OF_LOOP : ROOM);
+
+	if (b->spent + WHOLE > room)
 		return false;
-	b->hundredths -= WHOLE;
+	b->spent += WHOLE;
 	return true;
 }
 
@@ -119,7 +113,7 @@ enum retry_end retry(struct exchange *x)
 		return forward_request(x, x->max_forwards) ? wait_for_server(x) : fail(x, 502);
 	}
 	while (end == RETRY_NONE && may_retry(x)) {
-		if (!retry_budget_take(exchange_budget(x))) {
+		if (!retry_budget_take(exchange_budget(x), x->worker)) {
 			COUNT(counters, retries_denied);
 			break;
 		}

@@ -19,12 +19,12 @@ static unsigned limit_of(const struct server *s)
 
 bool shelf_lease(struct server *s)
 {
-	unsigned n = atomic_load(&s->active), most = limit_of(s);
+	unsigned n = atomic_load(&s->load->active), most = limit_of(s);
 
 	do {
 		if (n >= most)
 			return false;
-	} while (!atomic_compare_exchange_weak(&s->active, &n, n + 1));
+	} while (!atomic_compare_exchange_weak(&s->load->active, &n, n + 1));
 	return true;
 }
 
@@ -56,14 +56,14 @@ static struct server *lease_one(struct upstream *u, unsigned from, unsigned to, 
 			struct server *s = &u->servers[i];
 
 			if (server_state(s) == state && !refused_lately(s) &&
-			        (s->most == 0 || atomic_load(&s->active) < limit_of(s)) &&
+			        (s->most == 0 || atomic_load(&s->load->active) < limit_of(s)) &&
 			        (!best || server_is_freer(s, best)))
 				best = s;
 		}
 		if (!best)
 			return NULL;
 		if (best->most == 0)
-			atomic_fetch_add(&best->active, 1);
+			atomic_fetch_add(&best->load->active, 1);
 		else if (!shelf_lease(best))
 			continue; /* somebody else was faster: look again */
 		return best;
@@ -106,7 +106,7 @@ static void share_out(struct lb *lb, struct upstream *u)
 			give(lb, item.what, s);
 		else
 			atomic_fetch_sub(
-			        &s->active, 1); /* then look again: who came meanwhile found it full */
+			        &s->load->active, 1); /* then look again: who came meanwhile found it full */
 	}
 }
 
@@ -114,12 +114,12 @@ void shelf_end_lease(struct lb *lb, struct upstream *u, struct server *s)
 {
 	struct queue_item item;
 
-	if (is_first_choice(u, s) && !refused_lately(s) && atomic_load(&s->active) <= limit_of(s) &&
+	if (is_first_choice(u, s) && !refused_lately(s) && atomic_load(&s->load->active) <= limit_of(s) &&
 	        queue_try_take(u->shelf, &item, 1) == 1) {
 		give(lb, item.what, s);
 		return;
 	}
-	atomic_fetch_sub(&s->active, 1);
+	atomic_fetch_sub(&s->load->active, 1);
 	share_out(lb, u);
 }
 
@@ -154,13 +154,16 @@ bool shelf_put(struct exchange *x)
 	struct lb *lb = x->lb;
 	struct upstream *u = x->listener->upstream;
 	int64_t now = clock_now();
+	unsigned worker = x->worker->id;
 
 	if (!atomic_load_explicit(&lb->engine, memory_order_acquire))
-		return false; /* the program is just starting */
-	if (!put(x, u, now))
-		return false;
-	share_out(lb, u);
-	return true;
+		return false;     /* the program is just starting */
+	lb_begin_use(lb, worker); /* x may be over, and with it the last use of lb, before this function is */
+	bool waits = put(x, u, now);
+	if (waits)
+		share_out(lb, u);
+	lb_end_use(lb, worker);
+	return waits;
 }
 
 int64_t shelf_tick(struct lb *lb, struct upstream *u, int64_t now)

@@ -27,11 +27,6 @@ static enum server_state wanted_state(enum lb_server_state wanted)
 	                                   : SERVER_UP;
 }
 
-static bool has_probes(const struct upstream *u)
-{
-	return u->config->health.type != LB_HEALTH_NONE;
-}
-
 /* What operator and health make together. */
 static enum server_state state_of(const struct standing *st)
 {
@@ -46,6 +41,47 @@ void standing_init(struct server *s, enum lb_server_state wanted, bool present, 
 {
 	s->standing = (struct standing){
 	        .wanted = wanted_state(wanted), .absent = !present, .since = now, .recheck_at = CLOCK_NEVER};
+	atomic_init(&s->state, state_of(&s->standing));
+}
+
+static bool has_probes(const struct upstream *u)
+{
+	return u->config->health.type != LB_HEALTH_NONE;
+}
+
+/* As it is; but who is to look at it, and when, may be another one. */
+static void take_over(struct upstream *u, struct server *s, const struct upstream *before_u, int64_t now)
+{
+	struct standing *st = &s->standing;
+
+	st->rising = st->falling = 0;
+	if (has_probes(u) || !st->dead)
+		st->recheck_at = CLOCK_NEVER;
+	else if (has_probes(before_u))
+		st->recheck_at = now + u->config->passive.fail_timeout;
+	if (u->config->slow_start == 0)
+		atomic_store_explicit(&s->held_back, 0, memory_order_relaxed);
+}
+
+void standing_inherit(
+        struct upstream *u, struct server *s, struct upstream *before_u, struct server *before, int64_t now)
+{
+	struct standing fresh = s->standing;
+	unsigned generation;
+	struct addr addr;
+
+	(void)server_address(before, &addr, &generation);
+	if (!addr_equal(&addr, &s->addr))
+		return;
+	lock_take(&before_u->lock);
+	s->standing = before->standing;
+	atomic_init(&s->held_back, atomic_load_explicit(&before->held_back, memory_order_relaxed));
+	atomic_init(&s->fails, atomic_load_explicit(&before->fails, memory_order_relaxed));
+	lock_drop(&before_u->lock);
+	if (s->from->state != before->from->state) /* the file spoke last */
+		s->standing.wanted = fresh.wanted;
+	s->standing.absent = fresh.absent;
+	take_over(u, s, before_u, now);
 	atomic_init(&s->state, state_of(&s->standing));
 }
 

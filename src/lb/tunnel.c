@@ -14,7 +14,7 @@ static void prepare(struct exchange *x)
 	x->up.more = x->up_buf; /* NULL when memory is out: then the small buffer serves on */
 	x->down.prefix = prefix;
 	x->up.shut = x->down.shut = true;
-	x->up.pipes = x->down.pipes = &x->lb->pipes;
+	x->up.pipes = x->down.pipes = x->lb->pipes;
 	x->up.source_timeout = x->up.sink_timeout = timeout;
 	x->down.source_timeout = x->down.sink_timeout = timeout;
 }

@@ -3,6 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/assert.h"
 #include "base/clock.h"
 #include "net/sock.h"
 
@@ -12,6 +13,33 @@
 #define SURPLUS_MAX_NS CLOCK_NS_PER_S
 
 enum { FIRST_ROOM = 16, LOOP_ROOM_MAX = 65536, TRIM_STEP = 64 };
+
+struct server_load *server_load_new(void)
+{
+	void *memory = NULL;
+
+	if (posix_memalign(&memory, sizeof(struct server_load), sizeof(struct server_load)) != 0)
+		return NULL;
+	struct server_load *l = memory;
+	atomic_init(&l->active, 0);
+	atomic_init(&l->refs, 1);
+	return l;
+}
+
+struct server_load *server_load_share(struct server_load *l)
+{
+	atomic_fetch_add_explicit(&l->refs, 1, memory_order_relaxed);
+	return l;
+}
+
+void server_load_drop(struct server_load *l)
+{
+	if (!l || atomic_fetch_sub_explicit(&l->refs, 1, memory_order_acq_rel) > 1)
+		return;
+	MUST(atomic_load_explicit(&l->active, memory_order_relaxed) ==
+	        0); /* all that was counted has ended */
+	free(l);
+}
 
 bool server_address(struct server *s, struct addr *out, unsigned *generation)
 {
@@ -161,6 +189,31 @@ void idle_trim(struct idle_set *s, struct io *io, unsigned generation, int64_t n
 		for (unsigned i = 0; i < n; i++)
 			io_close(io, gone[i]);
 	} while (more);
+}
+
+void idle_move(struct idle_set *from, struct io *io, unsigned of, struct idle_set *to, unsigned generation)
+{
+	struct idle *at;
+	unsigned count;
+
+	enter(from);
+	at = from->at;
+	count = from->count;
+	from->at = NULL;
+	from->count = from->room = 0;
+	leave(from);
+	for (unsigned i = 0; i < count; i++) {
+		bool moves = at[i].generation == of && to->keep > 0;
+
+		enter(to);
+		moves = moves && make_room(to);
+		if (moves)
+			to->at[to->count++] = (struct idle){at[i].fd, generation, at[i].since};
+		leave(to);
+		if (!moves)
+			io_close(io, at[i].fd);
+	}
+	free(at);
 }
 
 void idle_clear(struct idle_set *s, struct io *io)

@@ -20,10 +20,10 @@ static char *print(const struct lb_config *config)
 	return text;
 }
 
-static void differs(void *arg, const char *path, const struct conf_key *key)
+static void differs(void *arg, const struct conf_difference *d)
 {
-	(void)arg, (void)key;
-	fprintf(stderr, "%s reads back as another value\n", path);
+	(void)arg;
+	fprintf(stderr, "%s reads back as another value\n", d->path);
 	abort();
 }
 

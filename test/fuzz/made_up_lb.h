@@ -30,11 +30,11 @@ static inline struct lb_config *made_up_config(const char *text)
 static inline void made_up_lb_open(struct made_up_lb *m, const char *text)
 {
 	m->config = made_up_config(text);
-	m->lb = lb_new(m->config, 1, 1);
+	m->lb = lb_new(m->config, 1, 1, NULL);
 	m->counters = counters_new(1);
 	MUST(m->lb != NULL && m->counters != NULL);
 	worker_init(&m->worker, 0, NULL, m->counters, NULL, (size_t)m->config->limits.header_size, 4);
-	MUST(exchange_store_init(m->lb, &m->worker));
+	MUST(exchange_store_init(&m->worker));
 	m->listener = (struct listener){.app = &m->lb->listeners[0]};
 }
 
@@ -45,7 +45,8 @@ static inline struct exchange *made_up_exchange(struct made_up_lb *m, struct str
 	m->conn.peer.family = AF_INET;
 	m->conn.peer.bytes[0] = 127;
 	m->conn.peer.bytes[3] = 1;
-	struct exchange *x = exchange_new(m->lb, &m->worker, &m->conn);
+	lb_begin_use(m->lb, 0);
+	struct exchange *x = exchange_new(&m->lb->listeners[0], &m->worker, &m->conn);
 
 	MUST(x != NULL && buf_add_str(x->in, bytes));
 	return x;

@@ -13,6 +13,7 @@
 #include "engine/service.h"
 #include "lb/lb.h"
 #include "made_up_clock.h"
+#include "lb/balancer.h"
 #include "made_up_lb.h"
 #include "world.h"
 
@@ -49,7 +50,8 @@ struct seat {
 static struct {
 	struct world world;
 	struct lb_config *configs[CONFIGS];
-	struct lb *lb;
+	struct balancer *balancer;
+	struct lb *lb; /* its */
 	struct service service;
 	struct worker workers[WORKERS];
 	struct worker *worker;
@@ -100,7 +102,7 @@ static void settle(struct seat *s, struct verdict v)
 		return;
 	case VERDICT_LEAVE:
 		MUST(f.worker->patience > 0);
-		settle(s, f.service.end(f.lb, &f.workers[LOOP], s->exchange));
+		settle(s, f.service.end(f.balancer, &f.workers[LOOP], s->exchange));
 		return;
 	case VERDICT_LINGER:
 		linger(s);
@@ -121,14 +123,14 @@ static void settle(struct seat *s, struct verdict v)
 static void end(struct seat *s)
 {
 	s->state = GONE;
-	settle(s, f.service.end(f.lb, f.worker, s->exchange));
+	settle(s, f.service.end(f.balancer, f.worker, s->exchange));
 }
 
 static void begin(struct seat *s)
 {
 	s->exchange = NULL;
 	s->state = GONE;
-	struct verdict v = f.service.begin(f.lb, f.worker, &s->conn, &s->exchange);
+	struct verdict v = f.service.begin(f.balancer, f.worker, &s->conn, &s->exchange);
 	settle(s, v);
 	if (v.kind == VERDICT_WAIT && f.worker->is_loop)
 		end(s);
@@ -195,7 +197,7 @@ static void open_worker(unsigned id, bool is_loop, bool patient)
 	w->bodies.cap = BODY_ROOM;
 	w->is_loop = is_loop;
 	w->patience = patient ? 50 * CLOCK_NS_PER_MS : 0;
-	MUST(f.service.worker_start(f.lb, w));
+	MUST(f.service.worker_start(f.balancer, w));
 }
 
 static void open_relay(unsigned how)
@@ -203,11 +205,12 @@ static void open_relay(unsigned how)
 	const struct lb_config *config = f.configs[how % CONFIGS];
 	bool async = config->engine == LB_ENGINE_ASYNC;
 
-	f.lb = lb_new(config, WORKERS, LOOP + 1);
+	f.balancer = balancer_new(WORKERS, LOOP + 1);
 	f.counters = counters_new(WORKERS);
-	MUST(f.lb != NULL && f.counters != NULL);
-	f.service = lb_service(f.lb);
-	f.listener = (struct listener){.app = &f.lb->listeners[0], .name = "web"};
+	MUST(f.balancer != NULL && balancer_build(f.balancer, config) && f.counters != NULL);
+	f.lb = f.balancer->now->lb;
+	f.service = lb_service(f.balancer);
+	f.listener = (struct listener){.app = balancer_front(f.balancer, 0), .name = "web"};
 	open_worker(LOOP, true, false);
 	if (!async)
 		open_worker(THREAD, false, how & 128);
@@ -233,11 +236,11 @@ static void close_relay(void)
 	for (unsigned i = 0; i < f.lb->upstreams[0].count; i++)
 		idle_clear(lb_idle(f.lb, f.worker, &f.lb->upstreams[0].servers[i]), &f.world.io);
 	for (unsigned id = LOOP; id <= f.worker->id; id++) {
-		f.service.worker_stop(f.lb, &f.workers[id]);
+		f.service.worker_stop(f.balancer, &f.workers[id]);
 		worker_free(&f.workers[id]);
 	}
-	MUST(atomic_load(&f.lb->pipes) == LB_PIPES_MAX);
-	lb_free(f.lb);
+	MUST(atomic_load(&f.balancer->pipes) == LB_PIPES_MAX);
+	balancer_free(f.balancer);
 	counters_free(f.counters, WORKERS);
 }
 

@@ -23,7 +23,7 @@ static const struct conf_key item_keys[] = {
         {.name = "parts", .type = CONF_LIST, .fallback = "", .section = &part_section},
         {.name = NULL},
 };
-static const struct conf_section item_section = {.keys = item_keys};
+static const struct conf_section item_section = {.keys = item_keys, .live = true};
 
 static const struct conf_key root_keys[] = {
         {.name = "flag", .type = CONF_BOOL, .fallback = "true", .help = "whether"},
@@ -44,7 +44,7 @@ static const struct conf_key root_keys[] = {
         {.name = "items", .type = CONF_LIST, .section = &item_section, .help = "Some items."},
         {.name = NULL},
 };
-static const struct conf_section root = {.keys = root_keys};
+static const struct conf_section root = {.keys = root_keys, .live = true};
 
 static const char page[] =
         ".Ss Top level\n"
@@ -52,7 +52,7 @@ static const char page[] =
         ".It Ic \\&flag\n"
         "Whether.\nTrue or false.\nDefault: true.\n"
         ".It Ic \\&number\n"
-        "N.\nA whole number from \\-1 to 9.\nDefault: \\-1.\nHUP takes a change in.\n"
+        "N.\nA whole number from \\-1 to 9.\nDefault: \\-1.\n"
         ".It Ic \\&any\n"
         "A whole number.\nDefault: 5.\n"
         ".It Ic \\&wait\n"
@@ -75,7 +75,7 @@ static const char page[] =
         "A part.\n"
         ".Bl -tag -width Ds\n"
         ".It Ic \\&size\n"
-        "How much.\nA size from 1k to 1m.\nDefault: \\(dq64k\\(dq.\n"
+        "How much.\nA size from 1k to 1m.\nDefault: \\(dq64k\\(dq.\nA change needs a restart.\n"
         ".El\n"
         ".Ss Each of \\&items\n"
         "Some items.\n"
@@ -88,7 +88,7 @@ static const char page[] =
         ".Ss Each of \\&items.parts\n"
         ".Bl -tag -width Ds\n"
         ".It Ic \\&size\n"
-        "How much.\nA size from 1k to 1m.\nDefault: \\(dq64k\\(dq.\n"
+        "How much.\nA size from 1k to 1m.\nDefault: \\(dq64k\\(dq.\nA change needs a restart.\n"
         ".El\n";
 
 static char *written(void (*print)(const struct conf_section *root, FILE *out))

@@ -548,11 +548,12 @@ START_TEST(test_print)
 END_TEST
 
 /* A key a line, as they are told. */
-static void note_difference(void *arg, const char *path, const struct conf_key *key)
+static void note_difference(void *arg, const struct conf_difference *d)
 {
-	size_t len = strlen(path), name = strlen(key->name);
-	ck_assert(len >= name && strcmp(path + len - name, key->name) == 0);
-	fprintf(arg, "%s%s\n", path, key->live ? " live" : "");
+	size_t len = strlen(d->path), name = strlen(d->key->name);
+	ck_assert(len >= name && strcmp(d->path + len - name, d->key->name) == 0);
+	ck_assert_int_eq(d->change, CONF_CHANGED);
+	fprintf(arg, "%s%s\n", d->path, d->live ? " live" : "");
 }
 
 static void expect_difference(const char *before, const char *after, const char *want)

@@ -304,7 +304,7 @@ START_TEST(listeners_come_and_go)
 		ck_assert(listener_is_leaving(l));
 		expect_no_listener();
 		if (idle >= 0)
-			expect_end(idle); /* after a second */
+			expect_end(idle);               /* after a second */
 		ck_assert(!engine_listener_is_gone(l)); /* one is busy */
 		say(stays, "e still\n");
 		expect(stays, "e still\n");

@@ -33,18 +33,19 @@ static void setup_with(const char *forward, const char *server, const char *clie
 	conf_print_faults(config->conf, stderr);
 	ck_assert_uint_eq(conf_fault_count(config->conf), 0);
 	lb_config_resolve(config);
-	lb = lb_new(config, 1, 0);
+	lb = lb_new(config, 1, 0, NULL);
 	ck_assert_ptr_nonnull(lb);
 	worker = (struct worker){
 	        .heads = {.keep = 4, .cap = HEADER_SIZE}, .bodies = {.keep = 4, .cap = HEADER_SIZE}};
-	ck_assert(exchange_store_init(lb, &worker));
+	ck_assert(exchange_store_init(&worker));
 	listener = (struct listener){.app = &lb->listeners[0]};
 	conn = (struct conn){.magic = CONN_MAGIC, .fd = -1, .listener = &listener};
 	if (client) {
 		conn.peer.family = strchr(client, ':') ? AF_INET6 : AF_INET;
 		ck_assert_int_eq(inet_pton(conn.peer.family, client, conn.peer.bytes), 1);
 	}
-	x = exchange_new(lb, &worker, &conn);
+	lb_begin_use(lb, 0);
+	x = exchange_new(&lb->listeners[0], &worker, &conn);
 	ck_assert_ptr_nonnull(x);
 }
 

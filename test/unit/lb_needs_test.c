@@ -74,20 +74,20 @@ START_TEST(test_pool)
 	                "    10 at servers, queued again + 3 at servers for fibers + 17 kept to servers +\n"
 	                "    512 x 2 in pipes + 3 for probes + 2 x 8 of loops and probes + 2 of listeners + "
 	                "64 others\n"
-	                "threads                     9          8200  well   kernel.threads-max, of which "
+	                "threads                    10          8200  well   kernel.threads-max, of which "
 	                "800 are in use\n"
-	                "    2 workers + 1 loops + 6 others\n"
-	                "mappings                  542         65530  well   vm.max_map_count\n"
-	                "    6 x 2 for fibers and probes + 9 x 2 for threads + 512 others\n"
+	                "    2 workers + 1 loops + 7 others\n"
+	                "mappings                  544         65530  well   vm.max_map_count\n"
+	                "    6 x 2 for fibers and probes + 10 x 2 for threads + 512 others\n"
 	                "address space ");
 	expect_in(text, "     -  well   no limit\n    356 x ");
 	expect_in(text, "3 x 128 KiB probes + 512 x 256 KiB pipes");
 	expect_in(text, "2 x 256 KiB workers' stacks");
-	expect_in(text, "7 x 8 MiB threads' stacks");
+	expect_in(text, "8 x 8 MiB threads' stacks");
 	expect_in(text, "\nmemory ");
 	expect_in(text, "    100000 MiB  well   MemAvailable\n");
 	expect_in(text, "21 x ");
-	expect_in(text, "9 x 256 KiB threads' stacks");
+	expect_in(text, "10 x 256 KiB threads' stacks");
 	expect_in(text,
 	        "locked memory         316 KiB      8192 KiB  well   RLIMIT_MEMLOCK\n"
 	        "    300 KiB rings of loops + 16 KiB others\n"
@@ -172,8 +172,8 @@ START_TEST(test_async)
 	needs_sum(&n, c, true, &g);
 	/* 16384 + 256 + 9 + 2 * 6 + 9 + 1024 + 3 + 32 + 2 + 64 */
 	ck_assert_uint_eq(n.of[RESOURCE_DESCRIPTORS].amount, 17795);
-	ck_assert_uint_eq(n.of[RESOURCE_THREADS].amount, 8);
-	ck_assert_uint_eq(n.of[RESOURCE_MAPPINGS].amount, 12 * 2 + 8 * 2 + 512);
+	ck_assert_uint_eq(n.of[RESOURCE_THREADS].amount, 9);
+	ck_assert_uint_eq(n.of[RESOURCE_MAPPINGS].amount, 12 * 2 + 9 * 2 + 512);
 	ck_assert_uint_eq(n.of[RESOURCE_PORTS].amount, 16);
 	ck_assert_uint_eq(n.of[RESOURCE_LOCKED].amount, 3 * 300 * 1024 + 16 * 1024);
 	lb_config_free(c);
@@ -188,7 +188,7 @@ START_TEST(test_classic_pool)
 	needs_sum(&n, c, true, &g);
 	/* 16384 + 256 + 5 + 17 + 1024 + 3 + 8 + 2 + 64: nothing leaves a worker */
 	ck_assert_uint_eq(n.of[RESOURCE_DESCRIPTORS].amount, 17763);
-	ck_assert_uint_eq(n.of[RESOURCE_THREADS].amount, 11);
+	ck_assert_uint_eq(n.of[RESOURCE_THREADS].amount, 12);
 	ck_assert_uint_eq(n.of[RESOURCE_LOCKED].amount, 0);
 	lb_config_free(c);
 }
@@ -237,23 +237,23 @@ static const struct {
                 "x:1: limits.connections: warning: 2293 descriptors are needed at most, and RLIMIT_NOFILE "
                 "(hard) leaves 2211: it takes ulimit -Hn 2293 (LimitNOFILE= in the unit), or set "
                 "limits.connections to 418\n"},
-        {SMALL ENDS, RESOURCE_THREADS, {LIMIT_NPROC, 8, 0},
-                "x:2: pool.workers: warning: 9 threads are needed at most, and RLIMIT_NPROC leaves 8: it "
+        {SMALL ENDS, RESOURCE_THREADS, {LIMIT_NPROC, 9, 0},
+                "x:2: pool.workers: warning: 10 threads are needed at most, and RLIMIT_NPROC leaves 9: it "
                 "takes "
-                "ulimit -u 9 or more, with the user's other processes (LimitNPROC= in the unit), or set "
+                "ulimit -u 10 or more, with the user's other processes (LimitNPROC= in the unit), or set "
                 "pool.workers to 1\n"},
         {SMALL ENDS, RESOURCE_THREADS, {LIMIT_PIDS_CGROUP, 106, 100},
-                "x:2: pool.workers: warning: 9 threads are needed at most, and pids.max leaves 6: it takes "
-                "pids.max = 109 in the control group (TasksMax= in the unit, --pids-limit of a container), "
+                "x:2: pool.workers: warning: 10 threads are needed at most, and pids.max leaves 6: it takes "
+                "pids.max = 110 in the control group (TasksMax= in the unit, --pids-limit of a container), "
                 "or "
                 "less of all that adds up to it, pool.workers first\n"},
-        {"engine = \"async\"; async: { loops = 4; };\n" ENDS, RESOURCE_THREADS, {LIMIT_THREADS_MAX, 7, 0},
-                "x:1: async.loops: warning: 9 threads are needed at most, and kernel.threads-max leaves 7: "
+        {"engine = \"async\"; async: { loops = 4; };\n" ENDS, RESOURCE_THREADS, {LIMIT_THREADS_MAX, 8, 0},
+                "x:1: async.loops: warning: 10 threads are needed at most, and kernel.threads-max leaves 8: "
                 "it "
-                "takes sysctl -w kernel.threads-max=9, or set async.loops to 2\n"},
+                "takes sysctl -w kernel.threads-max=10, or set async.loops to 2\n"},
         {ENDS "async: { fibers = 30000; };\n", RESOURCE_MAPPINGS, {LIMIT_MAP_COUNT, 10000, 0},
-                "x:6: async.fibers: warning: 60566 memory mappings are needed at most, and vm.max_map_count "
-                "leaves 10000: it takes sysctl -w vm.max_map_count=60566, or set async.fibers to 4717\n"},
+                "x:6: async.fibers: warning: 60568 memory mappings are needed at most, and vm.max_map_count "
+                "leaves 10000: it takes sysctl -w vm.max_map_count=60568, or set async.fibers to 4716\n"},
         {SMALL ENDS, RESOURCE_BACKLOG, {LIMIT_SOMAXCONN, 128, 0},
                 "x: warning: 4096 places in a listener's backlog are needed at most, and net.core.somaxconn "
                 "leaves 128: it takes sysctl -w net.core.somaxconn=4096\n"},

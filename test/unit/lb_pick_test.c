@@ -12,6 +12,7 @@
 enum { SERVERS_MAX = 8, THREADS = 4, PICKS = 7000 };
 
 static struct server servers[SERVERS_MAX];
+static struct server_load loads[SERVERS_MAX];
 static struct lb_config_upstream config;
 
 static struct upstream upstream_by(
@@ -21,8 +22,10 @@ static struct upstream upstream_by(
 	        .name = "u", .count = count, .primaries = count, .servers = servers, .config = &config};
 
 	memset(servers, 0, sizeof(servers));
+	memset(loads, 0, sizeof(loads));
 	for (unsigned i = 0; i < count; i++) {
 		servers[i].weight = weights[i];
+		servers[i].load = &loads[i];
 		servers[i].id = 0x1234567 * (uint64_t)(i + 1);
 	}
 	u.picker = picker_new(balance, header, &u);
@@ -169,20 +172,20 @@ START_TEST(leastconn)
 
 	/* As many as the weights say, when nothing ends. */
 	for (int i = 0; i < 400; i++)
-		servers[pick(&u)].active++;
-	ck_assert_uint_eq(servers[0].active, 100);
-	ck_assert_uint_eq(servers[1].active, 200);
-	ck_assert_uint_eq(servers[2].active, 100);
+		loads[pick(&u)].active++;
+	ck_assert_uint_eq(loads[0].active, 100);
+	ck_assert_uint_eq(loads[1].active, 200);
+	ck_assert_uint_eq(loads[2].active, 100);
 	/* A slow one gets no more until it has caught up. */
-	servers[0].active = 150;
+	loads[0].active = 150;
 	for (int i = 0; i < 150; i++) {
 		unsigned server = pick(&u);
 
 		ck_assert_uint_ne(server, 0);
-		servers[server].active++;
+		loads[server].active++;
 	}
 	/* One without any, as after its return, is first. */
-	servers[2].active = 0;
+	loads[2].active = 0;
 	ck_assert_uint_eq(pick(&u), 2);
 	picker_free(u.picker);
 }
@@ -250,10 +253,10 @@ START_TEST(random_two_choices)
 	struct upstream u = upstream_by(LB_BALANCE_RANDOM, NULL, alike, SERVERS_MAX);
 
 	for (int i = 0; i < 8000; i++)
-		servers[pick(&u)].active++;
+		loads[pick(&u)].active++;
 	for (int i = 0; i < SERVERS_MAX; i++) {
-		ck_assert_uint_ge(servers[i].active, 985);
-		ck_assert_uint_le(servers[i].active, 1015);
+		ck_assert_uint_ge(loads[i].active, 985);
+		ck_assert_uint_le(loads[i].active, 1015);
 	}
 	picker_free(u.picker);
 }
@@ -266,9 +269,9 @@ START_TEST(random_weights)
 	struct upstream u = upstream_by(LB_BALANCE_RANDOM, NULL, weights, 2);
 
 	for (int i = 0; i < 4000; i++)
-		servers[pick(&u)].active++;
-	ck_assert_uint_ge(servers[1].active, 2980);
-	ck_assert_uint_le(servers[1].active, 3020);
+		loads[pick(&u)].active++;
+	ck_assert_uint_ge(loads[1].active, 2980);
+	ck_assert_uint_le(loads[1].active, 3020);
 	picker_free(u.picker);
 }
 END_TEST
@@ -357,11 +360,11 @@ START_TEST(hash_bounded)
 	unsigned first = by_uri(&u, 42);
 
 	for (unsigned n = 1; n <= 4000; n++) {
-		servers[by_uri(&u, 42)].active++;
+		loads[by_uri(&u, 42)].active++;
 		for (unsigned i = 0; i < 4; i++)
-			ck_assert_double_le(servers[i].active, n <= 51 ? 16 : n / 4.0 * 1.25 + 1);
+			ck_assert_double_le(loads[i].active, n <= 51 ? 16 : n / 4.0 * 1.25 + 1);
 	}
-	ck_assert_double_ge(servers[first].active, 1240);
+	ck_assert_double_ge(loads[first].active, 1240);
 	picker_free(u.picker);
 }
 END_TEST

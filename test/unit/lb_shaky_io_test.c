@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "base/assert.h"
+#include "lb/balancer.h"
 #include "lb/exchange.h"
 #include "shaky_io.h"
 
@@ -35,7 +36,7 @@ static struct shaky_io driver;
 static struct peer client, servers[SERVERS_MAX];
 static unsigned server_count, seen[REQUESTS];
 static struct lb_config *config;
-static struct lb *lb;
+static struct balancer *balancer;
 static struct service service;
 static struct worker worker;
 static struct counters *counters;
@@ -279,14 +280,14 @@ static void setup(unsigned seed)
 	                                  "servers = ( { address = \"127.0.0.1:2\"; } ); } );");
 	MUST(config && conf_fault_count(config->conf) == 0);
 	lb_config_resolve(config);
-	lb = lb_new(config, 1, 0);
+	balancer = balancer_new(1, 0);
 	counters = counters_new(1);
-	MUST(lb && counters);
-	service = lb_service(lb);
+	MUST(balancer && balancer_build(balancer, config) && counters);
+	service = lb_service(balancer);
 	shaky_io_init(&driver, seed, step, connect_server);
 	worker_init(&worker, 0, &driver.io, counters, NULL, config->limits.header_size, 4);
-	MUST(service.worker_start(lb, &worker));
-	listener = (struct listener){.fd = -1, .app = &lb->listeners[0]};
+	MUST(service.worker_start(balancer, &worker));
+	listener = (struct listener){.fd = -1, .app = balancer_front(balancer, 0)};
 	MUST(socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0, fds) == 0);
 	conn = (struct conn){
 	        .magic = CONN_MAGIC, .fd = fds[0], .listener = &listener, .accepted_at = clock_now()};
@@ -302,9 +303,9 @@ static void finish(void)
 {
 	close(conn.fd);
 	buf_store_put(&worker.heads, conn.in);
-	service.worker_stop(lb, &worker);
+	service.worker_stop(balancer, &worker);
 	worker_free(&worker);
-	lb_free(lb);
+	balancer_free(balancer);
 	counters_free(counters, 1);
 	lb_config_free(config);
 	peer_close(&client);
@@ -376,13 +377,13 @@ static enum verdict_kind run(void)
 	void *x = NULL;
 
 	wait_readable(conn.fd);
-	struct verdict v = service.begin(lb, &worker, &conn, &x);
+	struct verdict v = service.begin(balancer, &worker, &conn, &x);
 	for (;;) {
 		if (v.kind == VERDICT_WAIT) {
 			if (!shaky_chance(
 			            &driver, 3)) /* a thread of the pool waits before; a loop does not */
 				wait_readable(v.fd);
-			v = service.end(lb, &worker, x);
+			v = service.end(balancer, &worker, x);
 			continue;
 		}
 		if (v.kind != VERDICT_PARK && v.kind != VERDICT_AGAIN)
@@ -392,7 +393,7 @@ static enum verdict_kind run(void)
 		if (v.kind == VERDICT_PARK && is_over())
 			return v.kind;
 		x = NULL;
-		v = service.begin(lb, &worker, &conn, &x);
+		v = service.begin(balancer, &worker, &conn, &x);
 	}
 }
 

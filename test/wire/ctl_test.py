@@ -247,6 +247,7 @@ class Show(CtlCase):
         load = Load(self.balancer.address, 8)
         client = self.raw()
         try:
+            wait_until(lambda: sum(load.answers) > 0 or load.failures, "an answer")  # until then no counter is shown
             for i in range(300):
                 client.send(b"show %s\n" % (b"status", b"servers", b"pool", b"queue", b"counters")[i % 5])
                 while client.read_until(b"\n") != b"ok\n":  # which may be all: no counter but 0 yet
@@ -465,7 +466,14 @@ class Reload(CtlCase):
         self.assertEqual(self.good("reload"), ["reload: nothing has changed"])
         self.rewrite("size = 50;", "size = 60;")
         self.rewrite('client = "31s";', 'client = "32s";')
-        self.assertEqual(self.good("reload"), ["warning: reload: a restart is needed to take in queue.size, timeouts.client"])
+        self.assertEqual(
+            self.good("reload"),
+            [
+                'reload: timeouts.client: "32s" in place of "31s"',
+                "warning: reload: a restart is needed to take in queue.size",
+                "reload: done; 0 requests go on as they began; nothing was lost (0 connections closed, 0 requests failed)",
+            ],
+        )
 
     def test_mistakes(self):
         tplb = self.start(queue={"size": 50})
@@ -473,7 +481,7 @@ class Reload(CtlCase):
             line = next(i for i, text in enumerate(f, 1) if "size" in text)
         self.rewrite("size = 50;", "siz = 50;")
         status, out, err = self.ctl("reload")
-        self.assertEqual((status, err), (1, "tplbctl: nothing was taken in; mend the file, `tplb -t` checks it\n"))
+        self.assertEqual((status, err), (1, "tplbctl: nothing was taken in; the lines above say why, `tplb -t` checks a file\n"))
         self.assertIn("reload: %s:%d: queue.siz: unknown key, did you mean `size`?\n" % (tplb.path, line), out)
         self.assertEqual(self.client().get().status, 200)
 
