@@ -5,16 +5,20 @@
 #ifndef TPLB_CTL_ACTIVATION_H
 #define TPLB_CTL_ACTIVATION_H
 
+#include <stdbool.h>
+
 #include "net/addr.h"
 
 enum { ACTIVATION_MAX = 256 };
 
+struct activated {
+	int fd; /* -1: taken */
+	struct addr at;
+};
+
 struct activation {
 	unsigned count;
-	struct {
-		int fd; /* -1: taken */
-		struct addr at;
-	} sockets[ACTIVATION_MAX];
+	struct activated sockets[ACTIVATION_MAX];
 };
 
 /*
@@ -28,5 +32,8 @@ int activation_find(struct activation *a, const struct addr *at);
 
 /* Closes those that no listener has asked for, each with a warning. */
 void activation_end(struct activation *a);
+
+/* Whether a socket with this address was given: a Unix one's file is the manager's. */
+bool activation_gave(const struct activation *a, const struct addr *at);
 
 #endif

@@ -25,7 +25,8 @@ struct listener {
 	        eager; /* relaxed: a connection is dispatched at once, without waiting for its first bytes (tcp mode) */
 	const char *name;
 	struct addr addr;
-	void *app; /* the service's own */
+	bool file_stays; /* constant: a Unix socket's file is somebody else's to remove */
+	void *app;       /* the service's own */
 	/* See engine/listeners.h. */
 	unsigned life;            /* of this slot; written before `state` */
 	_Atomic unsigned state;   /* enum listener_state; release, acquire */

@@ -26,11 +26,11 @@ struct keeper_link {
 };
 
 /*
- * Forks, while there is one thread. In the parent *keeper is set, in the child *link. file: the configuration's; config: as read from it, whose listeners and admin socket are bound. Both must outlive the
+ * Forks, while there is one thread. In the parent *keeper is set, in the child *link. file: the configuration's; config: as read from it, whose listeners and admin socket are bound. given: sockets that a service manager has opened, whose files are its own. All must outlive the
  * parent. Returns the child's pid, 0 in the child, or -errno: nothing has happened.
  */
-pid_t keeper_fork(
-        const char *file, const struct lb_config *config, struct keeper **keeper, struct keeper_link *link);
+pid_t keeper_fork(const char *file, const struct lb_config *config, const struct activation *given,
+        struct keeper **keeper, struct keeper_link *link);
 
 /*
  * The rest of the parent's life: answers the child, hands on signals to it (TERM, INT, HUP, USR1, USR2, which are blocked), and waits for its end, which it

@@ -5,6 +5,8 @@
 #ifndef TPLB_LB_SUPPLY_H
 #define TPLB_LB_SUPPLY_H
 
+#include "ctl/activation.h"
+#include "ctl/notify.h"
 #include "lb/config.h"
 
 struct supply {
@@ -21,9 +23,11 @@ struct supply {
 	int (*listen)(void *arg, const struct lb_config_listener *l);
 	/* Removes the socket file of a listener that is closed; does nothing where it has none. */
 	void (*remove)(void *arg, const struct lb_config_listener *l);
+	/* Tells the service manager, if there is one. Any thread. */
+	void (*notify)(void *arg, enum notice notice);
 };
 
-/* By the program itself: lb_config_read and sock_listen. */
-extern const struct supply supply_direct;
+/* By the program itself: lb_config_read, sock_listen, notify_send. The socket files of what a service manager has opened stay. */
+struct supply supply_direct(const struct activation *given);
 
 #endif

@@ -33,9 +33,12 @@ enum { EXIT_FAULT = 1, EXIT_USAGE = 2 };
 /* The program's one root. */
 struct program {
 	struct command_line said;
-	const struct supply *supply;
-	unsigned loops;       /* that will run */
-	unsigned connections; /* at most at once: limits.connections, or what the descriptors allow */
+	struct activation given; /* sockets that a service manager has opened */
+	struct supply direct;
+	const struct supply *supply; /* that one, or the parent's */
+	int64_t alive_every;         /* ns: how often the watchdog is told that we live; 0: there is none */
+	unsigned loops;              /* that will run */
+	unsigned connections;        /* at most at once: limits.connections, or what the descriptors allow */
 	enum loop_driver_kind driver;
 	bool check, print, graph;
 	struct lb_config *config;
@@ -216,15 +219,17 @@ static int read_config(struct program *p)
 	return p->graph || p->print || p->check ? printed() : -1;
 }
 
-static bool open_listener(
-        const struct supply *supply, struct listener *l, const struct lb_config_listener *from)
+static bool open_listener(struct program *p, struct listener *l, const struct lb_config_listener *from)
 {
 	char text[ADDR_TEXT_MAX];
 
 	l->addr = from->addr;
 	l->name = from->name;
 	atomic_init(&l->eager, from->mode == LB_MODE_TCP && !from->accept_proxy); /* its header comes first */
-	l->fd = supply->listen(supply->arg, from);
+	l->fd = activation_find(&p->given, &from->addr);
+	l->file_stays = l->fd >= 0;
+	if (l->fd < 0)
+		l->fd = p->supply->listen(p->supply->arg, from);
 	if (l->fd >= 0) {
 		l->addr.len = sizeof(l->addr.u); /* port 0: which one it became */
 		(void)getsockname(l->fd, &l->addr.u.any, &l->addr.len);
@@ -244,7 +249,7 @@ static void close_listeners(struct program *p)
 		if (p->listeners[i].fd < 0)
 			continue;
 		close(p->listeners[i].fd);
-		if (p->listeners[i].addr.u.any.sa_family == AF_UNIX)
+		if (p->listeners[i].addr.u.any.sa_family == AF_UNIX && !p->listeners[i].file_stays)
 			unlink(p->listeners[i].addr.u.un.sun_path);
 	}
 }
@@ -260,9 +265,11 @@ static bool open_listeners(struct program *p)
 	}
 	for (size_t i = 0; i < n; i++)
 		p->listeners[i].fd = -1;
+	activation_take(&p->given);
 	for (size_t i = 0; i < n; i++)
-		if (!open_listener(p->supply, &p->listeners[i], lb_config_listener(p->config, i)))
+		if (!open_listener(p, &p->listeners[i], lb_config_listener(p->config, i)))
 			return false;
+	activation_end(&p->given);
 	return true;
 }
 
@@ -340,7 +347,7 @@ static bool split(struct program *p, int *status)
 {
 	struct keeper *keeper;
 	pid_t parent = getpid();
-	pid_t child = keeper_fork(p->said.file, p->config, &keeper, &p->link);
+	pid_t child = keeper_fork(p->said.file, p->config, &p->given, &keeper, &p->link);
 
 	if (child == 0) {
 		p->supply = &p->link.supply;
@@ -530,9 +537,17 @@ static bool start(struct program *p)
 
 static void serve(struct program *p)
 {
-	for (;;) {
-		int signal = signals_next_by(control_next_look(&p->control));
+	int64_t alive_at = p->alive_every > 0 ? clock_now() : CLOCK_NEVER;
 
+	p->supply->notify(p->supply->arg, NOTICE_READY);
+	for (;;) {
+		int64_t look = control_next_look(&p->control);
+		int signal = signals_next_by(look < alive_at ? look : alive_at);
+
+		if (clock_now() >= alive_at) {
+			p->supply->notify(p->supply->arg, NOTICE_ALIVE);
+			alive_at = clock_now() + p->alive_every;
+		}
 		if (signal == SIGTERM || signal == SIGINT)
 			break;
 		if (signal == 0)
@@ -545,6 +560,7 @@ static void serve(struct program *p)
 			diag_warning("SIG%s is not acted upon; stop and start to run another binary",
 			        sigabbrev_np(signal));
 	}
+	p->supply->notify(p->supply->arg, NOTICE_STOPPING);
 	control_look(&p->control);
 	struct engine_queue queue = engine_queue(p->running);
 	diag_info("draining: %u connections open, %zu requests queued, the oldest for %lld ms",
@@ -624,9 +640,12 @@ static int run(struct program *p)
 
 int main(int argc, char **argv)
 {
-	struct program p = {
-	        .said = {.file = SYSCONFDIR "/tplb.conf", .engine = -1}, .supply = &supply_direct};
+	struct program p = {.said = {.file = SYSCONFDIR "/tplb.conf", .engine = -1}};
 	int status = parse_arguments(&p, argc, argv);
+
+	p.direct = supply_direct(&p.given);
+	p.supply = &p.direct;
+	p.alive_every = notify_interval();
 
 	if (status < 0)
 		status = read_config(&p);

@@ -90,7 +90,14 @@ void activation_end(struct activation *a)
 		        "`bind` must say the same",
 		        addr_format(&a->sockets[i].at, text));
 		close(a->sockets[i].fd);
-		a->sockets[i].fd = -1;
+		a->sockets[i] = (struct activated){.fd = -1};
 	}
-	a->count = 0;
+}
+
+bool activation_gave(const struct activation *a, const struct addr *at)
+{
+	for (unsigned i = 0; i < a->count; i++)
+		if (a->sockets[i].at.len > 0 && addr_equal(&a->sockets[i].at, at))
+			return true;
+	return false;
 }

@@ -41,6 +41,7 @@ static void open_locked(struct listeners *ls, struct listener *l, const struct l
 	l->fd = from->fd;
 	l->eager = from->eager;
 	l->addr = from->addr;
+	l->file_stays = from->file_stays;
 	l->app = from->app;
 	l->life++;
 	atomic_store_explicit(&l->open, 0, memory_order_relaxed);
@@ -105,7 +106,7 @@ void listener_close(struct listener *l)
 {
 	bool drains = atomic_load(&l->state) == LISTENER_OPEN;
 
-	if (drains &&
+	if (drains && !l->file_stays &&
 	        l->addr.u.any.sa_family == AF_UNIX) /* of one that leaves another may have the path by now */
 		unlink(l->addr.u.un.sun_path);
 	close(l->fd);

@@ -189,9 +189,8 @@ static bool take_in(struct control *c, struct lb_config *next, FILE *out)
 		tell(out, DIAG_INFO, "reload: nothing has changed");
 	else if (rebuilds && taken)
 		tell(out, DIAG_INFO,
-		        "reload: done; %llu requests go on as they began; nothing was lost (0 connections "
-		        "closed, 0 "
-		        "requests failed)",
+		        "reload: done; %llu requests go on as they began, and how they ended is told once "
+		        "they have",
 		        (unsigned long long)under_way);
 	reload_free(&r);
 	return taken;
@@ -221,7 +220,9 @@ static bool reload_locked(struct control *c, FILE *out)
 bool control_reload(struct control *c, FILE *out)
 {
 	lock_take(&c->reloads);
+	c->supply->notify(c->supply->arg, NOTICE_RELOADING);
 	bool taken_in = reload_locked(c, out);
+	c->supply->notify(c->supply->arg, NOTICE_READY);
 	lock_drop(&c->reloads);
 	if (c->reloaded)
 		c->reloaded(c->reloaded_arg);

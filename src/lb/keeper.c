@@ -29,7 +29,8 @@ enum ask {
 	ASK_FILE,   /* a file of it, by its path */
 	ASK_LISTEN, /* text: a listener's `bind` */
 	ASK_LOG,    /* text: a log's path */
-	ASK_REMOVE  /* the socket file of a closed listener; text: its `bind` */
+	ASK_REMOVE, /* the socket file of a closed listener; text: its `bind` */
+	ASK_NOTIFY  /* text: a digit, enum notice */
 };
 
 struct question {
@@ -192,6 +193,13 @@ static int answer_remove(struct keeper *k, const char *bind)
 	return ENOENT;
 }
 
+static int answer_notify(const char *text)
+{
+	if (text[0] < '0' || text[0] >= '0' + NOTICE_COUNT || text[1] != '\0')
+		return EINVAL;
+	return -notify_send((enum notice)(text[0] - '0'));
+}
+
 /* 0 or an errno; a descriptor in *fd, to be closed once it is sent. */
 static int answer_to(struct keeper *k, const struct question *q, int *fd)
 {
@@ -209,6 +217,8 @@ static int answer_to(struct keeper *k, const struct question *q, int *fd)
 		break;
 	case ASK_REMOVE:
 		return answer_remove(k, q->text);
+	case ASK_NOTIFY:
+		return answer_notify(q->text);
 	default:
 		return EINVAL;
 	}
@@ -298,7 +308,8 @@ int keeper_serve(struct keeper *k, pid_t child)
 	return status;
 }
 
-static struct keeper *keeper_new(const char *file, const struct lb_config *config, int sock)
+static struct keeper *keeper_new(
+        const char *file, const struct lb_config *config, const struct activation *given, int sock)
 {
 	struct keeper *k = calloc(1, sizeof(*k));
 	sigset_t set;
@@ -310,7 +321,8 @@ static struct keeper *keeper_new(const char *file, const struct lb_config *confi
 	*k = (struct keeper){.sock = sock, .output = -1, .file = file, .config = config};
 	k->ended = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
 	for (size_t i = 0; i < config->listeners.count; i++)
-		note_socket(k, &lb_config_listener(config, i)->addr);
+		if (!activation_gave(given, &lb_config_listener(config, i)->addr))
+			note_socket(k, &lb_config_listener(config, i)->addr);
 	note_socket(k, &config->admin.addr);
 	return k;
 }
@@ -370,15 +382,22 @@ static void ask_remove(void *link, const struct lb_config_listener *l)
 	(void)ask(link, ASK_REMOVE, l->bind);
 }
 
-pid_t keeper_fork(
-        const char *file, const struct lb_config *config, struct keeper **keeper, struct keeper_link *link)
+static void ask_notify(void *link, enum notice notice)
+{
+	const char text[] = {(char)('0' + notice), '\0'};
+
+	(void)ask(link, ASK_NOTIFY, text);
+}
+
+pid_t keeper_fork(const char *file, const struct lb_config *config, const struct activation *given,
+        struct keeper **keeper, struct keeper_link *link)
 {
 	int ends[2];
 
 	*keeper = NULL;
 	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, ends) != 0)
 		return -errno;
-	struct keeper *k = keeper_new(file, config, ends[0]);
+	struct keeper *k = keeper_new(file, config, given, ends[0]);
 	block_child_signal(SIG_BLOCK);
 	pid_t child = k && k->ended >= 0 ? fork() : -1;
 	int error = k ? errno : ENOMEM;
@@ -399,7 +418,11 @@ pid_t keeper_fork(
 		return -error;
 	}
 	*link = (struct keeper_link){.sock = ends[1],
-	        .supply = {.arg = link, .read = ask_read, .listen = ask_listen, .remove = ask_remove}};
+	        .supply = {.arg = link,
+	                .read = ask_read,
+	                .listen = ask_listen,
+	                .remove = ask_remove,
+	                .notify = ask_notify}};
 	lock_init(&link->lock);
 	return 0;
 }

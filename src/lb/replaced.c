@@ -133,8 +133,7 @@ static void end_front(struct balancer *b, struct front *f)
 
 static void end_snapshot(struct snapshot *s)
 {
-	diag_info(
-	        "reload: the configuration before is over: %llu requests were under way, %llu of them failed",
+	diag_info("reload: the configuration before is over: of %llu requests under way %llu were lost",
 	        (unsigned long long)s->under_way,
 	        (unsigned long long)atomic_load_explicit(&s->lb->late_failures, memory_order_relaxed));
 	snapshot_free(s);

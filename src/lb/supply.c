@@ -1,5 +1,6 @@
 #include "lb/supply.h"
 
+#include <stdint.h>
 #include <unistd.h>
 
 #include "lb/needs.h"
@@ -19,9 +20,23 @@ static int listen_at(void *arg, const struct lb_config_listener *l)
 
 static void remove_file(void *arg, const struct lb_config_listener *l)
 {
-	(void)arg;
-	if (l->addr.u.any.sa_family == AF_UNIX)
+	const struct activation *given = arg;
+
+	if (l->addr.u.any.sa_family == AF_UNIX && !activation_gave(given, &l->addr))
 		unlink(l->addr.u.un.sun_path);
 }
 
-const struct supply supply_direct = {.read = read_file, .listen = listen_at, .remove = remove_file};
+static void notify(void *arg, enum notice notice)
+{
+	(void)arg;
+	(void)notify_send(notice); /* who does not hear it asks for it no more */
+}
+
+struct supply supply_direct(const struct activation *given)
+{
+	return (struct supply){.arg = (void *)(uintptr_t)given,
+	        .read = read_file,
+	        .listen = listen_at,
+	        .remove = remove_file,
+	        .notify = notify};
+}

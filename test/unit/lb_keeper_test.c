@@ -73,7 +73,8 @@ static int with_child(void (*in_child)(struct keeper_link *link))
 
 	ck_assert_ptr_nonnull(config);
 	ck_assert_uint_eq(conf_fault_count(config->conf), 0);
-	pid_t child = keeper_fork(file, config, &keeper, &link);
+	struct activation given = {0};
+	pid_t child = keeper_fork(file, config, &given, &keeper, &link);
 	ck_assert_int_ge(child, 0);
 	if (child == 0) {
 		in_child(&link);
