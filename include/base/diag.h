@@ -20,7 +20,8 @@ bool diag_enabled(enum diag_level level);
 
 /*
  * The sink gets each finished line, newline included; it must not block and must not call diag().
- * NULL: standard error again. Set before threads start or after they ended.
+ * NULL: standard error again; a call that runs may still use the one before, whose arg must live until no other thread calls diag(). Set while
+ * one thread does so.
  */
 typedef void diag_sink(void *arg, enum diag_level level, const char *line, size_t len);
 void diag_set_sink(diag_sink *sink, void *arg);

@@ -11,9 +11,9 @@
 enum { LINE_MAX_BYTES = 1024 };
 
 static struct {
-	_Atomic int level; /* relaxed: a late change loses or shows a line, no more */
-	diag_sink *sink;   /* set while there is one thread */
-	void *arg;
+	_Atomic int level;         /* relaxed: a late change loses or shows a line, no more */
+	_Atomic(diag_sink *) sink; /* release, acquire; after `arg` */
+	_Atomic(void *) arg;       /* relaxed */
 } log_state = {.level = DIAG_INFO};
 
 const char *diag_level_name(enum diag_level level)
@@ -35,8 +35,9 @@ bool diag_enabled(enum diag_level level)
 
 void diag_set_sink(diag_sink *sink, void *arg)
 {
-	log_state.sink = sink;
-	log_state.arg = arg;
+	if (sink)
+		atomic_store_explicit(&log_state.arg, arg, memory_order_relaxed);
+	atomic_store_explicit(&log_state.sink, sink, memory_order_release);
 }
 
 static size_t write_prefix(char *line, size_t cap, enum diag_level level)
@@ -71,8 +72,9 @@ void diag(enum diag_level level, const char *format, ...)
 		if ((unsigned char)line[i] < ' ' || line[i] == 127)
 			line[i] = '?';
 	line[n++] = '\n';
-	if (log_state.sink)
-		log_state.sink(log_state.arg, level, line, n);
+	diag_sink *sink = atomic_load_explicit(&log_state.sink, memory_order_acquire);
+	if (sink)
+		sink(atomic_load_explicit(&log_state.arg, memory_order_relaxed), level, line, n);
 	else
 		(void)!write(STDERR_FILENO, line, n); /* a failure has nowhere left to be told */
 	errno = saved_errno;

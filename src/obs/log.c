@@ -477,7 +477,7 @@ void log_flush(struct log *log)
 
 void log_stop(struct log *log)
 {
-	diag_set_sink(NULL, NULL);
+	diag_set_sink(NULL, NULL); /* what the thread has to say itself from here on goes to standard error */
 	log_flush(log);
 	closelog();
 	log_free(log);
