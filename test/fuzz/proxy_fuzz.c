@@ -72,7 +72,7 @@ static void check_binary(struct str bytes, const struct proxy_header *h)
 	static const sa_family_t families[] = {AF_UNSPEC, AF_INET, AF_INET6, AF_UNIX};
 
 	MUST(memcmp(bytes.at, signature, sizeof(signature)) == 0 && b[12] >> 4 == 2);
-	MUST(h->size == 16u + (b[14] << 8 | b[15]) && h->size <= PROXY_HEADER_MAX);
+	MUST(h->size == 16u + (unsigned)(b[14] << 8 | b[15]) && h->size <= PROXY_HEADER_MAX);
 	if (!h->relayed)
 		return;
 	MUST((b[12] & 15) == 1 && b[13] >> 4 >= 1 && b[13] >> 4 <= 3);

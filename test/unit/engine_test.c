@@ -243,7 +243,8 @@ static void expect_no_listener(void)
 		int fd = socket(AF_INET, SOCK_STREAM, 0);
 
 		refused = connect(fd, &listener.addr.u.any, listener.addr.len) != 0;
-		ck_assert(!refused || errno == ECONNREFUSED);
+		/* Reset: it came between the last accept and the close, which no call makes one. */
+		ck_assert(!refused || errno == ECONNREFUSED || errno == ECONNRESET);
 		close(fd);
 	}
 }

@@ -60,10 +60,10 @@ class Drain(WireCase):
         """Those who are idle for long go without a word, and nothing waits for their keepalive timeout."""
         server = self.server()
         tplb = self.tplb(server, timeouts={"keepalive": "1h", "drain": "1h"})
-        clients = [self.client() for _ in range(20)]
-        for client in clients:
-            self.assertEqual(client.get().status, 200)
         silent = [self.client() for _ in range(5)]
+        clients = [self.client() for _ in range(20)]
+        for client in clients:  # once these are answered, those who came first have been accepted
+            self.assertEqual(client.get().status, 200)
         tplb.tell(signal.SIGTERM)
         for client in clients + silent:
             client.expect_closed()
