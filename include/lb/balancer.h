@@ -22,12 +22,13 @@
 
 /* Where a listener's connections find what to do: struct listener.app. Lives as long as the engine's record of the listener. */
 struct front {
-	_Atomic(struct lb_listener *) now; /* seq_cst */
-	_Atomic unsigned style;            /* relaxed; how it refuses: STYLE_ */
-	struct listener *listener;         /* the engine's; who reloads */
-	struct front *next;                /* among those that leave; balancer.lock */
+	_Atomic(struct lb_listener *) now;         /* seq_cst */
+	_Atomic unsigned style;                    /* relaxed; how it refuses: STYLE_ */
+	_Atomic(const struct log_format *) format; /* release, acquire: of the line about it */
+	struct listener *listener;                 /* the engine's; who reloads */
+	struct front *next;                        /* among those that leave; balancer.lock */
 };
-enum { STYLE_TCP = 1, STYLE_TIMED = 2, STYLE_QUEUE_FIELD = 4, STYLE_PROXY = 8 };
+enum { STYLE_TCP = 1, STYLE_QUEUE_FIELD = 2, STYLE_PROXY = 4 };
 
 /* One worker's; odd while it looks for a snapshot. */
 struct reader {
@@ -58,10 +59,12 @@ struct balancer {
 	struct clients *unwelcome; /* connections of theirs that are being refused; with `connected` */
 	_Atomic int pipes;         /* relaxed: left for bodies and tunnels; see wire/flow.h */
 
-	struct lock lock;             /* held for moments, by nobody on the path of a request */
-	struct snapshot *now;         /* lock; written by who reloads, who may read it without */
-	struct snapshot *old;         /* lock: those that are not over yet, the youngest first */
-	struct front *leaving;        /* lock */
+	struct lock lock;      /* held for moments, by nobody on the path of a request */
+	struct snapshot *now;  /* lock; written by who reloads, who may read it without */
+	struct snapshot *old;  /* lock: those that are not over yet, the youngest first */
+	struct front *leaving; /* lock */
+	struct log_format
+	        *formats; /* who reloads: each text once; they stay, for a refusal is held by no snapshot */
 	uint64_t past[COUNTER_COUNT]; /* lock: of threads of snapshots that are gone */
 };
 
@@ -88,7 +91,8 @@ void balancer_leave(struct balancer *b, struct worker *w);
 
 /* How a connection is refused before its request is looked at. Any thread. */
 struct refusal_style {
-	bool is_tcp, timed, queue_field, accepts_proxy;
+	bool is_tcp, queue_field, accepts_proxy;
+	const struct log_format *format;
 };
 struct refusal_style balancer_refusal_style(const struct conn *c);
 

@@ -28,7 +28,6 @@ enum lb_health { LB_HEALTH_NONE, LB_HEALTH_TCP, LB_HEALTH_HTTP };
 enum lb_server_state { LB_SERVER_READY, LB_SERVER_DRAIN, LB_SERVER_MAINT }; /* as the operator wants it */
 enum lb_init_addr { LB_INIT_ADDR_RESOLVE, LB_INIT_ADDR_NONE };
 enum lb_send_proxy { LB_SEND_PROXY_OFF, LB_SEND_PROXY_V1, LB_SEND_PROXY_V2 }; /* the version, too */
-enum lb_log_format { LB_LOG_COMBINED, LB_LOG_TIMED };
 
 struct lb_config_server {
 	const void *place;
@@ -161,7 +160,7 @@ struct lb_config_log {
 	int level;    /* enum diag_level */
 	char *output; /* "stderr", "syslog" or a path */
 	char *access; /* "off", "stdout", "syslog" or a path */
-	int format;   /* enum lb_log_format */
+	char *format; /* see lb/log_format.h */
 };
 
 struct lb_config_admin {

@@ -24,6 +24,7 @@ struct lb_listener {
 };
 
 struct log;
+struct log_format;
 
 /* Counts of one server, kept by one worker. */
 struct server_counters {
@@ -60,8 +61,9 @@ struct lb {
 	char *rows;                    /* [worker], sparse; each on its own cache lines */
 	size_t row_bytes;              /* from one worker's row to the next */
 	_Atomic int *pipes;            /* relaxed: left for bodies and tunnels; see wire/flow.h. NULL: none */
-	const struct log *log;         /* set before health; NULL: there is none */
-	struct health *health;         /* set once, before it is published; NULL before */
+	const struct log_format *format; /* of the access log's lines; the balancer's */
+	const struct log *log;           /* set before health; NULL: there is none */
+	struct health *health;           /* set once, before it is published; NULL before */
 	_Atomic(struct engine *) engine; /* set once, after engine_start; NULL before */
 
 	_Atomic bool retired; /* release: another configuration has taken its place */

@@ -7,6 +7,7 @@
 #include "base/clock.h"
 #include "base/sparse.h"
 #include "lb/health.h"
+#include "lb/log_format.h"
 #include "obs/log.h"
 
 enum {
@@ -23,14 +24,30 @@ void front_set(struct front *f, struct lb_listener *l)
 {
 	const struct lb_config *c = l->lb->config;
 	unsigned style = (l->mode == LB_MODE_TCP ? STYLE_TCP : 0) |
-	                 (c->log.format == LB_LOG_TIMED ? STYLE_TIMED : 0) |
 	                 (c->queue.header ? STYLE_QUEUE_FIELD : 0) | (l->accept_proxy ? STYLE_PROXY : 0);
 
 	atomic_store_explicit(&f->style, style, memory_order_relaxed);
+	atomic_store_explicit(&f->format, l->lb->format, memory_order_release);
 	atomic_store(&f->now, l);
 	if (f->listener)
 		atomic_store_explicit(&f->listener->eager, l->mode == LB_MODE_TCP && !l->accept_proxy,
 		        memory_order_relaxed);
+}
+
+/* NULL when memory is out: the text was checked. */
+static const struct log_format *format_of(struct balancer *b, const char *text)
+{
+	char why[LOG_FORMAT_WHY_BYTES];
+
+	for (struct log_format *f = b->formats; f; f = f->next)
+		if (strcmp(f->text, text) == 0)
+			return f;
+	struct log_format *f = log_format_new(text, why);
+	if (f) {
+		f->next = b->formats;
+		b->formats = f;
+	}
+	return f;
 }
 
 struct snapshot *snapshot_new(struct balancer *b, const struct lb_config *config)
@@ -42,7 +59,9 @@ struct snapshot *snapshot_new(struct balancer *b, const struct lb_config *config
 	s->lb = lb_new(config, b->workers, b->loops, b->now ? b->now->lb : NULL);
 	s->fronts = calloc(config->listeners.count, sizeof(struct front *));
 	s->cleared = calloc(b->loops + 1, sizeof(*s->cleared));
-	if (!s->lb || !s->fronts || !s->cleared) {
+	if (s->lb)
+		s->lb->format = format_of(b, config->log.format);
+	if (!s->lb || !s->lb->format || !s->fronts || !s->cleared) {
 		snapshot_free(s);
 		return NULL;
 	}
@@ -163,8 +182,8 @@ struct refusal_style balancer_refusal_style(const struct conn *c)
 {
 	unsigned style = atomic_load_explicit(&front_of(c)->style, memory_order_relaxed);
 
-	return (struct refusal_style){(style & STYLE_TCP) != 0, (style & STYLE_TIMED) != 0,
-	        (style & STYLE_QUEUE_FIELD) != 0, (style & STYLE_PROXY) != 0};
+	return (struct refusal_style){(style & STYLE_TCP) != 0, (style & STYLE_QUEUE_FIELD) != 0,
+	        (style & STYLE_PROXY) != 0, atomic_load_explicit(&front_of(c)->format, memory_order_acquire)};
 }
 
 /* A loop's own idle connections -------------------------------------------------------------------------------*/
@@ -355,6 +374,12 @@ void balancer_free(struct balancer *b)
 		snapshot_free(b->now);
 	}
 	free_front_list(b->leaving);
+	while (b->formats) {
+		struct log_format *f = b->formats;
+
+		b->formats = f->next;
+		log_format_free(f);
+	}
 	clients_free(b->connected);
 	clients_free(b->unwelcome);
 	sparse_free(b->readers, b->workers, sizeof(*b->readers));

@@ -2,6 +2,7 @@
 #include "lb/config.h"
 #include "lb/config_names.h"
 #include "lb/config_upstreams.h"
+#include "lb/log_format.h"
 
 #include <errno.h>
 #include <pwd.h>
@@ -40,6 +41,14 @@ static void check_log(struct lb_config *c)
 	static const char *const accesses[] = {"off", "stdout", "syslog", NULL};
 	check_target(c, "output", c->log.output, outputs, "\"stderr\", \"syslog\"");
 	check_target(c, "access", c->log.access, accesses, "\"off\", \"stdout\", \"syslog\"");
+	if (c->log.format == NULL)
+		return;
+	char why[LOG_FORMAT_WHY_BYTES];
+	struct log_format *format = log_format_new(c->log.format, why);
+	if (format == NULL)
+		conf_fault(c->conf, c->log.place, "format", "\"%s\": %s", c->log.format,
+		        why[0] != '\0' ? why : "out of memory");
+	log_format_free(format);
 }
 
 static void check_user(struct lb_config *c)

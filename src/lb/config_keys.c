@@ -35,7 +35,6 @@ static const char *const init_addrs[] = {
         [LB_INIT_ADDR_RESOLVE] = "resolve", [LB_INIT_ADDR_NONE] = "none", NULL};
 static const char *const send_proxies[] = {
         [LB_SEND_PROXY_OFF] = "off", [LB_SEND_PROXY_V1] = "v1", [LB_SEND_PROXY_V2] = "v2", NULL};
-static const char *const formats[] = {[LB_LOG_COMBINED] = "combined", [LB_LOG_TIMED] = "timed", NULL};
 static const char *const disciplines[] = {
         [QUEUE_FIFO] = "fifo", [QUEUE_LIFO] = "lifo", [QUEUE_CODEL] = "codel", NULL};
 static const char *const levels[] = {[DIAG_ERROR] = "error",
@@ -662,12 +661,11 @@ static const struct conf_key log_keys[] = {
                 .fallback = "off",
                 .help = "the access log: off, stdout, syslog or a path"},
         {.name = "format",
-                .type = CONF_CHOICE,
+                .type = CONF_STRING,
                 .offset = offsetof(struct lb_config_log, format),
                 .fallback = "combined",
-                .choices = formats,
                 .help = "of the access log's lines: combined; timed: and how long it took, whose answer it "
-                        "was, how it ended",
+                        "was, how it ended; json; or a text with variables, such as \"%{client} %{status}\"",
                 .live = true},
         END,
 };

@@ -119,13 +119,15 @@ static int introduce(const struct exchange *x, const struct server *s, int fd)
 
 static bool connect_to(struct exchange *x, struct server *s)
 {
-	int64_t deadline = clock_after(clock_now(), exchange_timeouts(x)->connect);
+	int64_t began = clock_now(), deadline = clock_after(began, exchange_timeouts(x)->connect);
 	struct addr addr;
 
 	if (!server_address(s, &addr, &x->generation)) /* its slot was emptied since it was picked */
 		return false;
 	int fd = io_connect(x->worker->io, &addr, deadline);
 	int sent = fd >= 0 ? introduce(x, s, fd) : 0;
+	if (x->timed)
+		x->connect_time += clock_now() - began;
 
 	if (sent != 0) {
 		io_close(x->worker->io, fd);
@@ -193,6 +195,8 @@ static bool reach(struct exchange *x)
 		let_go(x);
 		return false;
 	}
+	if (x->timed)
+		x->asked_at = clock_now();
 	if (x->reused)
 		COUNT(x->worker->counters, server_reuses);
 	count(&counts(x, s)->requests);

@@ -8,6 +8,7 @@
 #include "lb/access.h"
 #include "lb/admit.h"
 #include "lb/dial.h"
+#include "lb/log_format.h"
 #include "lb/retry.h"
 #include "lb/standing.h"
 
@@ -74,7 +75,8 @@ struct exchange *exchange_new(const struct lb_listener *listener, struct worker 
 	x->from_server = buf_store_get(&w->bodies);
 	if (!x->in)
 		x->in = buf_store_get(&w->heads);
-	if (c->queued_at == 0 && lb->config->log.format == LB_LOG_TIMED && w->log)
+	x->timed = w->log && lb->format->timed;
+	if (c->queued_at == 0 && x->timed)
 		c->queued_at = clock_now();
 	if (x->out && x->from_server && x->in)
 		return x;

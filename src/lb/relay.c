@@ -203,7 +203,7 @@ static size_t relay_refuse(
 		return 0; /* it is no request's head that did not come */
 	reply.date = http_date_now(&date);
 	reply.extra = forward_queue_field(style.queue_field, c, field);
-	access_log_refusal(style.timed, log, c, &reply, refusal_word(why));
+	access_log_refusal(style.format, log, c, &reply, refusal_word(why));
 	return http_reply_write(&reply, out, cap);
 }
 

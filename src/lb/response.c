@@ -81,6 +81,8 @@ static bool receive_answer(struct exchange *x)
 		if (n == -EAGAIN && sending)
 			continue;
 		if (n > 0) {
+			if (x->timed && !x->answer_begun)
+				x->first_byte_at = clock_now();
 			x->answer_begun = true;
 			x->answer_by = clock_after(clock_coarse(), exchange_timeouts(x)->server);
 			return true;

@@ -42,6 +42,7 @@ static void forget_answer(struct exchange *x)
 	x->scanned = 0;
 	x->interims = 0;
 	x->answer_begun = false;
+	x->first_byte_at = 0;
 	x->answer_by = 0;
 	x->stage = STAGE_HEAD;
 	x->end = END_OK;

@@ -95,7 +95,7 @@ START_TEST(test_defaults)
 	ck_assert_int_eq(c->log.level, DIAG_INFO);
 	ck_assert_str_eq(c->log.output, "stderr");
 	ck_assert_str_eq(c->log.access, "off");
-	ck_assert_int_eq(c->log.format, LB_LOG_COMBINED);
+	ck_assert_str_eq(c->log.format, "combined");
 	lb_config_free(c);
 }
 END_TEST
@@ -192,6 +192,14 @@ static const struct {
                 "\"2m\"\n"
                 "x:2: limits.headers: must be a whole number from 8 to 10000, not 7\n"},
         /* log */
+        {BASE "log: { format = \"jason\"; };", "x:2: log.format: \"jason\": did you mean \"json\"?\n"},
+        {BASE "log: { format = \"\"; };", "x:2: log.format: \"\": must be combined, timed, json, or a text "
+                                          "with variables in it, such as "
+                                          "\"%{client} %{status}\"\n"},
+        {BASE "log: { format = \"%{staus}\"; };",
+                "x:2: log.format: \"%{staus}\": there is no variable %{staus}, did you mean %{status}?\n"},
+        {BASE "log: { format = \"a %{status\"; };",
+                "x:2: log.format: \"a %{status\": \"%{status\" has no end, \"}\"\n"},
         {BASE "log: { output = \"sterr\"; access = \"access.log\"; };",
                 "x:2: log.output: must be \"stderr\", \"syslog\" or a path with a \"/\" in it, not "
                 "\"sterr\": did you "

@@ -5,6 +5,8 @@ import sys
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), os.pardir))
 
+import datetime
+import json
 import os
 import re
 import signal
@@ -56,6 +58,76 @@ class Access(WireCase):
             m.group("client", "request", "status", "bytes", "referer", "agent"),
             ("127.0.0.1", "GET /a?b=c HTTP/1.1", "200", "2", "http://x/y", "test/1.0 (z)"),
         )
+
+    def json_lines(self, count):
+        return [json.loads(line) for line in self.lines(count)]
+
+    def test_json(self):
+        server = self.server(each(OK, OK))
+        self.start(server, format="json")
+        client = self.client()
+        before = datetime.datetime.now(datetime.timezone.utc) - datetime.timedelta(seconds=1)
+        client.send(b'GET /a"b HTTP/1.1\r\nHost: h.example\r\nReferer: x"y\\z\r\nUser-Agent: \xc3\xa4\t\xff\r\n\r\n')
+        client.whole_response()
+        client.send(b"POST /two HTTP/1.0\r\nHost: h\r\nConnection: keep-alive\r\nContent-Length: 5\r\n\r\nhello")
+        client.whole_response()
+        one, two = self.json_lines(2)
+        when = datetime.datetime.strptime(one.pop("time"), "%Y-%m-%dT%H:%M:%S.%fZ").replace(tzinfo=datetime.timezone.utc)
+        self.assertLess(abs((when - before).total_seconds()), 30)
+        port = one.pop("client_port")
+        times = [one.pop(name) for name in ("queue_us", "connect_us", "first_byte_us", "total_us")]
+        self.assertTrue(all(t >= 0 for t in times), times)
+        self.assertLessEqual(max(times[:3]), times[3])
+        self.assertGreaterEqual(one.pop("bytes_in"), 60)
+        self.assertEqual(
+            one,
+            {
+                "client": "127.0.0.1", "listener": "web", "method": "GET", "target": '/a"b', "version": "HTTP/1.1", "host": "h.example",
+                "referer": 'x"y\\z', "agent": "\u00c3\u00a4\t\u00ff", "status": 200, "bytes": 2, "upstream": "up", "server": server.address,
+                "reused": 0, "retries": 0, "end": "ok",
+            },
+        )
+        self.assertEqual((two["client_port"], two["reused"], two["connect_us"]), (port, 1, None))
+        self.assertEqual((two["method"], two["version"], two["bytes_in"] > 60), ("POST", "HTTP/1.0", True))
+
+    def test_json_of_what_is_refused(self):
+        self.start(self.server(), format="json")
+        for sent in (b"G\x00T / HTTP/1.1\r\n\r\n", b"GET /\xff\xfe HTTP/1.1\r\nHost: h\r\n\r\n", b"\x16\x03\x01\r\n\r\n"):
+            client = self.client()
+            client.send(sent)
+            client.read_to_end()
+            client.close()
+        for line in self.json_lines(3):
+            self.assertEqual((line["status"], line["end"], line["server"], line["first_byte_us"]), (400, "malformed", "", None))
+
+    def test_values_are_cut_not_lines(self):
+        self.start(self.server(), format="json")
+        client = self.client()
+        client.send(b"GET /" + b'"' * 6000 + b" HTTP/1.1\r\nHost: h\r\nUser-Agent: " + b"\xff" * 6000 + b"\r\n\r\n")
+        client.whole_response()
+        line = self.json_lines(1)[0]
+        self.assertRegex(line["target"], '^/"{100,}$')
+        self.assertRegex(line["agent"], "^\u00ff{100,}$")
+        self.assertEqual(line["end"], "ok")
+
+    def test_template(self):
+        self.start(self.server(), format="<%{method}> <%{referer}> %{status}%{status} %{connect_us} %{end}.")
+        client = self.client()
+        client.get(b"/")
+        client.get(b"/")
+        one, two = self.lines(2)
+        self.assertRegex(one, r"^<GET> <-> 200200 \d+ ok\.$")
+        self.assertRegex(two, r"^<GET> <-> 200200 - ok\.$")
+
+    def test_template_of_a_refusal(self):
+        """Of a connection whose request was never looked at."""
+        self.path = os.path.join(self.directory(), "access.log")
+        log = {"access": self.path, "format": "%{client} %{request} %{listener} %{status} %{server} %{total_us} %{end}"}
+        self.tplb(self.server(), log=log, timeouts={"request_header": "50ms"})
+        client = self.client()
+        client.send(b"GET / HT")
+        client.read_to_end()
+        self.assertRegex(self.lines(1)[0], r"^127\.0\.0\.1 - web 408 - \d+ header_timeout$")
 
     def test_nothing_said(self):
         self.start()

@@ -1,0 +1,443 @@
+#include "lb/log_format.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include "base/assert.h"
+#include "base/clock.h"
+#include "conf/conf.h"
+#include "lb/exchange.h"
+
+/* What is not a client's fits FIXED_MAX: names of the configuration are looked at when they are counted. */
+enum { VALUE_MAX = 1024, VALUE_LEAST = 64, FIXED_MAX = 128, NAME_MAX_BYTES = 64, ITEMS_MAX = 128 };
+
+/* Where a variable puts its value: as text, to be escaped, or as a number. */
+struct writer {
+	const struct log_format *format;
+	char *at, *end; /* room for this value */
+};
+
+struct log_variable {
+	const char *name;
+	void (*write)(struct writer *w, const struct log_record *r);
+	bool is_clients; /* as long as the client likes */
+	bool is_time;
+};
+
+struct log_item {
+	struct str literal;                  /* before the variable */
+	const struct log_variable *variable; /* NULL: the end */
+};
+
+/* Values ---------------------------------------------------------------------------------------------------------*/
+
+/* What a client sent must end neither the field nor the line; what is not ASCII is no UTF-8 that one could rely on. */
+static void put_text(struct writer *w, struct str s)
+{
+	bool json = w->format->json;
+
+	if (s.len == 0 && !json)
+		s = STR("-");
+	for (size_t i = 0; i < s.len && w->end - w->at > 6; i++) {
+		unsigned char c = (unsigned char)s.at[i];
+
+		if (c >= ' ' && c < 127 && c != '"' && c != '\\')
+			*w->at++ = (char)c;
+		else if (json)
+			w->at += snprintf(w->at, (size_t)(w->end - w->at), "\\u%04x", c);
+		else
+			w->at += snprintf(w->at, (size_t)(w->end - w->at), "\\x%02X", c);
+	}
+}
+
+static void put_number(struct writer *w, uint64_t n)
+{
+	w->at += snprintf(w->at, (size_t)(w->end - w->at), "%" PRIu64, n);
+}
+
+static void put_none(struct writer *w)
+{
+	const char *none = w->format->json ? "null" : "-";
+
+	w->at += snprintf(w->at, (size_t)(w->end - w->at), "%s", none);
+}
+
+/* A time in microseconds; below 0: there is none. */
+static void put_us(struct writer *w, int64_t ns)
+{
+	if (ns < 0)
+		put_none(w);
+	else
+		put_number(w, (uint64_t)(ns / CLOCK_NS_PER_US));
+}
+
+static void put_field(struct writer *w, const struct log_record *r, enum http_field_id id)
+{
+	const struct http_field *field = r->x ? http_head_find(&r->x->request, id) : NULL;
+
+	put_text(w, field ? field->value : STR(""));
+}
+
+/* Variables ------------------------------------------------------------------------------------------------------*/
+
+/* As Apache and nginx have it. */
+static void write_time(struct writer *w, const struct log_record *r)
+{
+	struct tm parts;
+	time_t now = time(NULL);
+
+	(void)r;
+	localtime_r(&now, &parts);
+	w->at += strftime(w->at, (size_t)(w->end - w->at), "%d/%b/%Y:%H:%M:%S %z", &parts);
+}
+
+/* RFC 3339, with milliseconds. */
+static void write_time_iso(struct writer *w, const struct log_record *r)
+{
+	struct timespec now;
+	struct tm parts;
+
+	(void)r;
+	clock_gettime(CLOCK_REALTIME, &now);
+	gmtime_r(&now.tv_sec, &parts);
+	w->at += strftime(w->at, (size_t)(w->end - w->at), "%Y-%m-%dT%H:%M:%S", &parts);
+	w->at += snprintf(w->at, (size_t)(w->end - w->at), ".%03ldZ", now.tv_nsec / 1000000);
+}
+
+static void write_client(struct writer *w, const struct log_record *r)
+{
+	char text[ADDR_TEXT_MAX];
+
+	addr_ip_format(&r->c->peer, text);
+	put_text(w, str_of(text));
+}
+
+static void write_client_port(struct writer *w, const struct log_record *r)
+{
+	if (r->c->peer.family == 0)
+		put_none(w);
+	else
+		put_number(w, ntohs(r->c->peer.port));
+}
+
+static void write_listener(struct writer *w, const struct log_record *r)
+{
+	put_text(w, str_of(r->x ? r->x->listener->name : r->c->listener->name));
+}
+
+static void write_upstream(struct writer *w, const struct log_record *r)
+{
+	put_text(w, r->x ? str_of(r->x->listener->upstream->name) : STR(""));
+}
+
+static void write_server(struct writer *w, const struct log_record *r)
+{
+	put_text(w, r->x && r->x->server ? str_of(r->x->server->text) : STR(""));
+}
+
+/* The request line as received; of a malformed request what came of its first line. */
+static void write_request(struct writer *w, const struct log_record *r)
+{
+	const struct exchange *x = r->x;
+
+	if (!x) {
+		put_text(w, STR(""));
+		return;
+	}
+	const char *at = x->in->data + x->head_at;
+	size_t len = x->request.size           ? x->request.size
+	             : x->in->end > x->head_at ? x->in->end - x->head_at
+	                                       : 0;
+	const char *end = memchr(at, '\n', len);
+	if (end)
+		len = (size_t)(end - at);
+	if (len > 0 && at[len - 1] == '\r')
+		len--;
+	put_text(w, (struct str){at, len});
+}
+
+static void write_method(struct writer *w, const struct log_record *r)
+{
+	put_text(w, r->x ? r->x->request.method : STR(""));
+}
+
+static void write_target(struct writer *w, const struct log_record *r)
+{
+	put_text(w, r->x ? r->x->request.target : STR(""));
+}
+
+static void write_version(struct writer *w, const struct log_record *r)
+{
+	if (!r->x || r->x->request.size == 0)
+		put_text(w, STR(""));
+	else
+		put_text(w, r->x->request.minor == 0 ? STR("HTTP/1.0") : STR("HTTP/1.1"));
+}
+
+static void write_host(struct writer *w, const struct log_record *r)
+{
+	put_text(w, r->x ? r->x->request.host : STR(""));
+}
+
+static void write_referer(struct writer *w, const struct log_record *r)
+{
+	put_field(w, r, FIELD_REFERER);
+}
+
+static void write_agent(struct writer *w, const struct log_record *r)
+{
+	put_field(w, r, FIELD_USER_AGENT);
+}
+
+static void write_status(struct writer *w, const struct log_record *r)
+{
+	put_number(w, (uint64_t)r->status);
+}
+
+static void write_bytes(struct writer *w, const struct log_record *r)
+{
+	put_number(w, r->bytes);
+}
+
+static void write_bytes_in(struct writer *w, const struct log_record *r)
+{
+	put_number(w, r->x ? r->x->request.size + r->x->up.received : 0);
+}
+
+static void write_queue_us(struct writer *w, const struct log_record *r)
+{
+	put_us(w, r->c->queue_wait);
+}
+
+static void write_connect_us(struct writer *w, const struct log_record *r)
+{
+	put_us(w, r->x && r->x->connect_time > 0 ? r->x->connect_time : -1);
+}
+
+static void write_first_byte_us(struct writer *w, const struct log_record *r)
+{
+	put_us(w, r->x && r->x->first_byte_at > 0 ? r->x->first_byte_at - r->x->asked_at : -1);
+}
+
+static void write_total_us(struct writer *w, const struct log_record *r)
+{
+	put_us(w, clock_now() - (r->c->queued_at ? r->c->queued_at : r->c->head_since));
+}
+
+static void write_retries(struct writer *w, const struct log_record *r)
+{
+	put_number(w, r->x ? r->x->failed_count : 0);
+}
+
+static void write_reused(struct writer *w, const struct log_record *r)
+{
+	put_number(w, r->x && r->x->reused);
+}
+
+static void write_end(struct writer *w, const struct log_record *r)
+{
+	put_text(w, str_of(r->end));
+}
+
+static const struct log_variable variables[] = {
+        {"time", write_time, .is_time = false},
+        {"time_iso", write_time_iso, .is_time = false},
+        {"client", write_client, .is_clients = false},
+        {"client_port", write_client_port, .is_clients = false},
+        {"listener", write_listener, .is_clients = true}, /* a name may be long as well */
+        {"upstream", write_upstream, .is_clients = true},
+        {"server", write_server, .is_clients = true},
+        {"request", write_request, .is_clients = true},
+        {"method", write_method, .is_clients = true},
+        {"target", write_target, .is_clients = true},
+        {"version", write_version, .is_clients = false},
+        {"host", write_host, .is_clients = true},
+        {"referer", write_referer, .is_clients = true},
+        {"agent", write_agent, .is_clients = true},
+        {"status", write_status, .is_clients = false},
+        {"bytes", write_bytes, .is_clients = false},
+        {"bytes_in", write_bytes_in, .is_clients = false},
+        {"queue_us", write_queue_us, .is_time = true},
+        {"connect_us", write_connect_us, .is_time = true},
+        {"first_byte_us", write_first_byte_us, .is_time = true},
+        {"total_us", write_total_us, .is_time = true},
+        {"retries", write_retries, .is_clients = false},
+        {"reused", write_reused, .is_clients = false},
+        {"end", write_end, .is_clients = false},
+};
+enum { VARIABLES = sizeof(variables) / sizeof(variables[0]) };
+
+#define COMBINED "%{client} - - [%{time}] \"%{request}\" %{status} %{bytes} \"%{referer}\" \"%{agent}\""
+
+static const struct {
+	const char *name, *text;
+} named[] = {
+        {"combined", COMBINED},
+        {"timed", COMBINED " queue=%{queue_us}us total=%{total_us}us server=%{server} end=%{end}"},
+        {"json", "{\"time\":\"%{time_iso}\",\"client\":\"%{client}\",\"client_port\":%{client_port},"
+                 "\"listener\":\"%{listener}\",\"method\":\"%{method}\",\"target\":\"%{target}\","
+                 "\"version\":\"%{version}\",\"host\":\"%{host}\",\"referer\":\"%{referer}\","
+                 "\"agent\":\"%{agent}\",\"status\":%{status},\"bytes\":%{bytes},\"bytes_in\":%{bytes_in},"
+                 "\"upstream\":\"%{upstream}\",\"server\":\"%{server}\",\"reused\":%{reused},"
+                 "\"retries\":%{retries},\"queue_us\":%{queue_us},\"connect_us\":%{connect_us},"
+                 "\"first_byte_us\":%{first_byte_us},\"total_us\":%{total_us},\"end\":\"%{end}\"}"},
+};
+enum { NAMED = sizeof(named) / sizeof(named[0]) };
+
+/* Texts ----------------------------------------------------------------------------------------------------------*/
+
+static const struct log_variable *variable_of(struct str name)
+{
+	for (size_t i = 0; i < VARIABLES; i++)
+		if (str_eq(name, str_of(variables[i].name)))
+			return &variables[i];
+	return NULL;
+}
+
+static void fault_variable(struct str name, char why[LOG_FORMAT_WHY_BYTES])
+{
+	const char *names[VARIABLES + 1] = {NULL};
+	char word[NAME_MAX_BYTES];
+
+	snprintf(word, sizeof(word), "%.*s", (int)(name.len < sizeof(word) ? name.len : sizeof(word) - 1),
+	        name.at);
+	for (size_t i = 0; i < VARIABLES; i++)
+		names[i] = variables[i].name;
+	const char *nearest = conf_nearest(word, names);
+	if (nearest) {
+		snprintf(why, LOG_FORMAT_WHY_BYTES, "there is no variable %%{%s}, did you mean %%{%s}?", word,
+		        nearest);
+		return;
+	}
+	size_t n = (size_t)snprintf(
+	        why, LOG_FORMAT_WHY_BYTES, "there is no variable %%{%s}, the known ones are", word);
+	for (size_t i = 0; i < VARIABLES && n < LOG_FORMAT_WHY_BYTES; i++)
+		n += (size_t)snprintf(
+		        why + n, LOG_FORMAT_WHY_BYTES - n, "%s %s", i > 0 ? "," : "", variables[i].name);
+}
+
+/* The text that a name stands for, or the text itself; NULL: neither. */
+static const char *text_of(const char *text, char why[LOG_FORMAT_WHY_BYTES])
+{
+	const char *names[NAMED + 1] = {NULL};
+
+	for (size_t i = 0; i < NAMED; i++) {
+		names[i] = named[i].name;
+		if (strcmp(text, named[i].name) == 0)
+			return named[i].text;
+	}
+	if (strstr(text, "%{"))
+		return text;
+	const char *nearest = conf_nearest(text, names);
+	if (nearest)
+		snprintf(why, LOG_FORMAT_WHY_BYTES, "did you mean \"%s\"?", nearest);
+	else
+		snprintf(why, LOG_FORMAT_WHY_BYTES,
+		        "must be combined, timed, json, or a text with variables in it, such as \"%%{client} "
+		        "%%{status}\"");
+	return NULL;
+}
+
+static bool parse(struct log_format *f, char why[LOG_FORMAT_WHY_BYTES])
+{
+	const char *at = f->full;
+
+	for (;;) {
+		struct log_item *item = &f->items[f->count++];
+		const char *start = strstr(at, "%{"), *end = start ? strchr(start, '}') : NULL;
+
+		item->literal = start ? (struct str){at, (size_t)(start - at)} : str_of(at);
+		if (!start)
+			return true;
+		if (!end) {
+			snprintf(why, LOG_FORMAT_WHY_BYTES, "\"%.20s\" has no end, \"}\"", start);
+			return false;
+		}
+		struct str name = {start + 2, (size_t)(end - start) - 2};
+		item->variable = variable_of(name);
+		if (!item->variable) {
+			fault_variable(name, why);
+			return false;
+		}
+		f->timed |= item->variable->is_time;
+		if (f->count == ITEMS_MAX) {
+			snprintf(why, LOG_FORMAT_WHY_BYTES, "has more than %d variables", ITEMS_MAX - 1);
+			return false;
+		}
+		at = end + 1;
+	}
+}
+
+/* Shares the line among the values that have no bound of their own. */
+static bool share(struct log_format *f, char why[LOG_FORMAT_WHY_BYTES])
+{
+	size_t fixed = strlen(f->full) + 2, open = 0;
+
+	for (unsigned i = 0; i < f->count; i++) {
+		if (f->items[i].variable && f->items[i].variable->is_clients)
+			open++;
+		else if (f->items[i].variable)
+			fixed += FIXED_MAX;
+	}
+	size_t left = fixed < LOG_FORMAT_LINE_MAX ? LOG_FORMAT_LINE_MAX - fixed : 0;
+	f->value_max = open > 0 && left / open < VALUE_MAX ? left / open : VALUE_MAX;
+	if (left > 0 && f->value_max >= VALUE_LEAST)
+		return true;
+	snprintf(why, LOG_FORMAT_WHY_BYTES, "makes lines of more than %d bytes", LOG_FORMAT_LINE_MAX);
+	return false;
+}
+
+struct log_format *log_format_new(const char *text, char why[LOG_FORMAT_WHY_BYTES])
+{
+	struct log_format *f = calloc(1, sizeof(*f));
+
+	why[0] = '\0';
+	if (!f)
+		return NULL;
+	const char *full = text_of(text, why);
+	f->items = full ? calloc(ITEMS_MAX, sizeof(*f->items)) : NULL;
+	f->text = full ? strdup(text) : NULL;
+	f->full = full ? strdup(full) : NULL;
+	f->json = full && full[0] == '{';
+	if (f->items && f->text && f->full && strpbrk(f->full, "\r\n"))
+		snprintf(why, LOG_FORMAT_WHY_BYTES, "must be one line");
+	else if (f->items && f->text && f->full && parse(f, why) && share(f, why))
+		return f;
+	log_format_free(f);
+	return NULL;
+}
+
+void log_format_free(struct log_format *f)
+{
+	if (!f)
+		return;
+	free(f->items);
+	free(f->text);
+	free(f->full);
+	free(f);
+}
+
+size_t log_format_write(
+        const struct log_format *f, const struct log_record *r, char line[LOG_FORMAT_LINE_MAX])
+{
+	char *at = line;
+
+	for (unsigned i = 0; i < f->count; i++) {
+		const struct log_item *item = &f->items[i];
+
+		memcpy(at, item->literal.at, item->literal.len);
+		at += item->literal.len;
+		if (!item->variable)
+			continue;
+		struct writer w = {f, at, at + (item->variable->is_clients ? f->value_max : FIXED_MAX)};
+		item->variable->write(&w, r);
+		MUST(w.at < w.end); /* snprintf's result could say more than it wrote */
+		at = w.at;
+	}
+	*at++ = '\n';
+	MUST(at <= line + LOG_FORMAT_LINE_MAX);
+	return (size_t)(at - line);
+}
