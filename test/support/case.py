@@ -138,24 +138,51 @@ def io_uring_works():
     return works
 
 
-def run_for_each_engine():
-    """The test file once for each engine and driver; the worst exit status."""
-    statuses = []
+def engines_here():
     for engine in os.environ.get("TPLB_TEST_ENGINES", "pool epoll io_uring").split():
-        print("=== engine: " + engine, flush=True)
         if engine == "io_uring" and not io_uring_works():
             print("io_uring is not to be had here: skipped", flush=True)
-            continue
-        env = dict(os.environ, TPLB_TEST_ENGINE=engine)
-        statuses.append(subprocess.run([sys.executable, *sys.argv], env=env).returncode)
+        else:
+            yield engine
+
+
+def worst(statuses):
     failed = [s for s in statuses if s not in (0, SKIPPED)]
     return failed[0] if failed else min(statuses, default=SKIPPED)
 
 
-def main(engines=True):
-    """Runs the test file, for every engine unless it is about none of them; 77 when every test in it was skipped."""
+def run_engine(engine, **options):
+    return subprocess.Popen([sys.executable, *sys.argv], env=dict(os.environ, TPLB_TEST_ENGINE=engine), **options)
+
+
+def run_for_each_engine():
+    """The test file once for each engine and driver; the worst exit status."""
+    statuses = []
+    for engine in engines_here():
+        print("=== engine: " + engine, flush=True)
+        statuses.append(run_engine(engine).wait())
+    return worst(statuses)
+
+
+def run_for_all_engines_at_once():
+    """The same for a file that mostly waits."""
+    runs = [(engine, run_engine(engine, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)) for engine in engines_here()]
+    statuses = []
+    for engine, process in runs:
+        print("=== engine: " + engine, flush=True)
+        sys.stdout.buffer.write(process.communicate()[0])
+        sys.stdout.flush()
+        statuses.append(process.returncode)
+    return worst(statuses)
+
+
+def main(engines=True, at_once=False):
+    """
+    Runs the test file, for every engine unless it is about none of them; 77 when every test in it was skipped. at_once: it waits for most of
+    its time and measures nothing, so the engines need not wait for each other.
+    """
     if engines and "TPLB_TEST_ENGINE" not in os.environ:
-        sys.exit(run_for_each_engine())
+        sys.exit(run_for_all_engines_at_once() if at_once else run_for_each_engine())
     raise_descriptor_limit()
     _watchdog(float(os.environ.get("TPLB_TEST_HANG", "900")))
     program = unittest.main(module="__main__", exit=False, verbosity=2)

@@ -191,4 +191,4 @@ class Drain(WireCase):
 
 
 if __name__ == "__main__":
-    main()
+    main(at_once=True)

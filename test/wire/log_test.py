@@ -337,4 +337,4 @@ class Diagnostics(WireCase):
 
 
 if __name__ == "__main__":
-    main()
+    main(at_once=True)

@@ -131,4 +131,4 @@ class Sockets(WireCase):
 
 
 if __name__ == "__main__":
-    main()
+    main(at_once=True)

@@ -300,4 +300,4 @@ class MaxConnections(WireCase):
 
 
 if __name__ == "__main__":
-    main()
+    main(at_once=True)

@@ -257,4 +257,4 @@ class Answers(Pace):
 
 
 if __name__ == "__main__":
-    main()
+    main(at_once=True)

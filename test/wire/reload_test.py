@@ -309,4 +309,4 @@ class Reload(ReloadCase):
 
 
 if __name__ == "__main__":
-    main()
+    main(at_once=True)

@@ -618,4 +618,4 @@ class Records(ResolveCase):
 
 
 if __name__ == "__main__":
-    main()
+    main(at_once=True)

@@ -278,4 +278,4 @@ class QueueTimeout(WireCase):
 
 
 if __name__ == "__main__":
-    main()
+    main(at_once=True)
