@@ -160,8 +160,8 @@ class Bodies(Pace):
             head = connection.read_head()
             time.sleep(0.5)
             connection.send(b"HTTP/1.1 100 Continue\r\n\r\n")
-            if connection.read_body(head).complete:
-                connection.send(OK)
+            if connection.read_body(head).complete:  # and closes: nobody is to take this connection for another POST
+                connection.send(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\nConnection: close\r\n\r\nok")
 
         self.start(late, min_body_rate="1000", rate_grace="250ms")
         client = self.client()
