@@ -55,8 +55,8 @@ static bool is_over_locked(struct balancer *b, struct snapshot *s)
 	lock_must_hold(&b->lock);
 	if (ended)
 		see_to_shelves(s->lb);
-	return !is_asked_for_locked(b, s) && all_have_passed(b, s) && lb_uses(s->lb) == 0 && ended &&
-	       s->pins == 0 && loops_are_through(b, s);
+	return s->pins == 0 && !is_asked_for_locked(b, s) && all_have_passed(b, s) && lb_uses(s->lb) == 0 &&
+	       ended && loops_are_through(b, s);
 }
 
 /* Its counts go on in the one that runs. */

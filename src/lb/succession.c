@@ -164,19 +164,30 @@ static void end_resolver(struct balancer *b, struct snapshot *s)
 	lock_drop(&b->lock);
 }
 
-/* No more requests begin in it but those of listeners that leave. */
-static void retire(struct balancer *b, struct snapshot *s)
+/* No more requests begin in it but those of listeners that leave. next: takes its place; NULL: it never ran. */
+static void retire(struct balancer *b, struct snapshot *s, struct snapshot *next)
 {
 	atomic_store_explicit(&s->lb->retired, true, memory_order_release);
-	if (s->lb->health)
-		health_retire(s->lb->health);
-	end_resolver(b, s);
+	/* At once: who has it pinned finds it among the old ones, and no sum is without it for a moment. */
 	lock_take(&b->lock);
+	if (next)
+		b->now = next;
 	s->older = b->old;
 	b->old = s;
+	s->pins++;
 	s->since = clock_now();
 	s->under_way = lb_uses(s->lb);
 	lock_drop(&b->lock);
+	if (s->lb->health)
+		health_retire(s->lb->health);
+	end_resolver(b, s);
+}
+
+/* One that does not come to run after all. */
+static void drop(struct balancer *b, struct snapshot *s)
+{
+	retire(b, s, NULL);
+	balancer_unpin(b, s->lb);
 }
 
 /* The first of them is heard at once: its front is there already. False: some could not be taken in; those that were leave again. */
@@ -220,9 +231,7 @@ static void publish(struct change *c)
 	for (size_t i = 0; i < c->count; i++)
 		if (c->goes_on[i])
 			front_set(c->goes_on[i], &c->next->lb->listeners[i]);
-	lock_take(&b->lock);
-	b->now = c->next;
-	lock_drop(&b->lock);
+	retire(b, before, c->next);
 	for (size_t k = 0; k < before->lb->config->listeners.count; k++) {
 		struct front *f = before->fronts[k];
 		char text[ADDR_TEXT_MAX];
@@ -234,8 +243,8 @@ static void publish(struct change *c)
 		        atomic_load_explicit(&f->listener->open, memory_order_relaxed));
 		leave(c, f, lb_config_listener(before->lb->config, k));
 	}
-	retire(b, before);
 	lb_hand_shared_idle_on(before->lb, c->next->lb);
+	balancer_unpin(b, before->lb); /* retire's; what comes last looks at it no more */
 }
 
 /* Some of its listeners may have been heard already. */
@@ -245,7 +254,7 @@ static void take_back(struct change *c)
 		if (!c->goes_on[i] && c->next->fronts[i]->listener)
 			leave(c, c->next->fronts[i], lb_config_listener(c->config, i));
 	free_fronts(c);
-	retire(c->b, c->next);
+	drop(c->b, c->next);
 }
 
 /* False: the configuration is gone, or goes with what is left of c->next. */
@@ -266,7 +275,7 @@ static bool build(struct change *c, struct lb_config *config)
 	else if (!c->next->lb->health)
 		snapshot_free(c->next);
 	else
-		retire(c->b, c->next); /* a probe may be under way */
+		drop(c->b, c->next); /* a probe may be under way */
 	return false;
 }
 

@@ -16,6 +16,7 @@ import threading
 import unittest
 
 from support.case import WireCase, main
+from support.dns import A, NameServer
 from support.raw import Client, wait_until
 from support.server import answer, stalled
 from support.tplb import CTL, ENGINE, config_text, environment, thread_sanitized, with_engine
@@ -315,6 +316,28 @@ class Live(LiveCase):
             return []
         except Exception as e:
             return [repr(e)]
+
+    def test_counts_while_a_lookup_hangs(self):
+        """The old configuration's counts are in the sums at each moment, also while its lookup is waited for."""
+        dns = NameServer()
+        self.addCleanup(dns.stop)
+        dns.set("origin.example", A, "127.0.0.1")
+        (a,) = self.servers("a")
+        up = {"nameserver": dns.address, "resolve": "100ms"}
+        row = {"address": "origin.example:%s" % a.address.rsplit(":", 1)[1]}
+        self.start({"listeners": [listener("web")], "upstreams": [upstream(row, **up)], "admin": ADMIN})
+        for _ in range(4):
+            self.assertEqual(self.who(), "a")
+        dns.silent = True
+        dns.wait_queries("origin.example", A)
+        self.config["upstreams"] = [upstream(row, retries=0, **up)]
+        self.write(config_text(with_engine(self.config)).replace("@DIR@", self.balancer.directory))
+        self.balancer.tell(signal.SIGHUP)
+        seen = []
+        while "reload: done" not in self.balancer.stderr:
+            seen.append([line.split()[4] for line in self.ctl("show", "servers")[1:]])
+        self.assertEqual(seen, [["4"]] * len(seen))
+        self.assertEqual(self.who(), "a")
 
     def test_what_is_known_stays(self):
         """A server that is down is not asked anew; its counts and its state go on; a new one is asked."""
