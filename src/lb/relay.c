@@ -235,7 +235,8 @@ static struct verdict relay_begin(void *app, struct worker *w, struct conn *c, v
 	if (!x)
 		return refuse_without(app, w, c);
 	*exchange = x;
-	if (x->listener->accept_proxy && !c->introduced && !read_header(x, &v))
+	/* A connection that had requests before a reload asked for headers goes on as it began: one amid it is nobody's word. */
+	if (x->listener->accept_proxy && !c->introduced && c->requests == 0 && !read_header(x, &v))
 		return v;
 	return x->listener->mode == LB_MODE_TCP ? begin_tcp(x) : begin_http(x);
 }

@@ -317,6 +317,24 @@ class Live(LiveCase):
         except Exception as e:
             return [repr(e)]
 
+    def test_headers_asked_for_later(self):
+        """PROXY headers are asked of new connections; one that was there goes on, and one of these amid it is malformed."""
+        (a,) = self.servers("a")
+        row, path = listener("web"), os.path.join(self.directory(), "access")
+        self.start({"listeners": [row], "upstreams": [upstream(a)], "log": {"access": path}})
+        kept, liar = self.client(), self.client()
+        self.assertEqual((kept.get().body, liar.get().body), (b"a", b"a"))
+        self.again(listeners=[dict(row, accept_proxy=True)])
+        self.assertEqual(kept.get().body, b"a")
+        liar.send(b"PROXY TCP4 192.0.2.1 192.0.2.2 1 2\r\nGET / HTTP/1.1\r\nHost: h\r\n\r\n")
+        self.assertEqual(liar.response().status, 400)
+        fresh = self.client()
+        fresh.send(b"PROXY TCP4 192.0.2.1 192.0.2.2 1 2\r\n")
+        self.assertEqual(fresh.get().body, b"a")
+        self.finish()
+        with open(path) as log:
+            self.assertEqual([line.split()[0] for line in log].count("192.0.2.1"), 1)
+
     def test_counts_while_a_lookup_hangs(self):
         """The old configuration's counts are in the sums at each moment, also while its lookup is waited for."""
         dns = NameServer()
