@@ -300,12 +300,11 @@ bool acceptor_take(struct acceptor *a, unsigned listener, int fd, const struct a
 /* Who connected before it went is not turned away. */
 static void accept_rest(struct acceptor *a, unsigned listener)
 {
-	struct addr peer;
-	int fd;
-
 	for (int i = 0; i < ACCEPT_REST_MAX; i++) {
-		fd = sock_accept(a->listeners->slots[listener].fd, &peer);
-		if (fd < 0 || !acceptor_take(a, listener, fd, &peer))
+		struct addr peer;
+		int fd = sock_accept(a->listeners->slots[listener].fd, &peer);
+
+		if (fd == -EAGAIN || !acceptor_take(a, listener, fd, &peer))
 			return;
 	}
 }
