@@ -11,8 +11,10 @@ struct client;
 
 /* limit: requests of one client at once, > 0. expected: clients at once, for the table's size; more are possible. NULL when memory is out, or random bytes. */
 struct clients *clients_new(unsigned limit, unsigned expected);
-/* The same table for one more owner, with another limit from now on for all of them. */
-struct clients *clients_share(struct clients *cs, unsigned limit);
+/* The same table for one more owner. */
+struct clients *clients_share(struct clients *cs);
+/* Another limit from now on, for all owners. */
+void clients_set_limit(struct clients *cs, unsigned limit);
 /* By each owner; with the last one all have left. NULL is allowed. */
 void clients_free(struct clients *cs);
 

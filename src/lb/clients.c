@@ -53,11 +53,15 @@ struct clients *clients_new(unsigned limit, unsigned expected)
 	return NULL;
 }
 
-struct clients *clients_share(struct clients *cs, unsigned limit)
+struct clients *clients_share(struct clients *cs)
 {
 	atomic_fetch_add_explicit(&cs->owners, 1, memory_order_relaxed);
-	atomic_store_explicit(&cs->limit, limit, memory_order_relaxed);
 	return cs;
+}
+
+void clients_set_limit(struct clients *cs, unsigned limit)
+{
+	atomic_store_explicit(&cs->limit, limit, memory_order_relaxed);
 }
 
 void clients_free(struct clients *cs)

@@ -225,10 +225,9 @@ static bool clients_init(struct lb *lb, const struct lb *before)
 
 	if (limits->requests_per_client == 0)
 		return true;
-	lb->clients = before && before->clients
-	                      ? clients_share(before->clients, (unsigned)limits->requests_per_client)
-	                      : clients_new(
-	                                (unsigned)limits->requests_per_client, (unsigned)limits->connections);
+	lb->clients = before && before->clients ? clients_share(before->clients)
+	                                        : clients_new((unsigned)limits->requests_per_client,
+	                                                  (unsigned)limits->connections);
 	return lb->clients != NULL;
 }
 

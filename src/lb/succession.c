@@ -228,6 +228,9 @@ static void publish(struct change *c)
 	struct balancer *b = c->b;
 	struct snapshot *before = c->now;
 
+	/* A table that both share has the limit of the one before until here. */
+	if (c->next->lb->clients)
+		clients_set_limit(c->next->lb->clients, (unsigned)c->config->limits.requests_per_client);
 	for (size_t i = 0; i < c->count; i++)
 		if (c->goes_on[i])
 			front_set(c->goes_on[i], &c->next->lb->listeners[i]);

@@ -44,6 +44,28 @@ START_TEST(test_limit)
 }
 END_TEST
 
+/* Two configurations: who joins changes nothing; the limit that is set counts for both, and who has more than that keeps it. */
+START_TEST(test_shared)
+{
+	struct clients *cs = clients_new(1, 16);
+	struct clients *same = clients_share(cs);
+	struct addr_ip a = v4(1);
+	struct client *held[2], *none;
+
+	ck_assert_ptr_eq(same, cs);
+	ck_assert(clients_enter(same, &a, &held[0]));
+	ck_assert(!clients_enter(same, &a, &none));
+	clients_set_limit(same, 2);
+	ck_assert(clients_enter(cs, &a, &held[1]));
+	clients_set_limit(same, 1);
+	ck_assert(!clients_enter(cs, &a, &none));
+	clients_free(cs);
+	clients_leave(same, held[0]);
+	clients_leave(same, held[1]);
+	clients_free(same);
+}
+END_TEST
+
 /* In few rows, so that each holds many; some leave from the middle. */
 START_TEST(test_many)
 {
@@ -127,6 +149,7 @@ static Suite *suite(void)
 
 	tcase_set_timeout(all, 60);
 	tcase_add_test(all, test_limit);
+	tcase_add_test(all, test_shared);
 	tcase_add_test(all, test_many);
 	tcase_add_test(all, test_threads);
 	suite_add_tcase(s, all);
