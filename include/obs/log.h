@@ -23,8 +23,8 @@ struct log_targets {
 	void *arg; /* must outlive the log */
 };
 
-/* Opens or makes the file, for appending. A descriptor, or -errno. */
-int log_open_file(const char *path);
+/* Opens or makes the file, for appending. flags: more of open(2)'s. A descriptor, or -errno. */
+int log_open_file(const char *path, int flags);
 
 /*
  * Opens the targets and starts the thread, which from then on also writes what diag() is given (its sink). rings: one a worker that there

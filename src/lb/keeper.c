@@ -1,6 +1,7 @@
 #include "lb/keeper.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <poll.h>
 #include <pthread.h>
 #include <signal.h>
@@ -160,11 +161,36 @@ static bool is_log(const struct lb_config *c, const char *path)
 	                    (c->log.access && strcmp(c->log.access, path) == 0));
 }
 
+static bool is_own_folder_of(const char *path)
+{
+	const char *slash = strrchr(path, '/');
+	char folder[TEXT_MAX];
+	struct stat st;
+
+	snprintf(folder, sizeof(folder), "%.*s", slash ? (int)(slash - path) + 1 : 1, slash ? path : ".");
+	return stat(folder, &st) == 0 && st.st_uid == geteuid() && (st.st_mode & (S_IWGRP | S_IWOTH)) == 0;
+}
+
+/* Where others may write, what stands at a log's path may be a link of theirs to a file that is not. */
+static int open_log(const char *path)
+{
+	struct stat st;
+
+	if (is_own_folder_of(path))
+		return log_open_file(path, 0);
+	int fd = log_open_file(path, O_NOFOLLOW);
+	if (fd >= 0 && (fstat(fd, &st) != 0 || st.st_nlink > 1)) {
+		close(fd);
+		fd = -EMLINK;
+	}
+	return fd;
+}
+
 static int answer_log(struct keeper *k, const char *path)
 {
 	if (!is_log(k->config, path) && !is_log(k->next, path))
 		return -EPERM;
-	int fd = log_open_file(path);
+	int fd = open_log(path);
 	if (fd >= 0 && strcmp(path, k->config->log.output) == 0) {
 		if (k->output >= 0)
 			close(k->output);
@@ -397,6 +423,8 @@ pid_t keeper_fork(const char *file, const struct lb_config *config, const struct
 	*keeper = NULL;
 	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, ends) != 0)
 		return -errno;
+	/* Who asks and does not listen must not hold the parent up, who has signals to hand on. */
+	(void)fcntl(ends[0], F_SETFL, O_NONBLOCK);
 	struct keeper *k = keeper_new(file, config, given, ends[0]);
 	block_child_signal(SIG_BLOCK);
 	pid_t child = k && k->ended >= 0 ? fork() : -1;

@@ -37,10 +37,11 @@ ssize_t pass_recv(int sock, void *bytes, size_t room, int *fd)
 {
 	struct iovec part = {bytes, room};
 	union control control;
+	/* Room for one and no more: its padding would take a second, of which nobody would know. */
 	struct msghdr message = {.msg_iov = &part,
 	        .msg_iovlen = 1,
 	        .msg_control = &control,
-	        .msg_controllen = sizeof(control)};
+	        .msg_controllen = CMSG_LEN(sizeof(*fd))};
 	ssize_t n;
 
 	*fd = -1;

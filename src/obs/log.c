@@ -381,10 +381,10 @@ static struct log *fail(struct log *log, const char **where, const char *place, 
 	return NULL;
 }
 
-int log_open_file(const char *path)
+int log_open_file(const char *path, int flags)
 {
 	/* O_NONBLOCK: a FIFO that nobody reads is ENXIO, not for ever */
-	int fd = open(path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC | O_NOCTTY | O_NONBLOCK, 0640);
+	int fd = open(path, flags | O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC | O_NOCTTY | O_NONBLOCK, 0640);
 
 	return fd < 0 ? -errno : fd;
 }
@@ -392,7 +392,7 @@ int log_open_file(const char *path)
 static int open_file(void *arg, const char *path)
 {
 	(void)arg;
-	return log_open_file(path);
+	return log_open_file(path, 0);
 }
 
 struct log *log_start(const struct log_targets *targets, unsigned rings, const char **where, const char **why)

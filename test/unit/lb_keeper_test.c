@@ -1,5 +1,6 @@
 /* The parent that keeps the rights: it gives what its configuration says, and nothing that a child that was taken over may ask for besides. */
 #include <check.h>
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
@@ -189,6 +190,82 @@ START_TEST(gives_nothing_else)
 }
 END_TEST
 
+static int count_open(pid_t of)
+{
+	char path[64];
+	int n = 0;
+
+	snprintf(path, sizeof(path), "/proc/%d/fd", (int)of);
+	DIR *all = opendir(path);
+	CHECK(all);
+	while (readdir(all))
+		n++;
+	closedir(all);
+	return n;
+}
+
+/* Two descriptors, where the room for one has padding that a second fits. */
+static void send_two(struct keeper_link *link)
+{
+	union {
+		struct cmsghdr header;
+		char room[CMSG_SPACE(2 * sizeof(int))];
+	} control = {0};
+	unsigned ask = 1;
+	int fds[2] = {0, 1};
+	struct iovec part = {&ask, sizeof(ask)};
+	struct msghdr message = {.msg_iov = &part,
+	        .msg_iovlen = 1,
+	        .msg_control = &control,
+	        .msg_controllen = sizeof(control)};
+
+	control.header.cmsg_level = SOL_SOCKET;
+	control.header.cmsg_type = SCM_RIGHTS;
+	control.header.cmsg_len = CMSG_LEN(sizeof(fds));
+	memcpy(CMSG_DATA(&control.header), fds, sizeof(fds));
+	CHECK(ask_raw(link, 77, "") == EINVAL);
+	int before = count_open(getppid());
+	for (int i = 0; i < 8; i++) {
+		int error, none;
+
+		CHECK(sendmsg(link->sock, &message, 0) == sizeof(ask));
+		CHECK(pass_recv(link->sock, &error, sizeof(error), &none) == sizeof(error));
+	}
+	CHECK(ask_raw(link, 77, "") == EINVAL); /* it is through with the last one */
+	CHECK(count_open(getppid()) == before);
+}
+
+START_TEST(keeps_no_descriptors)
+{
+	ck_assert_int_eq(with_child(send_two), 0);
+}
+END_TEST
+
+/* A log's path is the configuration's, but who may write to its folder decides what stands there. */
+static void link_logs(struct keeper_link *link)
+{
+	int fd;
+
+	CHECK(unlink(secret) == 0 && symlink(more, secret) == 0);
+	fd = keeper_open_log(link, secret); /* nobody else could have done that */
+	CHECK(fd >= 0);
+	close(fd);
+	CHECK(chmod(folder, 0777) == 0);
+	CHECK(keeper_open_log(link, secret) == -ELOOP);
+	CHECK(unlink(secret) == 0 && linkat(AT_FDCWD, more, AT_FDCWD, secret, 0) == 0);
+	CHECK(keeper_open_log(link, secret) == -EMLINK);
+	CHECK(unlink(secret) == 0);
+	fd = keeper_open_log(link, secret);
+	CHECK(fd >= 0);
+	close(fd);
+}
+
+START_TEST(follows_no_links_of_others)
+{
+	ck_assert_int_eq(with_child(link_logs), 0);
+}
+END_TEST
+
 static void die(struct keeper_link *link)
 {
 	(void)link;
@@ -249,6 +326,8 @@ int main(void)
 	tcase_add_checked_fixture(t, set_up, tear_down);
 	tcase_add_test(t, gives);
 	tcase_add_test(t, gives_nothing_else);
+	tcase_add_test(t, keeps_no_descriptors);
+	tcase_add_test(t, follows_no_links_of_others);
 	tcase_add_test(t, status);
 	tcase_add_test(t, hands_signals_on);
 	tcase_add_test(t, opens_as_itself);
