@@ -28,7 +28,7 @@ struct listener {
 	bool file_stays; /* constant: a Unix socket's file is somebody else's to remove */
 	void *app;       /* the service's own */
 	/* See engine/listeners.h. */
-	unsigned life;            /* of this slot; written before `state` */
+	unsigned life;            /* of this slot; listeners.lock, or who holds it */
 	_Atomic unsigned state;   /* enum listener_state; release, acquire */
 	_Atomic unsigned holders; /* acceptors that have not let go of it; acq_rel */
 	_Atomic unsigned open;    /* relaxed: connections accepted from it that have not ended */

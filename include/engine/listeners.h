@@ -18,7 +18,7 @@ struct listeners {
 	unsigned acceptors;       /* constant: who watches each of them */
 	_Atomic unsigned used;    /* slots that were ever used are below it; release, acquire */
 	_Atomic unsigned version; /* goes up with each change; seq_cst */
-	struct lock lock;         /* held to add, leave and forget */
+	struct lock lock;         /* held to add, leave and forget, and to look what has changed */
 	struct listener slots[LISTENERS_MAX];
 };
 
@@ -33,6 +33,9 @@ void listeners_leave(struct listeners *ls, struct listener *l);
 bool listeners_is_gone(const struct listener *l);
 /* One that is gone. */
 void listeners_forget(struct listeners *ls, struct listener *l);
+
+/* Its state, and of which life of its slot that is: the two belong together. */
+enum listener_state listeners_state(struct listeners *ls, const struct listener *l, unsigned *life);
 
 /* By an acceptor, once a life of the listener: it neither watches it nor will. True: it was the last one, and is to close it. */
 bool listener_let_go(struct listener *l);

@@ -345,15 +345,16 @@ static void end_hold(struct acceptor *a, unsigned listener)
 static bool look_at_listener(struct acceptor *a, unsigned listener)
 {
 	struct listener *l = &a->listeners->slots[listener];
-	unsigned state = atomic_load_explicit(&l->state, memory_order_acquire);
 	struct held *h = &a->held[listener];
+	unsigned life;
+	enum listener_state state = listeners_state(a->listeners, l, &life);
 	bool stays = state == LISTENER_OPEN && a->listening;
 
 	if (h->hold != HOLD_NONE) {
 		if (!stays || h->hold == HOLD_ENDING)
 			end_hold(a, listener);
 	} else if (state == LISTENER_OPEN || state == LISTENER_LEAVING) {
-		if (h->life == l->life) /* let go of in this life already */
+		if (h->life == life) /* let go of in this life already */
 			return true;
 		if (stays)
 			return hold(a, listener);

@@ -97,6 +97,16 @@ void listeners_forget(struct listeners *ls, struct listener *l)
 	lock_drop(&ls->lock);
 }
 
+enum listener_state listeners_state(struct listeners *ls, const struct listener *l, unsigned *life)
+{
+	lock_take(&ls->lock);
+	*life = l->life;
+	enum listener_state state = (enum listener_state)atomic_load_explicit(
+	        &l->state, memory_order_acquire);
+	lock_drop(&ls->lock);
+	return state;
+}
+
 bool listener_let_go(struct listener *l)
 {
 	return atomic_fetch_sub_explicit(&l->holders, 1, memory_order_acq_rel) == 1;
