@@ -122,9 +122,10 @@ static inline void lb_end_use(const struct lb *lb, unsigned worker)
 /* Exchanges under way, or a moment ago. Exactly 0 only when no more are begun and none is left. */
 uint64_t lb_uses(const struct lb *lb);
 
-/* Servers of that name in that upstream; NULL: there is none. */
+/* NULL: there is none. */
 struct upstream *lb_find_upstream(const struct lb *lb, const char *name);
-struct server *lb_find_server(const struct upstream *u, const char *text);
+/* The server of `to` that is what s is in `of`: at the same address, and of several there the one with the same place among them. NULL: there is none. */
+struct server *lb_same_server(const struct upstream *to, const struct upstream *of, const struct server *s);
 
 /* The idle connections to a server that this worker may use, and keep. */
 struct idle_set *lb_idle(const struct lb *lb, const struct worker *w, const struct server *s);

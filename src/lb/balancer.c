@@ -301,7 +301,7 @@ void balancer_server_counts(struct balancer *b, const struct upstream *u, const 
 	lock_take(&b->lock);
 	for (const struct snapshot *at = b->now; at; at = at == b->now ? b->old : at->older) {
 		const struct upstream *same_u = lb_find_upstream(at->lb, u->name);
-		const struct server *same = same_u ? lb_find_server(same_u, s->text) : NULL;
+		const struct server *same = same_u ? lb_same_server(same_u, u, s) : NULL;
 
 		if (same)
 			add_counts(at->lb, same, requests, failures);

@@ -222,7 +222,8 @@ bool control_reload(struct control *c, FILE *out)
 	lock_take(&c->reloads);
 	c->supply->notify(c->supply->arg, NOTICE_RELOADING);
 	bool taken_in = reload_locked(c, out);
-	c->supply->notify(c->supply->arg, NOTICE_READY);
+	if (!engine_is_draining(c->engine)) /* that was told, and is not to be taken back */
+		c->supply->notify(c->supply->arg, NOTICE_READY);
 	lock_drop(&c->reloads);
 	if (c->reloaded)
 		c->reloaded(c->reloaded_arg);

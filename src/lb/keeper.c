@@ -96,8 +96,15 @@ static void note_socket(struct keeper *k, const struct addr *at)
 {
 	struct stat st;
 
-	if (at->len > 0 && at->u.any.sa_family == AF_UNIX && lstat(at->u.un.sun_path, &st) == 0)
+	if (at->len == 0 || at->u.any.sa_family != AF_UNIX || lstat(at->u.un.sun_path, &st) != 0)
+		return;
+	struct known *made = known_find(k->sockets, at->u.un.sun_path);
+	if (made) {
+		made->dev = st.st_dev;
+		made->ino = st.st_ino;
+	} else {
 		known_add(&k->sockets, at->u.un.sun_path, &st);
+	}
 }
 
 /* Unless another one is in its place. */

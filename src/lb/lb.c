@@ -49,7 +49,7 @@ static bool server_init(struct upstream *u, struct upstream *before, struct serv
 	standing_init(s, (enum lb_server_state)from->state, s->addr.len > 0, clock_now());
 	lock_init(&s->addr_lock);
 	atomic_init(&s->lighter, target && target->share > 0 ? SHARE_FULL - target->share : 0);
-	struct server *same = before ? lb_find_server(before, s->text) : NULL;
+	struct server *same = before ? lb_same_server(before, u, s) : NULL;
 	if (same)
 		standing_inherit(u, s, before, same, clock_now());
 	s->load = same ? server_load_share(same->load) : server_load_new();
@@ -161,11 +161,15 @@ struct upstream *lb_find_upstream(const struct lb *lb, const char *name)
 	return NULL;
 }
 
-struct server *lb_find_server(const struct upstream *u, const char *text)
+struct server *lb_same_server(const struct upstream *to, const struct upstream *of, const struct server *s)
 {
-	for (unsigned i = 0; i < u->count; i++)
-		if (strcmp(u->servers[i].text, text) == 0)
-			return &u->servers[i];
+	unsigned before = 0;
+
+	for (const struct server *other = of->servers; other < s; other++)
+		before += strcmp(other->text, s->text) == 0;
+	for (unsigned i = 0; i < to->count; i++)
+		if (strcmp(to->servers[i].text, s->text) == 0 && before-- == 0)
+			return &to->servers[i];
 	return NULL;
 }
 
@@ -286,7 +290,7 @@ static void hand_on(const struct lb *lb, const struct lb *to, unsigned set, stru
 
 		for (unsigned k = 0; k < u->count; k++) {
 			struct server *s = &u->servers[k];
-			struct server *same = same_u ? lb_find_server(same_u, s->text) : NULL;
+			struct server *same = same_u ? lb_same_server(same_u, u, s) : NULL;
 			unsigned generation, new_generation;
 			struct addr addr, new_addr;
 

@@ -69,7 +69,7 @@ static void fold_locked(struct balancer *b, struct snapshot *s)
 		struct upstream *u = &s->lb->upstreams[i], *to = lb_find_upstream(b->now->lb, u->name);
 
 		for (unsigned k = 0; to && k < u->count; k++) {
-			struct server *from = &u->servers[k], *same = lb_find_server(to, from->text);
+			struct server *from = &u->servers[k], *same = lb_same_server(to, u, from);
 
 			if (!same)
 				continue;
@@ -133,9 +133,12 @@ static void end_front(struct balancer *b, struct front *f)
 
 static void end_snapshot(struct snapshot *s)
 {
-	diag_info("reload: the configuration before is over: of %llu requests under way %llu were lost",
-	        (unsigned long long)s->under_way,
-	        (unsigned long long)atomic_load_explicit(&s->lb->late_failures, memory_order_relaxed));
+	if (s->since > 0) /* 0: it never ran */
+		diag_info(
+		        "reload: the configuration before is over: of %llu requests under way %llu were lost",
+		        (unsigned long long)s->under_way,
+		        (unsigned long long)atomic_load_explicit(
+		                &s->lb->late_failures, memory_order_relaxed));
 	snapshot_free(s);
 }
 
