@@ -19,7 +19,7 @@ import unittest
 from support import tools
 from support.case import WireCase, main
 from support.raw import BOUND, Client, parse, wait_until
-from support.tplb import ENGINE, TPLB, Origin, raise_descriptor_limit, thread_sanitized
+from support.tplb import ENGINE, Origin, raise_descriptor_limit, sanitized, thread_sanitized
 
 LONG = os.environ.get("TPLB_LONG") == "1"
 COUNT = 50 if thread_sanitized() else 2000 if LONG else 500
@@ -29,11 +29,6 @@ HEAD = b"GET / HTTP/1.1\r\nHost: h\r\nX-A: "
 UPLOAD = b"POST /up HTTP/1.1\r\nHost: h\r\nContent-Length: 1000000\r\n\r\n"
 GREETING = b"Ini Adalah web Server percobaan"
 KIB = 1024
-
-
-def sanitized():
-    with open(TPLB, "rb") as f:
-        return any(library in f.read() for library in (b"libtsan", b"libasan"))
 
 
 def resident(process):
