@@ -439,8 +439,8 @@ static bool is_hop(const struct strict *m, struct str name)
 	for (size_t i = 0; hops[i]; i++)
 		if (is_same(name, hops[i]))
 			return true;
-	if (is_same(name, "expect") &&
-	        m->minor == 0) /* HTTP/1.0 knows no expectations: RFC 9110 section 10.1.1 */
+	if (is_same(name, "expect") && m->method.len > 0 &&
+	        m->minor == 0) /* a client's of HTTP/1.0 is ignored: RFC 9110 section 10.1.1 */
 		return true;
 	if (is_same(name, "host") || is_same(name, "content-length") || is_same(name, "via"))
 		return false;
