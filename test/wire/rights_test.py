@@ -8,6 +8,7 @@ sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), os.p
 import pwd
 import re
 import signal
+import socket
 import unittest
 
 from support.case import WireCase, main
@@ -34,6 +35,14 @@ def is_gone(pid):
         return status_of(pid)["State"].startswith("Z")
     except (FileNotFoundError, ProcessLookupError):
         return True
+
+
+def is_refused(address):
+    try:
+        Client(address).close()
+    except ConnectionRefusedError:
+        return True
+    return False
 
 
 class RightsCase(WireCase):
@@ -172,6 +181,27 @@ class Root(RightsCase):
     def test_port_below_1024(self):
         self.start(user="nobody", listener={"bind": "127.0.0.1:811"})
         self.check_serves()
+
+    def test_reload_onto_a_port_below_1024(self):
+        """Which the one that serves could not bind: its parent does, for as long as both run, from a chroot as well."""
+        place = self.directory()
+        os.chmod(place, 0o755)
+        for port, options in ((812, {}), (813, {"sandbox": "off"}), (814, {"chroot": place})):
+            with self.subTest(options):
+                tplb = self.start(user="nobody", **options)
+                before = tplb.address
+                self.check_serves()
+                self.again(listener={"bind": "127.0.0.1:%d" % port})
+                tplb.wait_line("reload: done")
+                self.ask("127.0.0.1:%d" % port)
+                wait_until(lambda: is_refused(before), "the end of the listener that is gone")
+                self.assertEqual((status_of(self.child)["Uid"].split()[1], status_of(tplb.pid)["Uid"].split()[1]), (str(NOBODY.pw_uid), "0"))
+                # A port that is taken changes nothing.
+                with socket.create_server(("127.0.0.1", port + 10)):
+                    self.again(listener={"bind": "127.0.0.1:%d" % (port + 10)})
+                    tplb.wait_line(r"127\.0\.0\.1:%d.*Address already in use" % (port + 10))
+                self.ask("127.0.0.1:%d" % port)
+                tplb.stop()
 
     def test_no_sandbox(self):
         tplb = self.start(user="nobody", sandbox="off")
