@@ -14,6 +14,7 @@ import signal
 from support.case import WireCase, main
 from support.raw import wait_until
 from support.server import OK, each, unconnectable
+from support.tplb import TPLB, Process, config_text, one_listener, with_engine
 
 LINE = re.compile(
     r'(?P<client>\S+) - - \[(?P<time>\d\d/[A-Z][a-z]{2}/\d{4}:\d\d:\d\d:\d\d [+-]\d{4})\] '
@@ -168,6 +169,31 @@ class Access(WireCase):
             self.assertNotIn('"', m.group(name).replace('\\"', ""))
         self.assertTrue(all(32 <= ord(c) < 127 for c in m.group(0)))
 
+    def test_no_byte_of_a_refused_request_is_raw(self):
+        """Each of the 256 in a request line that is refused, or in a field's value, or in what is no request at all."""
+        tplb = self.start(level="debug", format="timed")
+        count = 0
+        for byte in range(256):
+            c = bytes([byte])
+            for data in (b"GET /a" + c + b"b HTTP/1.1\r\nHost: h\r\n\r\n", b"GET /x HTTP/1.1\r\nHost: h\r\nUser-Agent: a" + c + b"[2Jb\r\n\r\n", c + b"[2J\x07\r\n\r\n"):
+                client = self.client()
+                client.send(data)
+                client.half_close()
+                client.read_to_end()
+                client.close()
+                count += 1
+        tplb.stop()
+        with open(self.path, "rb") as f:
+            logged = f.read()
+        self.assertGreater(logged.count(b" 400 "), 100)
+        self.assertRegex(logged, rb"(?m)^[^\n]*\\x1B")
+        for text in (logged, tplb.stderr.encode("latin-1", "replace")):
+            self.assertEqual(set(text) - set(range(32, 127)), {10})
+        lines = logged.decode().splitlines()
+        self.assertLessEqual(len(lines), count)
+        for line in lines:
+            self.assertTrue(LINE.match(line), line)
+
     def test_long_values(self):
         """Cut rather than lost."""
         self.start()
@@ -302,6 +328,25 @@ class Diagnostics(WireCase):
         tplb.stop()
         for line in tplb.stderr.splitlines():
             self.assertRegex(line, r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z (error|warning|info|debug): \S")
+
+    def test_names_forge_no_line(self):
+        """The file's own name, which stands in what is said of a reload."""
+        place = self.directory()
+        path = os.path.join(place, "a\x1b[2J\r\n2026-01-01T00:00:00.000Z error: forged\x7f.conf")
+        with open(path, "w") as f:
+            f.write(config_text(with_engine(one_listener([self.server()]))))
+        tplb = Process([TPLB, "-f", path])
+        self.addCleanup(tplb.kill)
+        tplb.wait_line("is ready")
+        with open(path, "a") as f:
+            f.write("nonsense = 1;\n")
+        tplb.tell(signal.SIGHUP)
+        line = tplb.wait_line(r".*error: reload: .*is not taken in.*").group(0)
+        self.assertIn("a?[2J??2026-01-01T00:00:00.000Z error: forged?.conf", line)
+        tplb.tell(signal.SIGTERM)
+        self.assertEqual(tplb.wait(), 0)
+        self.assertTrue(all(32 <= ord(c) < 127 for line in tplb.stderr.splitlines() for c in line), tplb.stderr)
+        self.assertNotRegex(tplb.stderr, "(?m)^2026-01-01T00:00:00.000Z")
 
     def test_unreachable_server_is_named(self):
         sock, dead = unconnectable()
