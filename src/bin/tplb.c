@@ -51,6 +51,7 @@ struct program {
 	struct reloader *reloader; /* likewise */
 	struct admin *admin;       /* NULL: no admin.socket */
 	bool is_split;             /* a parent keeps the rights, a child serves */
+	pid_t parent;              /* 0: not split */
 	struct keeper_link link;   /* to the parent, in the child of two processes */
 	int sandboxes;             /* sandbox_enter */
 	char sandbox[SANDBOX_TEXT_BYTES];
@@ -351,6 +352,7 @@ static bool split(struct program *p, int *status)
 
 	if (child == 0) {
 		p->supply = &p->link.supply;
+		p->parent = parent;
 		return give_up(p, parent);
 	}
 	if (child < 0) {
@@ -538,11 +540,12 @@ static bool start(struct program *p)
 static void serve(struct program *p)
 {
 	int64_t alive_at = p->alive_every > 0 ? clock_now() : CLOCK_NEVER;
+	pid_t from;
 
 	p->supply->notify(p->supply->arg, NOTICE_READY);
 	for (;;) {
 		int64_t look = control_next_look(&p->control);
-		int signal = signals_next_by(look < alive_at ? look : alive_at);
+		int signal = signals_next_by(look < alive_at ? look : alive_at, &from);
 
 		if (clock_now() >= alive_at) {
 			p->supply->notify(p->supply->arg, NOTICE_ALIVE);
@@ -565,7 +568,7 @@ static void serve(struct program *p)
 	struct engine_queue queue = engine_queue(p->running);
 	diag_info("draining: %u connections open, %zu requests queued, the oldest for %lld ms",
 	        engine_connections(p->running), queue.depth, (long long)(queue.age / CLOCK_NS_PER_MS));
-	signals_exit_on_next(EXIT_FAULT);
+	signals_exit_on_next(EXIT_FAULT, p->parent, from);
 	engine_drain(p->running);
 }
 

@@ -137,7 +137,7 @@ static void wait_for_the_end(void)
 static void stop(struct engine *engine, struct origin *o)
 {
 	engine_drain(engine);
-	signals_exit_on_next(EXIT_FAILURE);
+	signals_exit_on_next(EXIT_FAILURE, 0, -1);
 	unsigned cut = engine_wait(engine);
 	if (cut > 0)
 		diag_warning("cut %u connections that did not end in time", cut);

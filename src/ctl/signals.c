@@ -3,7 +3,7 @@
 #include <errno.h>
 #include <pthread.h>
 #include <signal.h>
-#include <stdint.h>
+#include <stdbool.h>
 #include <sys/signalfd.h>
 #include <unistd.h>
 
@@ -51,23 +51,23 @@ int signals_next(void)
 	return wait_for(&set);
 }
 
-int signals_next_by(int64_t deadline)
+int signals_next_by(int64_t deadline, pid_t *from)
 {
+	siginfo_t info = {0};
 	sigset_t set;
-	int64_t left;
+	int64_t left; /* until CLOCK_NEVER some centuries, which is well */
 	int number = -1;
 
 	all_signals(&set);
-	if (deadline == CLOCK_NEVER)
-		return wait_for(&set);
 	do {
 		left = deadline - clock_now();
 		if (left < 0)
 			left = 0;
 		struct timespec wait = {left / CLOCK_NS_PER_S, left % CLOCK_NS_PER_S};
-		number = sigtimedwait(&set, NULL, &wait);
+		number = sigtimedwait(&set, &info, &wait);
 		MUST(number >= 0 || errno == EAGAIN || errno == EINTR);
 	} while (number < 0 && left > 0);
+	*from = info.si_pid;
 	return number < 0 ? 0 : number;
 }
 
@@ -87,23 +87,41 @@ int signals_take(int fd)
 	return read(fd, &info, sizeof(info)) == sizeof(info) ? (int)info.ssi_signo : 0;
 }
 
+/* Written before its thread starts, that thread's from then on. told: by the parent, by others. */
+static struct {
+	int status;
+	pid_t parent;
+	bool told[2];
+} second;
+
 static void *exit_on_next(void *arg)
 {
 	static const int numbers[] = {SIGINT, SIGTERM};
+	siginfo_t info = {0};
 	sigset_t set;
 
+	(void)arg;
 	set_of(&set, numbers, 2);
-	wait_for(&set);
+	for (bool *told = NULL; !told || !*told;) {
+		if (told)
+			*told = true;
+		while (sigwaitinfo(&set, &info) < 0)
+			MUST(errno == EINTR);
+		told = &second.told[info.si_pid != second.parent];
+	}
 	static const char text[] = "told to stop a second time: leaving at once\n";
 	(void)!write(STDERR_FILENO, text, sizeof(text) - 1); /* the log thread would be too late */
-	_exit((int)(intptr_t)arg);
+	_exit(second.status);
 }
 
-void signals_exit_on_next(int status)
+void signals_exit_on_next(int status, pid_t parent, pid_t first)
 {
 	pthread_t thread;
 
-	if (pthread_create(&thread, NULL, exit_on_next, (void *)(intptr_t)status) != 0) {
+	second.status = status;
+	second.parent = parent;
+	second.told[first != parent] = true;
+	if (pthread_create(&thread, NULL, exit_on_next, NULL) != 0) {
 		diag_warning("no thread to wait for a second signal: only SIGKILL ends the drain early");
 		return;
 	}

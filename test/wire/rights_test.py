@@ -45,6 +45,14 @@ def is_refused(address):
     return False
 
 
+def has_taken(pid):
+    """All signals that were sent to it."""
+    try:
+        return is_gone(pid) or int(status_of(pid)["ShdPnd"], 16) == 0
+    except (FileNotFoundError, ProcessLookupError):
+        return True
+
+
 class RightsCase(WireCase):
     def start(self, **options):
         self.servers, self.options = [self.server()], options
@@ -128,6 +136,8 @@ class Root(RightsCase):
         address = re.search(r"listening on (\S+) ", lines("tplb.log")).group(1)
         self.ask(address, b"/one")
         wait_until(lambda: "/one" in lines("access.log"), "the first line")
+        st = os.stat(log["access"])
+        self.assertEqual((st.st_uid, st.st_mode & 0o777), (0, 0o640))
         for name in ("tplb.log", "access.log"):
             os.rename(os.path.join(place, name), os.path.join(place, name + ".1"))
         tplb.tell(signal.SIGUSR1)
@@ -261,6 +271,38 @@ class Ends(RightsCase):
         tplb.tell(signal.SIGTERM)
         self.assertEqual(tplb.wait(), 1)
         wait_until(lambda: is_gone(self.child), "the child's end")
+
+    def test_term_to_both(self):
+        """As killall sends it: that is one, so who has asked is answered. Another one ends it at once."""
+
+        def busy():
+            tplb = self.start_two(timeouts={"drain": "1h"})
+            client = self.client()
+            client.send(b"POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 5\r\n\r\n")
+            server = self.servers[0]
+            server.wait(lambda: any(b"POST" in c.bytes for c in server.connections), "the request's head")
+            return tplb, client
+
+        def tell_both(first, second):
+            os.kill(first, signal.SIGTERM)
+            tplb.wait_line("draining")  # else the two may become one before they are taken
+            os.kill(second, signal.SIGTERM)
+            for pid in (tplb.pid, child):  # then the parent has handed its own on, and the child has taken it
+                wait_until(lambda: has_taken(pid), "the signals to be taken")
+
+        for parent_first in (True, False):
+            with self.subTest(parent_first):
+                tplb, client = busy()
+                child = self.child
+                tell_both(*((tplb.pid, child) if parent_first else (child, tplb.pid)))
+                client.send(b"hello")
+                self.assertEqual(client.response().status, 200)
+                self.assertEqual(tplb.wait(), 0)
+        tplb, client = busy()
+        child = self.child
+        tell_both(child, tplb.pid)
+        tplb.tell(signal.SIGTERM)
+        self.assertEqual(tplb.wait(), 1)
 
     def test_parent_killed(self):
         """Nobody is left to ask: the child drains and ends."""
