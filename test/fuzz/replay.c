@@ -26,6 +26,10 @@ static void run_file(const char *path)
 		n = fread(bytes + len, 1, room - len, file);
 		len += n;
 	} while (n > 0);
+	if (ferror(file)) { /* a folder, for one */
+		fprintf(stderr, "%s: %s\n", path, strerror(errno));
+		exit(1);
+	}
 	fclose(file);
 	char *exact = copy_of((struct str){bytes, len});
 	free(bytes);
