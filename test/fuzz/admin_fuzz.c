@@ -3,6 +3,7 @@
  * depend on that; they are those of each line by itself; each is lines that end with one "ok" or "error: ..."; and a command is given the words
  * that a plain reading of the line finds. The commands are those of tplb by name, and do nothing but tell their words.
  */
+#include <errno.h>
 #include <stdio.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -180,7 +181,7 @@ static void start(void)
 	MUST(a != NULL && atexit(clean) == 0 && admin_start(a, "fuzz", table, NULL) == 0);
 }
 
-/* All that the socket says to the bytes, in pieces of `piece`. */
+/* All that the socket says to the bytes, in pieces of `piece`. libFuzzer looks for what hangs by SIGALRM, which interrupts whoever waits. */
 static char *talk(struct str bytes, size_t piece)
 {
 	size_t room = 65536, len = 0;
@@ -188,17 +189,21 @@ static char *talk(struct str bytes, size_t piece)
 	int fd = socket(AF_UNIX, SOCK_STREAM, 0);
 	ssize_t n;
 
-	MUST(text != NULL && fd >= 0 && connect(fd, &at.u.any, at.len) == 0);
+	MUST(text != NULL && fd >= 0);
+	while (connect(fd, &at.u.any, at.len) != 0)
+		MUST(errno == EINTR);
 	while (bytes.len > 0) {
 		size_t part = bytes.len < piece ? bytes.len : piece;
 
-		if (send(fd, bytes.at, part, MSG_NOSIGNAL) != (ssize_t)part)
+		n = send(fd, bytes.at, part, MSG_NOSIGNAL);
+		if (n < 0 && errno != EINTR)
 			break; /* it has left */
+		part = n < 0 ? 0 : (size_t)n;
 		bytes = (struct str){bytes.at + part, bytes.len - part};
 	}
 	(void)shutdown(fd, SHUT_WR);
-	while ((n = recv(fd, text + len, room - len - 1, 0)) > 0) {
-		len += (size_t)n;
+	while ((n = recv(fd, text + len, room - len - 1, 0)) > 0 || (n < 0 && errno == EINTR)) {
+		len += n < 0 ? 0 : (size_t)n;
 		if (room - len < 65536)
 			text = realloc(text, room *= 2);
 		MUST(text != NULL);
