@@ -171,7 +171,23 @@ class Access(WireCase):
 
     def test_no_byte_of_a_refused_request_is_raw(self):
         """Each of the 256 in a request line that is refused, or in a field's value, or in what is no request at all."""
-        tplb = self.start(level="debug", format="timed")
+        forms = (
+            ("timed", b"\\x1B", lambda line: self.assertTrue(LINE.match(line), line)),
+            ("json", b"\\u0009", json.loads),
+            ('{"said": "%{request}", "agent": "%{agent}", "is": %{status}}', b"\\u001b", json.loads),
+        )
+        for form, escaped, read in forms:
+            with self.subTest(form):
+                logged, said = self.log_of_every_byte(form)
+                self.assertGreater(len(re.findall(rb"[ :]400[ ,}]", logged)), 100)
+                self.assertTrue(escaped in logged)
+                for text in (logged, said.encode("latin-1", "replace")):
+                    self.assertEqual(set(text) - set(range(32, 127)), {10})
+                for line in logged.decode().splitlines():
+                    read(line)
+
+    def log_of_every_byte(self, form):
+        tplb = self.start(level="debug", format=form)
         count = 0
         for byte in range(256):
             c = bytes([byte])
@@ -185,14 +201,8 @@ class Access(WireCase):
         tplb.stop()
         with open(self.path, "rb") as f:
             logged = f.read()
-        self.assertGreater(logged.count(b" 400 "), 100)
-        self.assertRegex(logged, rb"(?m)^[^\n]*\\x1B")
-        for text in (logged, tplb.stderr.encode("latin-1", "replace")):
-            self.assertEqual(set(text) - set(range(32, 127)), {10})
-        lines = logged.decode().splitlines()
-        self.assertLessEqual(len(lines), count)
-        for line in lines:
-            self.assertTrue(LINE.match(line), line)
+        self.assertLessEqual(logged.count(b"\n"), count)
+        return logged, tplb.stderr
 
     def test_long_values(self):
         """Cut rather than lost."""
