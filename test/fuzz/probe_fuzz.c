@@ -90,8 +90,8 @@ static int expected(const struct lb_config_health *how, struct str bytes)
 			return -1;
 		if (m.head == 0) /* more than it reads of a head, or the end within it */
 			return bytes.len < MOST ? 0 : -1;
-		if (m.status >= 200 && v == STRICT_MORE && good && how->body[0] != '\0')
-			return -1; /* cut short, or broken on its last line */
+		if (m.status >= 200 && (v == STRICT_MORE || m.extras) && good && how->body[0] != '\0')
+			return -1; /* cut short, or broken on its last line; or with extensions, whose grammar it does not look at */
 		if (m.status >= 200)
 			return good && has_text;
 		if (m.status == 101)
