@@ -130,7 +130,8 @@ struct listener *engine_listen(struct engine *e, const struct listener *from);
 struct listener *engine_listener(struct engine *e, unsigned i);
 /*
  * One less: what stands in its backlog is accepted still, then the socket is closed; a Unix socket's file is the caller's to remove, before. Its connections get `Connection:
- * close` with their next answer, or are closed after a second of idleness. Returns at once.
+ * close` with their next answer, or are closed after a second of idleness. Returns when the socket is
+ * closed and its address free: a turn of the acceptors later, after a second at most.
  */
 void engine_unlisten(struct engine *e, struct listener *l);
 /* Whether all that is over: its socket is closed and its last connection has ended. Then engine_forget gives the record back. */

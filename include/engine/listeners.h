@@ -18,7 +18,8 @@ struct listeners {
 	unsigned acceptors;       /* constant: who watches each of them */
 	_Atomic unsigned used;    /* slots that were ever used are below it; release, acquire */
 	_Atomic unsigned version; /* goes up with each change; seq_cst */
-	struct lock lock;         /* held to add, leave and forget, and to look what has changed */
+	struct lock lock;         /* held to add, leave, close and forget, and to look what has changed */
+	pthread_cond_t closed;    /* with lock: one became CLOSED */
 	struct listener slots[LISTENERS_MAX];
 };
 
@@ -29,6 +30,8 @@ void listeners_free(struct listeners *ls, bool close);
 /* Takes fd over; name is copied. NULL when all slots are used or memory is out: then fd is the caller's still. */
 struct listener *listeners_add(struct listeners *ls, const struct listener *from);
 void listeners_leave(struct listeners *ls, struct listener *l);
+/* Waits for the close of one that leaves, for at most so long (ns). */
+void listeners_await_closed(struct listeners *ls, const struct listener *l, int64_t patience);
 /* It is CLOSED, and its last connection has ended. */
 bool listeners_is_gone(const struct listener *l);
 /* One that is gone. */
@@ -40,6 +43,6 @@ enum listener_state listeners_state(struct listeners *ls, const struct listener 
 /* By an acceptor, once a life of the listener: it neither watches it nor will. True: it was the last one, and is to close it. */
 bool listener_let_go(struct listener *l);
 /* By the last one. */
-void listener_close(struct listener *l);
+void listeners_close(struct listeners *ls, struct listener *l);
 
 #endif

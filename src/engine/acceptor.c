@@ -319,7 +319,7 @@ static void let_go(struct acceptor *a, unsigned listener)
 		return;
 	if (!acceptor_is_draining(a))
 		accept_rest(a, listener);
-	listener_close(l);
+	listeners_close(a->listeners, l);
 }
 
 /* Listens on one that has come. False: it cannot be watched just now. */

@@ -12,6 +12,9 @@
 #include "engine/pool_acceptor.h"
 #include "engine/pool_engine.h"
 
+/* Acceptors never wait for long within a turn. */
+#define UNLISTEN_PATIENCE_NS CLOCK_NS_PER_S
+
 struct engine {
 	struct engine_options options; /* constant */
 	struct counters *counters;     /* loops, the pool's acceptor, workers */
@@ -191,6 +194,7 @@ void engine_unlisten(struct engine *e, struct listener *l)
 {
 	listeners_leave(&e->listeners, l);
 	wake_acceptors(e);
+	listeners_await_closed(&e->listeners, l, UNLISTEN_PATIENCE_NS);
 }
 
 bool engine_listener_is_gone(const struct listener *l)

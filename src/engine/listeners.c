@@ -1,14 +1,22 @@
 #include "engine/listeners.h"
 
+#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
 #include "base/assert.h"
+#include "base/clock.h"
 
 void listeners_init(struct listeners *ls, unsigned acceptors)
 {
+	pthread_condattr_t attr;
+
 	lock_init(&ls->lock);
+	PTHREAD_OK(pthread_condattr_init(&attr));
+	PTHREAD_OK(pthread_condattr_setclock(&attr, CLOCK_MONOTONIC)); /* clock_now's */
+	PTHREAD_OK(pthread_cond_init(&ls->closed, &attr));
+	PTHREAD_OK(pthread_condattr_destroy(&attr));
 	ls->acceptors = acceptors;
 	for (unsigned i = 0; i < LISTENERS_MAX; i++)
 		ls->slots[i].fd = -1;
@@ -18,9 +26,10 @@ void listeners_free(struct listeners *ls, bool close)
 {
 	for (unsigned i = 0; i < LISTENERS_MAX; i++) {
 		if (close && ls->slots[i].fd >= 0)
-			listener_close(&ls->slots[i]);
+			listeners_close(ls, &ls->slots[i]);
 		free((char *)(uintptr_t)ls->slots[i].name);
 	}
+	PTHREAD_OK(pthread_cond_destroy(&ls->closed));
 	lock_destroy(&ls->lock);
 }
 
@@ -81,6 +90,21 @@ void listeners_leave(struct listeners *ls, struct listener *l)
 	lock_drop(&ls->lock);
 }
 
+void listeners_await_closed(struct listeners *ls, const struct listener *l, int64_t patience)
+{
+	int64_t end = clock_after(clock_now(), patience);
+	struct timespec at = {.tv_sec = end / CLOCK_NS_PER_S, .tv_nsec = end % CLOCK_NS_PER_S};
+	int error = 0;
+
+	lock_take(&ls->lock);
+	while (atomic_load(&l->state) != LISTENER_CLOSED && error != ETIMEDOUT) {
+		error = pthread_cond_timedwait(&ls->closed, &ls->lock.mutex, &at);
+		lock_taken_by_wait(&ls->lock);
+		MUST(error == 0 || error == ETIMEDOUT);
+	}
+	lock_drop(&ls->lock);
+}
+
 bool listeners_is_gone(const struct listener *l)
 {
 	return atomic_load(&l->state) == LISTENER_CLOSED && atomic_load(&l->open) == 0;
@@ -112,7 +136,7 @@ bool listener_let_go(struct listener *l)
 	return atomic_fetch_sub_explicit(&l->holders, 1, memory_order_acq_rel) == 1;
 }
 
-void listener_close(struct listener *l)
+void listeners_close(struct listeners *ls, struct listener *l)
 {
 	bool drains = atomic_load(&l->state) == LISTENER_OPEN;
 
@@ -121,5 +145,8 @@ void listener_close(struct listener *l)
 		unlink(l->addr.u.un.sun_path);
 	close(l->fd);
 	l->fd = -1;
+	lock_take(&ls->lock);
 	atomic_store(&l->state, LISTENER_CLOSED);
+	PTHREAD_OK(pthread_cond_broadcast(&ls->closed));
+	lock_drop(&ls->lock);
 }

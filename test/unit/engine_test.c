@@ -304,6 +304,8 @@ START_TEST(listeners_come_and_go)
 		ck_assert(!listener_is_leaving(l));
 		engine_unlisten(app.engine, l);
 		ck_assert(listener_is_leaving(l));
+		int again = sock_listen(&more.addr, 1); /* the address is free at once */
+		HOLDS(again >= 0 && close(again) == 0);
 		expect_no_listener();
 		if (idle >= 0)
 			expect_end(idle);               /* after a second */
