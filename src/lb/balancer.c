@@ -219,9 +219,9 @@ void balancer_tick(struct balancer *b, struct worker *w)
 {
 	lock_take(&b->lock);
 	if (loops_keep(b)) {
-		trim(b->now->lb, w);
 		for (struct snapshot *s = b->old; s; s = s->older)
 			clear_locked(b, s, w);
+		trim(b->now->lb, w); /* with what came from them: at the next look another one may run */
 	}
 	lock_drop(&b->lock);
 }

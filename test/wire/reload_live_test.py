@@ -159,6 +159,32 @@ class Live(LiveCase):
             return True
         return False
 
+    def test_address_is_free_again(self):
+        """What a reload has closed the next one, right after it, can open."""
+        a, = self.servers("a")
+        first, upstreams = listener("web"), [upstream(a)]
+        self.start({"listeners": [first], "upstreams": upstreams, "admin": ADMIN})
+        self.again(listeners=[first, listener("more")])
+        back = listener("back", bind=self.address("more"))
+        for _ in range(20):
+            for listeners in [first], [first, back]:
+                self.write(config_text(with_engine(dict(self.config, listeners=listeners))).replace("@DIR@", self.balancer.directory))
+                self.assertIn("reload: done; ", "".join(self.ctl("reload")))
+            self.assertEqual(self.who(back["bind"]), "a")
+
+    @unittest.skipIf(ENGINE == "pool", "loops keep connections of their own")
+    def test_kept_connections_are_trimmed(self):
+        """However fast reloads follow each other, those beyond `keepalive` go after a second: by their age, not when there is rest."""
+        a, = self.servers("a")
+        self.start({"listeners": [listener("web")], "upstreams": [upstream(a, keepalive=1)], "admin": ADMIN})
+        client = self.client()
+        for i in range(200):
+            self.again(upstreams=[upstream(a, keepalive=1, retries=i % 2)])
+            self.assertEqual(client.get().body, b"a")
+            if any(c.finished for c in list(a.connections)):
+                return
+        self.fail("%d connections to the server, none of which was closed" % len(a.connections))
+
     def test_modes_and_unix_sockets(self):
         a, b = self.servers("a", "b")
         self.start({"listeners": [listener("web")], "upstreams": [upstream(a)]})
