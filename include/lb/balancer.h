@@ -46,6 +46,7 @@ struct snapshot {
 	bool *cleared;      /* [loop]: it has closed its idle connections */
 	unsigned passed;    /* readers below it were seen even since it was retired */
 	int64_t since;      /* when it was retired */
+	bool has_run;       /* false: it was taken back */
 	uint64_t under_way; /* then */
 };
 

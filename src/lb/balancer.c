@@ -129,6 +129,8 @@ bool balancer_build(struct balancer *b, const struct lb_config *config)
 	struct snapshot *s = snapshot_new(b, config);
 
 	b->now = s;
+	if (s)
+		s->has_run = true;
 	if (!s || !clients_init(b, &config->limits))
 		return false;
 	for (size_t i = 0; i < config->listeners.count; i++) {

@@ -133,7 +133,7 @@ static void end_front(struct balancer *b, struct front *f)
 
 static void end_snapshot(struct snapshot *s)
 {
-	if (s->since > 0) /* 0: it never ran */
+	if (s->has_run)
 		diag_info(
 		        "reload: the configuration before is over: of %llu requests under way %llu were lost",
 		        (unsigned long long)s->under_way,

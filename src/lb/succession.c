@@ -121,11 +121,17 @@ static bool make_fronts(struct change *c)
 	return true;
 }
 
+/* Those that no acceptor has heard of. */
 static void free_fronts(struct change *c)
 {
-	for (size_t i = 0; c->next && i < c->count; i++)
-		if (!c->goes_on[i] && c->next->fronts[i] && !c->next->fronts[i]->listener)
-			free(c->next->fronts[i]);
+	for (size_t i = 0; c->next && i < c->count; i++) {
+		struct front *f = c->next->fronts[i];
+
+		if (c->goes_on[i] || !f || f->listener)
+			continue;
+		free(f);
+		c->next->fronts[i] = NULL;
+	}
 }
 
 /* The change -----------------------------------------------------------------------------------------------------*/
@@ -170,8 +176,10 @@ static void retire(struct balancer *b, struct snapshot *s, struct snapshot *next
 	atomic_store_explicit(&s->lb->retired, true, memory_order_release);
 	/* At once: who has it pinned finds it among the old ones, and no sum is without it for a moment. */
 	lock_take(&b->lock);
-	if (next)
+	if (next) {
 		b->now = next;
+		next->has_run = true;
+	}
 	s->older = b->old;
 	b->old = s;
 	s->pins++;
@@ -250,13 +258,13 @@ static void publish(struct change *c)
 	balancer_unpin(b, before->lb); /* retire's; what comes last looks at it no more */
 }
 
-/* Some of its listeners may have been heard already. */
+/* Some of its listeners may have been heard already. A front that has left may be gone at once: it is not looked at again. */
 static void take_back(struct change *c)
 {
-	for (size_t i = 0; i < c->count; i++)
-		if (!c->goes_on[i] && c->next->fronts[i]->listener)
-			leave(c, c->next->fronts[i], lb_config_listener(c->config, i));
 	free_fronts(c);
+	for (size_t i = 0; i < c->count; i++)
+		if (!c->goes_on[i] && c->next->fronts[i])
+			leave(c, c->next->fronts[i], lb_config_listener(c->config, i));
 	drop(c->b, c->next);
 }
 

@@ -185,6 +185,19 @@ class Live(LiveCase):
                 return
         self.fail("%d connections to the server, none of which was closed" % len(a.connections))
 
+    def test_too_many_listeners(self):
+        """Those of a reload that were heard already leave again; it never ran, so it is not told to be over."""
+        a, = self.servers("a")
+        many = lambda name: [listener("web")] + [listener("%s%d" % (name, i)) for i in range(600)]
+        self.start({"listeners": many("few"), "upstreams": [upstream(a)]})
+        parked = self.client()
+        for i in range(3):
+            self.refused("no more than 1024 listeners", listeners=many("more%d" % i))
+            self.assertEqual(parked.get().body, b"a")
+        self.again(listeners=[listener("web")])
+        self.wait_ended(1)
+        self.assertEqual(self.balancer.stderr.count("the configuration before is over"), 1)
+
     def test_modes_and_unix_sockets(self):
         a, b = self.servers("a", "b")
         self.start({"listeners": [listener("web")], "upstreams": [upstream(a)]})
