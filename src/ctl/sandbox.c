@@ -43,14 +43,14 @@ static size_t ruleset_for(int abi, struct ruleset *r)
 	return abi >= 6 ? sizeof(*r) : abi >= 4 ? 2 * sizeof(uint64_t) : sizeof(uint64_t);
 }
 
-/* What is not there need not be read. 0 or an errno. */
+/* What cannot be reached need not be read: what has no rule stays shut. 0 or an errno. */
 static int allow_reading(int ruleset, const char *path)
 {
 	struct stat st;
 	int fd = open(path, O_PATH | O_CLOEXEC);
 
 	if (fd < 0)
-		return errno == ENOENT || errno == EACCES || errno == ENOTDIR ? 0 : errno;
+		return errno == EMFILE || errno == ENFILE || errno == ENOMEM ? errno : 0;
 	int error = fstat(fd, &st) != 0 ? errno : 0;
 	struct landlock_path_beneath_attr rule = {.parent_fd = fd,
 	        .allowed_access = LANDLOCK_ACCESS_FS_READ_FILE |

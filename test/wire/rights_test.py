@@ -178,6 +178,17 @@ class Root(RightsCase):
         tplb.wait_line("reload: ")
         self.check_serves()
 
+    def test_chroot_with_links_that_lead_nowhere(self):
+        """As /var has one: its `run` leads to /run, which is itself there. The sandbox holds all the same."""
+        place = self.directory()
+        os.chmod(place, 0o755)
+        for name, to in ("run", "/run"), ("etc", "/no/such/folder"), ("lib", "/usr/lib"):
+            os.symlink(to, os.path.join(place, name))
+        tplb = self.start(user="nobody", chroot=place)
+        self.check_serves()
+        self.assertEqual(tplb.wait_line(SERVING).group(2), place)
+        self.assertNotIn("cannot enter it", tplb.stderr)
+
     def test_socket_files_are_removed(self):
         """Though the child may not do so: their folder is root's."""
         place = self.directory()
