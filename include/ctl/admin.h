@@ -29,7 +29,10 @@ int admin_start(struct admin *a, const char *name, const struct answer_command *
 /* For a process that has forked another one to serve it: closes and frees what there is of it here, and leaves the socket file. Before admin_start. */
 void admin_leave(struct admin *a);
 
-/* Closes all connections, waits for a command that runs, removes the socket file unless another one is in its place, and frees. */
-void admin_stop(struct admin *a);
+/*
+ * Removes the socket file unless another one is in its place, waits for a command that runs, for half a second at most, closes all connections and frees. False: the
+ * command still runs, a reload that waits for a name server perhaps, and all is left as it is for the process's end.
+ */
+bool admin_stop(struct admin *a);
 
 #endif

@@ -296,11 +296,13 @@ static bool open_admin(struct program *p)
 	return false;
 }
 
-static void close_admin(struct program *p)
+/* False: a command still runs. */
+static bool close_admin(struct program *p)
 {
-	if (p->admin)
-		admin_stop(p->admin);
+	bool ended = !p->admin || admin_stop(p->admin);
+
 	p->admin = NULL;
+	return ended;
 }
 
 /* Serving in a process of its own pays where there is something to keep from it. */
@@ -496,7 +498,7 @@ static void start_admin(struct program *p)
 	if (error != 0) {
 		diag_error("admin.socket: there is no thread to serve it, so tplbctl finds nobody: %s",
 		        strerror(error));
-		close_admin(p);
+		(void)close_admin(p);
 	} else if (p->admin) {
 		diag_info("tplbctl is heard at %s", p->config->admin.socket);
 	}
@@ -607,7 +609,7 @@ static int run(struct program *p)
 		if (p->running)
 			_exit(status); /* its threads run */
 		close_listeners(p);
-		close_admin(p);
+		(void)close_admin(p);
 		balancer_free(p->balancer);
 		if (p->log)
 			log_stop(p->log);
@@ -615,7 +617,7 @@ static int run(struct program *p)
 	}
 	serve(p);
 	unsigned cut = engine_wait(p->running);
-	close_admin(p);
+	bool commands_ended = close_admin(p);
 	control_look(&p->control);
 	log_end(p);
 	if (cut > 0) {
@@ -623,7 +625,7 @@ static int run(struct program *p)
 		log_flush(p->log); /* workers may still hold connections: they end with the process */
 		_exit(EXIT_SUCCESS);
 	}
-	if (!reloader_stop(p->reloader)) {
+	if (!commands_ended || !reloader_stop(p->reloader)) {
 		diag_info("stopped; a reload was cut");
 		log_flush(p->log);
 		_exit(EXIT_SUCCESS);

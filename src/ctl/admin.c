@@ -17,6 +17,7 @@
 
 enum { BACKLOG = 128 };
 #define PATIENCE_NS (30 * CLOCK_NS_PER_S)
+#define STOP_PATIENCE_NS (500 * CLOCK_NS_PER_MS)
 #define RETRY_NS (100 * CLOCK_NS_PER_MS) /* after an accept that failed, for want of descriptors */
 
 struct peer {
@@ -35,7 +36,8 @@ struct admin {
 	struct addr at;
 	struct stat file; /* as it was made */
 	int listener;
-	int wake; /* eventfd: the thread is to end */
+	int wake;  /* eventfd: the thread is to end */
+	int ended; /* eventfd: it has ended */
 	int64_t accept_at;
 	const struct answer_command *table;
 	void *arg;
@@ -237,6 +239,7 @@ static void *admin_thread(void *arg)
 
 	while (turn(a))
 		continue;
+	MUST(eventfd_write(a->ended, 1) == 0);
 	return NULL;
 }
 
@@ -252,10 +255,11 @@ struct admin *admin_open(const struct addr *at, uid_t user, gid_t group, int *er
 		a->peers[i].fd = -1;
 	a->listener = sock_listen_private(at, BACKLOG, user, group);
 	a->wake = eventfd(0, EFD_CLOEXEC);
-	if (a->listener >= 0 && a->wake >= 0 && lstat(at->u.un.sun_path, &a->file) == 0)
+	a->ended = eventfd(0, EFD_CLOEXEC);
+	if (a->listener >= 0 && a->wake >= 0 && a->ended >= 0 && lstat(at->u.un.sun_path, &a->file) == 0)
 		return a;
 	*error = a->listener < 0 ? -a->listener : errno;
-	admin_stop(a);
+	(void)admin_stop(a);
 	return NULL;
 }
 
@@ -280,22 +284,40 @@ void admin_leave(struct admin *a)
 		close(a->listener);
 	if (a->wake >= 0)
 		close(a->wake);
+	if (a->ended >= 0)
+		close(a->ended);
 	free(a);
 }
 
-void admin_stop(struct admin *a)
+/* False: it has not ended in time. */
+static bool end_thread(struct admin *a)
+{
+	struct pollfd ended = {.fd = a->ended, .events = POLLIN};
+	int64_t until = clock_now() + STOP_PATIENCE_NS;
+	int ready;
+
+	MUST(eventfd_write(a->wake, 1) == 0);
+	do
+		ready = poll(&ended, 1, clock_poll_ms(clock_now(), until));
+	while (ready < 0 && (errno == EINTR || errno == ENOMEM));
+	if (ready == 0)
+		return false;
+	PTHREAD_OK(pthread_join(a->thread, NULL));
+	return true;
+}
+
+bool admin_stop(struct admin *a)
 {
 	struct stat now;
 
-	if (a->runs) {
-		MUST(eventfd_write(a->wake, 1) == 0);
-		PTHREAD_OK(pthread_join(a->thread, NULL));
-	}
-	for (unsigned i = 0; i < ADMIN_CONNECTIONS; i++)
-		if (a->peers[i].fd >= 0)
-			drop(&a->peers[i]);
 	if (a->listener >= 0 && lstat(a->at.u.un.sun_path, &now) == 0 && now.st_dev == a->file.st_dev &&
 	        now.st_ino == a->file.st_ino)
 		unlink(a->at.u.un.sun_path);
+	if (a->runs && !end_thread(a))
+		return false;
+	for (unsigned i = 0; i < ADMIN_CONNECTIONS; i++)
+		if (a->peers[i].fd >= 0)
+			drop(&a->peers[i]);
 	admin_leave(a);
+	return true;
 }

@@ -440,6 +440,31 @@ class Live(LiveCase):
         self.assertEqual(tplb.wait(), 0)
 
 
+    def test_end_does_not_wait_for_name_servers(self):
+        """A reload, by command or by signal, whose name server is silent: the end cuts it."""
+        dns = NameServer()
+        self.addCleanup(dns.stop)
+        dns.silent = True
+        for by_command in True, False:
+            a = self.server(named("a"))
+            tplb = self.start({"listeners": [listener("web")], "upstreams": [upstream(a)], "admin": ADMIN})
+            names = ["%s%d.example" % ("command" if by_command else "signal", i) for i in range(5)]  # some seconds each
+            unknown = upstream(*({"address": name + ":80"} for name in names), nameserver=dns.address)
+            self.write(config_text(with_engine(dict(self.config, upstreams=[unknown]))).replace("@DIR@", tplb.directory))
+            path = os.path.join(tplb.directory, "ctl.sock")
+            if by_command:
+                ctl = subprocess.Popen([CTL, "-s", path, "reload"], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+            else:
+                tplb.tell(signal.SIGHUP)
+            wait_until(lambda: dns.count(names[0], A), "the query")
+            self.assertEqual(self.who(), "a")
+            tplb.stop()
+            self.assertIn("stopped; a reload was cut", tplb.stderr)
+            self.assertFalse(os.path.exists(path))
+            if by_command:
+                self.assertEqual(ctl.wait(60), 1)
+
+
 class Wrong(LiveCase):
     """Nothing changes, and it is said why."""
 
