@@ -13,7 +13,7 @@ enum { SANDBOX_TEXT_BYTES = 128 };
 
 /*
  * Puts the calling thread and all that it starts from now on into the sandbox, as far as this kernel and this build have one, for good. no_new_privs must be set, or
- * the process be root. Returns how many of the two hold, 0 to 2, or -errno; text: which, or what failed.
+ * the process be root. Returns how many of the two hold, 0 to 2, or -errno, when what did not fail holds all the same; text: which, or what failed.
  */
 int sandbox_enter(char text[SANDBOX_TEXT_BYTES]);
 

@@ -218,16 +218,13 @@ static int enter_seccomp(void)
 
 int sandbox_enter(char text[SANDBOX_TEXT_BYTES])
 {
-	int abi = enter_landlock();
+	int abi = enter_landlock(),
+	    filters = enter_seccomp(); /* the one holds where the other cannot be had */
 
-	if (abi < 0) {
-		snprintf(text, SANDBOX_TEXT_BYTES, "Landlock: %s", strerror(-abi));
-		return abi;
-	}
-	int filters = enter_seccomp();
-	if (filters < 0) {
-		snprintf(text, SANDBOX_TEXT_BYTES, "seccomp: %s", strerror(-filters));
-		return filters;
+	if (abi < 0 || filters < 0) {
+		snprintf(text, SANDBOX_TEXT_BYTES, "%s: %s", abi < 0 ? "Landlock" : "seccomp",
+		        strerror(abi < 0 ? -abi : -filters));
+		return abi < 0 ? abi : filters;
 	}
 	if (abi > 0)
 		snprintf(text, SANDBOX_TEXT_BYTES, "Landlock (ABI %d)%s", abi, filters ? " and seccomp" : "");

@@ -31,7 +31,7 @@ enum ask {
 	ASK_LISTEN, /* text: a listener's `bind` */
 	ASK_LOG,    /* text: a log's path */
 	ASK_REMOVE, /* the socket file of a closed listener; text: its `bind` */
-	ASK_NOTIFY  /* text: a digit, enum notice */
+	ASK_NOTIFY  /* text: a digit, enum notice; it gets no answer */
 };
 
 struct question {
@@ -226,11 +226,11 @@ static int answer_remove(struct keeper *k, const char *bind)
 	return ENOENT;
 }
 
-static int answer_notify(const char *text)
+static void pass_notice_on(const char *text)
 {
-	if (text[0] < '0' || text[0] >= '0' + NOTICE_COUNT || text[1] != '\0')
-		return EINVAL;
-	return -notify_send((enum notice)(text[0] - '0'));
+	if (text[0] >= '0' && text[0] < '0' + NOTICE_COUNT && text[1] == '\0')
+		(void)notify_send(
+		        (enum notice)(text[0] - '0')); /* who does not hear it asks for it no more */
 }
 
 /* 0 or an errno; a descriptor in *fd, to be closed once it is sent. */
@@ -250,8 +250,6 @@ static int answer_to(struct keeper *k, const struct question *q, int *fd)
 		break;
 	case ASK_REMOVE:
 		return answer_remove(k, q->text);
-	case ASK_NOTIFY:
-		return answer_notify(q->text);
 	default:
 		return EINVAL;
 	}
@@ -270,6 +268,10 @@ static bool answer(struct keeper *k)
 	if (n < (ssize_t)sizeof(q.ask))
 		return n < 0 && n != -EMSGSIZE ? false : n != 0;
 	((char *)&q)[n] = '\0';
+	if (q.ask == ASK_NOTIFY) {
+		pass_notice_on(q.text);
+		return true;
+	}
 	int error = answer_to(k, &q, &fd);
 	bool sent = pass_send(k->sock, &error, sizeof(error), fd) == 0;
 	if (fd >= 0)
@@ -415,11 +417,17 @@ static void ask_remove(void *link, const struct lb_config_listener *l)
 	(void)ask(link, ASK_REMOVE, l->bind);
 }
 
-static void ask_notify(void *link, enum notice notice)
+/* Nobody waits for the parent here: it may be reading a file that does not come, and the child is to end all the same. */
+static void ask_notify(void *arg, enum notice notice)
 {
-	const char text[] = {(char)('0' + notice), '\0'};
+	const struct keeper_link *link = arg;
+	const struct {
+		uint32_t ask;
+		char text[1];
+	} q = {ASK_NOTIFY, {(char)('0' + notice)}};
 
-	(void)ask(link, ASK_NOTIFY, text);
+	if (getenv("NOTIFY_SOCKET"))
+		(void)pass_send_now(link->sock, &q, sizeof(q.ask) + 1);
 }
 
 pid_t keeper_fork(const char *file, const struct lb_config *config, const struct activation *given,

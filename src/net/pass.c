@@ -33,6 +33,11 @@ int pass_send(int sock, const void *bytes, size_t len, int fd)
 	return n < 0 ? -errno : 0;
 }
 
+int pass_send_now(int sock, const void *bytes, size_t len)
+{
+	return send(sock, bytes, len, MSG_NOSIGNAL | MSG_DONTWAIT) < 0 ? -errno : 0;
+}
+
 ssize_t pass_recv(int sock, void *bytes, size_t room, int *fd)
 {
 	struct iovec part = {bytes, room};

@@ -323,6 +323,19 @@ class Ends(RightsCase):
         wait_until(lambda: is_gone(self.child), "the child's end")
         self.assertIn("draining", tplb.stderr)
 
+    def test_parent_that_does_not_answer(self):
+        """It may be reading a file that does not come: the child drains and ends all the same."""
+        os.environ["NOTIFY_SOCKET"] = "/no/such/socket"
+        self.addCleanup(os.environ.pop, "NOTIFY_SOCKET", None)
+        tplb = self.start_two()
+        os.kill(tplb.pid, signal.SIGSTOP)
+        try:
+            os.kill(self.child, signal.SIGTERM)
+            wait_until(lambda: is_gone(self.child), "the child's end")
+        finally:
+            os.kill(tplb.pid, signal.SIGCONT)
+        self.assertEqual(tplb.wait(), 0)
+
     def test_child_killed(self):
         for number in (signal.SIGKILL, signal.SIGSYS):
             with self.subTest(number):
