@@ -151,6 +151,8 @@ void link_unasked(struct world *w, struct link *l)
 	*a = (struct answer){.link = (unsigned)(l - w->links), .tag = STR("unasked")};
 	a->plan = (struct plan){.status = 200, .framing = BY_LENGTH, .size = 3};
 	compose(l, w->answer_count - 1, a);
+	/* At once: what comes after the next request looks like its answer. */
+	(void)peer_send(&l->peer, 0);
 }
 
 /* Answers what can be answered. */
