@@ -34,9 +34,15 @@
 /* What the kernel does in between, ThreadSanitizer does not see. */
 #define HANDED_IN(thing) __tsan_release(thing)
 #define HANDED_BACK(thing) __tsan_acquire(thing)
+/* A descriptor's number, which the kernel gives again once the close was made: what used it before comes before what uses it then. */
+static char numbers[1 << 16];
+#define NUMBER_CLOSED(fd) __tsan_release(&numbers[(unsigned)(fd) % sizeof(numbers)])
+#define NUMBER_TAKEN(fd) __tsan_acquire(&numbers[(unsigned)(fd) % sizeof(numbers)])
 #else
 #define HANDED_IN(thing) (void)(thing)
 #define HANDED_BACK(thing) (void)(thing)
+#define NUMBER_CLOSED(fd) (void)(fd)
+#define NUMBER_TAKEN(fd) (void)(fd)
 #endif
 
 enum {
@@ -544,6 +550,7 @@ static void uring_close(struct io *io, int fd)
 		close(fd);
 		return;
 	}
+	NUMBER_CLOSED(fd);
 	io_uring_prep_close(sqe, fd);
 	hand_in(io, sqe, data_of(TAG_NOTHING, 0, 0));
 }
@@ -708,6 +715,7 @@ static void take_accept(struct loop *l, unsigned listener, int result, unsigned 
 
 	if (!(flags & IORING_CQE_F_MORE))
 		a->armed = a->ending = false;
+	NUMBER_TAKEN(result);
 	if (result >= 0 && (unsigned)result >= l->descriptors) {
 		close(result);
 		result = -EMFILE;
