@@ -5,6 +5,7 @@
  */
 #include <errno.h>
 #include <fcntl.h>
+#include <signal.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -267,8 +268,10 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	struct str input = {(const char *)data, size};
 	int fd = lowest_free_fd();
 
-	if (!f.configs[0])
+	if (!f.configs[0]) {
+		MUST(signal(SIGPIPE, SIG_IGN) != SIG_ERR); /* as programs do: net/io.h */
 		prepare();
+	}
 	if (size == 0 || size > 4096)
 		return -1;
 	world_open(&f.world, (struct str){input.at + 1, input.len - 1});
