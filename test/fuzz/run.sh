@@ -14,6 +14,7 @@ fuzz()
     case $name in request | response | body | probe | relay) dict=$srcdir/test/fuzz/dict/http.dict ;; esac
     local options=(-max_total_time="$seconds" -timeout=20 -rss_limit_mb=2048 -print_final_stats=1 -artifact_prefix="$top/crashes/$name-")
     [ ! -e "$dict" ] || options+=(-dict="$dict")
+    [ -z "${FUZZ_SEED:-}" ] || options+=(-seed="$FUZZ_SEED") # the same inputs again, as far as the time allows
     mkdir -p "$top/corpus/$name"
     if ! "$top/${name}_fuzz" "${options[@]}" "$top/corpus/$name" "$srcdir/test/fuzz/corpus/$name" >"$log" 2>&1; then
         echo "$name: FAILED"
