@@ -145,8 +145,10 @@ static bool tell_interim(struct exchange *x)
 {
 	int error = exchange_tell(x);
 
-	if (error != 0)
+	if (error != 0) {
+		x->client_close = true; /* some of it may be out: nothing may follow */
 		return fail(x, error == -ETIMEDOUT ? END_CLIENT_TIMEOUT : END_CLIENT_LEFT, 0);
+	}
 	x->up.expects = false;
 	return !x->leaves;
 }
