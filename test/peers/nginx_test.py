@@ -15,20 +15,8 @@ from support.case import WireCase, main
 from support.raw import BOUND, wait_until
 from support.tplb import Process
 
-CONFIG = """
-daemon off;
-master_process off;
-pid %(dir)s/nginx.pid;
-error_log stderr warn;
-events { worker_connections 1024; }
-http {
-    access_log off;
+CONFIG = tools.NGINX + "http {" + tools.NGINX_HTTP + """
     keepalive_requests 100000;
-    client_body_temp_path %(dir)s/body;
-    proxy_temp_path %(dir)s/proxy;
-    fastcgi_temp_path %(dir)s/fastcgi;
-    uwsgi_temp_path %(dir)s/uwsgi;
-    scgi_temp_path %(dir)s/scgi;
     server {
         listen unix:%(dir)s/nginx.sock;
         root %(dir)s/files;

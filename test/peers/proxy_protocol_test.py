@@ -14,19 +14,7 @@ from support.tplb import Process
 
 GET = b"GET /x HTTP/1.1\r\nHost: h\r\n\r\n"
 
-NGINX = """
-daemon off;
-master_process off;
-pid %(dir)s/nginx.pid;
-error_log stderr warn;
-events { worker_connections 1024; }
-http {
-    access_log off;
-    client_body_temp_path %(dir)s/body;
-    proxy_temp_path %(dir)s/proxy;
-    fastcgi_temp_path %(dir)s/fastcgi;
-    uwsgi_temp_path %(dir)s/uwsgi;
-    scgi_temp_path %(dir)s/scgi;
+NGINX = tools.NGINX + "http {" + tools.NGINX_HTTP + """
     server {
         listen unix:%(dir)s/nginx.sock proxy_protocol;
         location / { return 200 "$proxy_protocol_addr $proxy_protocol_port $proxy_protocol_server_addr $proxy_protocol_server_port"; }

@@ -30,19 +30,7 @@ FOLDER = os.path.join(os.path.dirname(os.path.abspath(__file__)), os.pardir, "ve
 # Not the limits, which are a matter of configuration, nor what takes its time, nor no server at all.
 TABLES = [t for t in vectors_test.TABLES if t.__name__ not in ("Limits", "Late", "Unreachable")]
 
-NGINX = """
-daemon off;
-master_process off;
-pid %(dir)s/nginx.pid;
-error_log stderr crit;
-events { worker_connections 1024; }
-http {
-    access_log off;
-    client_body_temp_path %(dir)s/body;
-    proxy_temp_path %(dir)s/proxy;
-    fastcgi_temp_path %(dir)s/fastcgi;
-    uwsgi_temp_path %(dir)s/uwsgi;
-    scgi_temp_path %(dir)s/scgi;
+NGINX = tools.NGINX.replace("warn", "crit") + "http {" + tools.NGINX_HTTP + """
     upstream up { server %(server)s max_fails=0; keepalive 16; }
     map $http_upgrade $connection_upgrade { default upgrade; "" ""; }
     server {

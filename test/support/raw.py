@@ -113,14 +113,16 @@ class Stream:
 
 
 class Client(Stream):
-    """source: the address that it comes from."""
+    """source: the address that it comes from. segment: the largest that it takes."""
 
-    def __init__(self, address, bound=BOUND, receive_buffer=None, source=None):
+    def __init__(self, address, bound=BOUND, receive_buffer=None, source=None, segment=None):
         family, where = parse(address)
         sock = socket.socket(family, socket.SOCK_STREAM)
         try:
             if receive_buffer:
                 sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_buffer)
+            if segment:
+                sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_MAXSEG, segment)
             if source:
                 sock.bind((source, 0))
             sock.settimeout(bound)
@@ -182,6 +184,13 @@ class Client(Stream):
         rest = self.read_to_end()
         if rest:
             raise AssertionError("a close was expected, came %r" % rest[:2000])
+
+
+class SlowReader(Client):
+    """As one on a slow net: little fits on the way, so that the kernel does not take the whole of an answer from tplb."""
+
+    def __init__(self, address):
+        super().__init__(address, receive_buffer=4096, segment=1400)
 
 
 def wait_until(condition, what, bound=BOUND):

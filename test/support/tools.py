@@ -6,6 +6,23 @@ import subprocess
 
 from support.raw import BOUND, Late
 
+# The start of a configuration of nginx's, in the foreground, with all that it writes in its own folder; and of its http part.
+NGINX = """
+daemon off;
+master_process off;
+pid %(dir)s/nginx.pid;
+error_log stderr warn;
+events { worker_connections 1024; }
+"""
+NGINX_HTTP = """
+    access_log off;
+    client_body_temp_path %(dir)s/body;
+    proxy_temp_path %(dir)s/proxy;
+    fastcgi_temp_path %(dir)s/fastcgi;
+    uwsgi_temp_path %(dir)s/uwsgi;
+    scgi_temp_path %(dir)s/scgi;
+"""
+
 
 def find(name):
     """The path of a program, None when it is not installed. (/usr/sbin is not on everybody's PATH.)"""

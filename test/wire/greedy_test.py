@@ -10,7 +10,7 @@ import threading
 import time
 
 from support.case import WireCase, main
-from support.raw import BOUND, Client, parse, wait_until
+from support.raw import BOUND, Client, SlowReader, wait_until
 from support.server import DATE, OK, by_target
 
 GET = b"GET %s HTTP/1.1\r\nHost: h\r\n\r\n"
@@ -21,19 +21,6 @@ BIG = b"HTTP/1.1 200 OK\r\n" + DATE + b"Content-Length: %d\r\n\r\n" % SIZE + b"x
 PATIENT = {"queue": {"timeout": "60s"}, "timeouts": {"client": "10m", "server": "10m", "keepalive": "10m"}}
 
 
-class SmallReader(Client):
-    """As one on a slow net: little fits on the way."""
-
-    def __init__(self, address):
-        sock = socket.socket()
-        sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
-        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_MAXSEG, 1400)
-        sock.settimeout(BOUND)
-        sock.connect(parse(address)[1])
-        super(Client, self).__init__(sock)
-        self.address = address
-
-
 class Greedy(WireCase):
     def start(self, script=None, workers=2, **options):
         self.origin = self.server(script)
@@ -41,7 +28,7 @@ class Greedy(WireCase):
         self.tplb(self.origin, pool={"workers": workers}, **dict(PATIENT, **many, **options))
 
     def reader(self):
-        client = SmallReader(self.balancer.address)
+        client = SlowReader(self.balancer.address)
         self._clients.append(client)
         return client
 

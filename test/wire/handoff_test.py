@@ -15,7 +15,7 @@ import socket
 
 from support import expect
 from support.case import CONTROLLED, WireCase, main
-from support.raw import BOUND, Client, parse, wait_until
+from support.raw import BOUND, Client, SlowReader, wait_until
 from support.server import DATE, OK
 from support.tplb import Origin, sanitized, thread_sanitized
 
@@ -54,19 +54,6 @@ def serving(connection):
             connection.send(OK)
 
 
-class SlowClient(Client):
-    """As one on a slow net: little fits on the way, so that the kernel does not take the whole of an answer from tplb."""
-
-    def __init__(self, address):
-        sock = socket.socket()
-        sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
-        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_MAXSEG, 1400)
-        sock.settimeout(BOUND)
-        sock.connect(parse(address)[1])
-        super(Client, self).__init__(sock)
-        self.address = address
-
-
 class HandOff(WireCase):
     def start(self, workers, script=serving, **options):
         pool = dict({"workers": workers}, **options.pop("pool", {}))
@@ -74,7 +61,7 @@ class HandOff(WireCase):
         return self.tplb(self.origin, pool=pool, **dict(PATIENT, **options))
 
     def slow_client(self):
-        client = SlowClient(self.balancer.address)
+        client = SlowReader(self.balancer.address)
         self._clients.append(client)
         return client
 

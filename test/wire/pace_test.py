@@ -13,7 +13,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 from support import expect
 from support.case import WireCase, main
-from support.raw import BOUND, Client, parse
+from support.raw import BOUND, SlowReader
 from support.server import DATE, OK, by_target
 
 POST = b"POST /up HTTP/1.1\r\nHost: h\r\nContent-Length: %d\r\n%s\r\n"
@@ -28,19 +28,6 @@ def small(connection, request):
     """What the kernel would hold of an answer is to be little."""
     connection.sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 65536)
     connection.send(BIG_CHUNKED if request.target == b"/chunked" else BIG)
-
-
-class Reader(Client):
-    """As one on a slow net: little fits on the way."""
-
-    def __init__(self, address):
-        sock = socket.socket()
-        sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
-        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_MAXSEG, 1400)
-        sock.settimeout(BOUND)
-        sock.connect(parse(address)[1])
-        super(Client, self).__init__(sock)
-        self.address = address
 
 
 def together(*actions):
@@ -200,7 +187,7 @@ class Answers(Pace):
         self.start(by_target({b"/big": small, b"/chunked": small}), min_answer_rate="1m", rate_grace="500ms")
 
         def slow(target):
-            client = Reader(self.balancer.address)
+            client = SlowReader(self.balancer.address)
             self._clients.append(client)
             client.send(GET % target)
             came = self.read_slowly(client, 1024, 0.05, BOUND)
@@ -215,7 +202,7 @@ class Answers(Pace):
     def test_reads_nothing(self):
         """After the grace, though the kernel has taken megabytes for it at once."""
         self.start(by_target({b"/big": small}), min_answer_rate="1", rate_grace="300ms")
-        client = Reader(self.balancer.address)
+        client = SlowReader(self.balancer.address)
         self._clients.append(client)
         client.send(GET % b"/big")
         self.origin.wait_finished(1)
@@ -223,7 +210,7 @@ class Answers(Pace):
 
     def fast_enough(self, **options):
         self.start(by_target({b"/big": small}), options, min_answer_rate="5k", rate_grace="300ms")
-        client = Reader(self.balancer.address)
+        client = SlowReader(self.balancer.address)
         self._clients.append(client)
         client.send(GET % b"/big")
         self.assertIsNone(self.read_slowly(client, 1024, 0.05, 1.5), "it was cut")
