@@ -15,8 +15,6 @@
 #include "base/clock.h"
 #include "base/diag.h"
 #include "ctl/admin.h"
-#include "ctl/privileges.h"
-#include "ctl/sandbox.h"
 #include "ctl/signals.h"
 #include "lb/balancer.h"
 #include "lb/commands.h"
@@ -25,6 +23,7 @@
 #include "lb/keeper.h"
 #include "lb/needs.h"
 #include "lb/reloader.h"
+#include "lb/rights.h"
 #include "lb/summary.h"
 #include "lb/supply.h"
 
@@ -50,11 +49,9 @@ struct program {
 	struct control control;    /* set up while `running` is there */
 	struct reloader *reloader; /* likewise */
 	struct admin *admin;       /* NULL: no admin.socket */
-	bool is_split;             /* a parent keeps the rights, a child serves */
-	pid_t parent;              /* 0: not split */
-	struct keeper_link link;   /* to the parent, in the child of two processes */
-	int sandboxes;             /* sandbox_enter */
-	char sandbox[SANDBOX_TEXT_BYTES];
+	struct rights rights;
+	pid_t parent;            /* 0: not split */
+	struct keeper_link link; /* to the parent, in the child of two processes */
 };
 
 static void print_usage(FILE *out)
@@ -305,57 +302,21 @@ static bool close_admin(struct program *p)
 	return ended;
 }
 
-/* Serving in a process of its own pays where there is something to keep from it. */
-static bool wants_split(const struct lb_config *c)
-{
-	return privileges_differ(c->user) || c->chroot[0] || c->sandbox == LB_SANDBOX_ON;
-}
-
-static bool enter_sandbox(struct program *p)
-{
-	int wish = p->config->sandbox;
-
-	p->sandbox[0] = '\0';
-	if (wish == LB_SANDBOX_OFF)
-		return true;
-	p->sandboxes = sandbox_enter(p->sandbox);
-	if (p->sandboxes > 0 || wish == LB_SANDBOX_AUTO)
-		return true;
-	if (p->sandboxes < 0)
-		fprintf(stderr, "tplb: sandbox: cannot enter it: %s; \"auto\" goes on without\n", p->sandbox);
-	else
-		fprintf(stderr, "tplb: sandbox: there is none in this kernel or this build; \"auto\" goes on "
-		                "without\n");
-	return false;
-}
-
-/* In the process that serves: what the parent keeps is over here. */
-static bool give_up(struct program *p, pid_t parent)
-{
-	const struct lb_config *c = p->config;
-	struct privileges to = {.user = privileges_differ(c->user) ? c->user : "", .root = c->chroot};
-	char why[PRIVILEGES_WHY_BYTES];
-
-	/* The terminal's signals reach the parent, which hands them on: once is enough. */
-	(void)setpgid(0, 0);
-	MUST(signal(SIGTTOU, SIG_IGN) != SIG_ERR);
-	if (privileges_drop(&to, parent, why))
-		return enter_sandbox(p);
-	fprintf(stderr, "tplb: %s\n", why);
-	return false;
-}
-
 /* Splits into a parent, whose whole life is in here, and a child. False: this process is to end, *status says how. */
 static bool split(struct program *p, int *status)
 {
 	struct keeper *keeper;
+	char why[RIGHTS_WHY_BYTES];
 	pid_t parent = getpid();
 	pid_t child = keeper_fork(p->said.file, p->config, &p->given, &keeper, &p->link);
 
 	if (child == 0) {
 		p->supply = &p->link.supply;
 		p->parent = parent;
-		return give_up(p, parent);
+		if (rights_give_up(&p->rights, p->config, parent, why))
+			return true;
+		fprintf(stderr, "tplb: %s\n", why);
+		return false;
 	}
 	if (child < 0) {
 		fprintf(stderr, "tplb: cannot start the process that serves: %s\n", strerror(-child));
@@ -370,24 +331,6 @@ static bool split(struct program *p, int *status)
 	p->admin = NULL;
 	*status = keeper_serve(keeper, child);
 	return false;
-}
-
-static void tell_rights(const struct program *p)
-{
-	const struct lb_config *c = p->config;
-
-	if (!p->is_split) {
-		if (geteuid() == 0)
-			diag_warning("running as root: set `user` to drop privileges after binding");
-		return;
-	}
-	if (p->sandboxes < 0)
-		diag_warning("sandbox: cannot enter it: %s", p->sandbox);
-	else if (p->sandboxes == 0 && c->sandbox == LB_SANDBOX_AUTO)
-		diag_warning("sandbox: there is none in this kernel or this build");
-	diag_info("serving as %s%s%s%s%s, process %d has the rest", c->user[0] ? c->user : "before",
-	        c->chroot[0] ? " in " : "", c->chroot, p->sandboxes > 0 ? ", with " : "",
-	        p->sandboxes > 0 ? p->sandbox : "", (int)getppid());
 }
 
 /* Raises the limits to what the configuration needs; where the system refuses, fewer connections are allowed than it says. */
@@ -428,7 +371,7 @@ static bool start_log(struct program *p)
 {
 	const struct lb_config_log *c = &p->config->log;
 	struct log_targets targets = {.output = c->output, .access = c->access, .ident = "tplb"};
-	if (p->is_split) {
+	if (p->rights.is_split) {
 		targets.open = keeper_open_log;
 		targets.arg = &p->link;
 	}
@@ -588,15 +531,15 @@ static bool prepare_and_start(struct program *p, int *status)
 	*status = EXIT_FAULT;
 	grants_read(&p->grants, "", p->config->user[0] != '\0');
 	p->loops = needs_loops(p->config, p->grants.cores);
-	p->is_split = wants_split(p->config);
+	p->rights.is_split = rights_are_split(p->config);
 	if (!open_listeners(p) || !open_admin(p))
 		return false;
 	needs_raise(p->config, uses_uring(p, &why), &p->grants); /* while we may */
-	if (p->is_split && !split(p, status))
+	if (p->rights.is_split && !split(p, status))
 		return false;
 	if (!start_log(p))
 		return false;
-	tell_rights(p);
+	rights_tell(&p->rights, p->config);
 	fit(p);
 	return choose_driver(p) && start(p);
 }

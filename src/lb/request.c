@@ -41,6 +41,7 @@ static bool asks_for_upgrade(const struct exchange *x)
 
 static void prepare(struct exchange *x)
 {
+	x->is_head = str_eq(x->request.method, STR("HEAD"));
 	x->has_body = x->request_framing.kind == BODY_CHUNKED ||
 	              (x->request_framing.kind == BODY_LENGTH && x->request_framing.length > 0);
 	x->client_close = !http_head_keeps_alive(&x->request) || exchange_timeouts(x)->keepalive <= 0;
@@ -127,7 +128,6 @@ static struct verdict go_on(struct exchange *x, enum dial_end end)
 
 struct verdict exchange_head(struct exchange *x, size_t head, enum http_fault fault)
 {
-	x->is_head = str_eq(x->request.method, STR("HEAD")); /* also where the rest is malformed */
 	x->conn->requests++;
 	COUNT(x->worker->counters, requests);
 	if (fault == HTTP_OK)
