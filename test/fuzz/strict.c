@@ -316,7 +316,7 @@ enum strict_verdict strict_request(struct strict *m, struct str bytes)
 	size_t at;
 
 	reset(m);
-	for (;; m->start++) { /* CR LF, or a bare LF */
+	for (;; m->start++, m->empty_lines++) { /* CR LF, or a bare LF */
 		struct str rest = from(bytes, m->start);
 
 		if (rest.len > 1 && rest.at[0] == '\r' && rest.at[1] == '\n')

@@ -29,8 +29,9 @@ struct strict {
 	struct str method, target; /* of a request */
 	int status;                /* of a response */
 	struct str reason;
-	int minor;    /* of HTTP/1.minor: 0, or 1 for any other */
-	size_t start; /* empty lines before a request */
+	int minor;            /* of HTTP/1.minor: 0, or 1 for any other */
+	size_t start;         /* empty lines before a request */
+	unsigned empty_lines; /* there */
 	size_t head; /* bytes from there to the end of the head; 0: it has no end yet, or is not well formed */
 	enum strict_body kind;
 	uint64_t length;  /* that the head tells */

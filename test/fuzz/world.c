@@ -170,9 +170,12 @@ static int world_wait(struct io *io, struct pollfd *set, unsigned n, int64_t dea
 	for (;;) {
 		MUST(++w->waits < WAITS_MAX); /* else it turns in circles */
 		int ready = poll(set, n, 0);
-		MUST(ready >= 0);
 		if (ready > 0)
 			return ready;
+		if (ready < 0) { /* libFuzzer's timer */
+			MUST(errno == EINTR);
+			continue;
+		}
 		if (deadline == IO_NOW || made_up_now >= deadline)
 			return -ETIMEDOUT;
 		if (world_step(w))
