@@ -52,6 +52,7 @@ struct conn {
 	struct listener *listener; /* the keeper writes it */
 	struct buf *in; /* received and not consumed; NULL: nothing. malloc'd, moves between stores */
 	size_t scanned; /* of `in`: how far http_head_find_end looked */
+	bool led;       /* the empty line that may stand before this request was taken off */
 	bool watched;   /* it is in the lot's epoll */
 	bool unread; /* a receive may have left bytes in the socket, of which epoll, edge-triggered, tells no more */
 	int64_t accepted_at;

@@ -62,6 +62,7 @@ struct conn *conn_table_take(struct conn_table *t)
 	c->requests = 0;
 	c->in = NULL;
 	c->scanned = 0;
+	c->led = false;
 	c->head_since = 0;
 	c->queued_at = 0;
 	c->queue_wait = 0;

@@ -251,6 +251,7 @@ static struct verdict verdict_of(struct exchange *x)
 	if (x->client_close)
 		return (struct verdict){.kind = has_unread_input(x) ? VERDICT_LINGER : VERDICT_CLOSE};
 	c->scanned = 0;
+	c->led = false;
 	if (buf_len(x->in) > 0) {
 		c->in = x->in;
 		x->in = NULL;

@@ -54,10 +54,14 @@ static struct verdict refuse_oversized(struct exchange *x)
 	return refuse_early(x, has_line ? HTTP_HEAD_TOO_LARGE : HTTP_TARGET_TOO_LONG);
 }
 
+/* One, however the bytes come. */
 static void skip_empty_line(struct exchange *x)
 {
-	if (x->conn->scanned == 0)
-		buf_consume(x->in, http_leading_crlf(buf_head(x->in), buf_len(x->in)));
+	struct conn *c = x->conn;
+	size_t len = c->led || c->scanned > 0 ? 0 : http_leading_crlf(buf_head(x->in), buf_len(x->in));
+
+	buf_consume(x->in, len);
+	c->led |= len > 0;
 }
 
 /* Receives behind what is there already: > 0, 0 at the stream's end, -errno. */

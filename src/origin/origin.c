@@ -69,6 +69,7 @@ static void put_buffer(struct worker *w, struct conn *c)
 	buf_store_put(&w->heads, c->in);
 	c->in = NULL;
 	c->scanned = 0;
+	c->led = false;
 	c->head_since = 0;
 }
 
@@ -147,19 +148,19 @@ static enum head_state receive(struct worker *w, struct conn *c)
 /* Looks for a whole head of *len bytes at the front of conn->in, behind an empty line at most (RFC 9112 section 2.2). */
 static enum head_state read_head(struct worker *w, struct conn *c, size_t *len)
 {
-	bool skipped = false;
-
 	for (;;) {
-		size_t blank = skipped ? 0 : http_leading_crlf(buf_head(c->in), buf_len(c->in));
+		size_t blank = c->led ? 0 : http_leading_crlf(buf_head(c->in), buf_len(c->in));
 
 		if (blank > 0) {
 			buf_consume(c->in, blank);
 			c->scanned = 0;
-			skipped = true;
+			c->led = true;
 		}
 		*len = http_head_find_end(buf_head(c->in), buf_len(c->in), &c->scanned);
-		if (*len > 0)
+		if (*len > 0) {
+			c->led = false; /* the next one may have its own */
 			return HEAD_WHOLE;
+		}
 		enum head_state got = receive(w, c);
 		if (got != HEAD_WHOLE)
 			return got;

@@ -285,7 +285,7 @@ START_TEST(full_ring)
 }
 END_TEST
 
-/* Each diagnostic line is either written or counted as lost. */
+/* Each diagnostic line is either written or counted as lost, be it ours or the one by which the thread says that lines are lost. */
 START_TEST(lost_lines)
 {
 	int fifo = open_fifo(output);
@@ -301,9 +301,10 @@ START_TEST(lost_lines)
 	uint64_t lost = log_lost(log);
 	log_stop(log);
 	PTHREAD_OK(pthread_join(d.thread, NULL));
-	for (const char *at = text; (at = strchr(at, '\n')); at++)
+	for (const char *at = text; (at = strstr(at, "...\n")); at++)
 		seen++;
-	ck_assert_uint_eq(seen + lost, said);
+	ck_assert_uint_ge(seen + lost, said);
+	ck_assert_uint_le(seen + lost, said + 1);
 	close(fifo);
 }
 END_TEST

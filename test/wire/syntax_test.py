@@ -134,6 +134,8 @@ class Syntax(TableCase):
             check_seen=lambda r: self.assertEqual(r.body, b"x"),
         )
         self.refused("CR alone", b"\r" + GET + HOST + b"\r\n")
+        self.refused("two", b"\r\n\r\n" + GET + HOST + b"\r\n")
+        self.refused("two, bare", b"\n\n" + GET + HOST + b"\r\n")
 
     def test_19_versions(self):
         for version in (b"HTTP/2.0", b"HTTP/0.9", b"HTTP/3.0", b"HTTP/9.9"):
