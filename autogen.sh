@@ -5,12 +5,12 @@ cd "$(dirname "$0")"
 
 # Without the first list there is no build, without the second there are no unit tests; the third is for `make demo`, the tests on
 # the wire, `make bench` and CI.
-build="gcc libc6-dev make autoconf automake pkg-config libconfig-dev libxxhash-dev libboost-context-dev liburing-dev libseccomp-dev"
+build="gcc libc6-dev make autoconf automake pkg-config libconfig-dev libxxhash-dev libboost-context-dev liburing-dev libseccomp-dev libjansson-dev"
 check="check python3"
 tools="binutils curl wrk gnuplot-nox graphviz nghttp2-client nginx libnginx-mod-stream haproxy varnish clang-format cppcheck procps util-linux valgrind mandoc groff man-db \
-clang libclang-rt-dev gcovr slowhttptest iproute2"
-fedora="gcc make autoconf automake pkgconf-pkg-config libconfig-devel xxhash-devel boost-devel boost-static liburing-devel libseccomp-devel check-devel python3 binutils curl wrk gnuplot graphviz nghttp2 nginx haproxy \
-varnish clang-tools-extra cppcheck procps-ng util-linux valgrind valgrind-devel mandoc groff man-db libasan libubsan libtsan clang compiler-rt gcovr slowhttptest iproute"
+clang libclang-rt-dev gcovr slowhttptest iproute2 apache2 prometheus keepalived rsyslog logrotate chromium"
+fedora="gcc make autoconf automake pkgconf-pkg-config libconfig-devel xxhash-devel boost-devel boost-static liburing-devel libseccomp-devel jansson-devel check-devel python3 binutils curl wrk gnuplot graphviz nghttp2 nginx haproxy \
+varnish clang-tools-extra cppcheck procps-ng util-linux valgrind valgrind-devel mandoc groff man-db libasan libubsan libtsan clang compiler-rt gcovr slowhttptest iproute httpd golang-github-prometheus keepalived rsyslog logrotate chromium"
 
 usage()
 {
@@ -27,7 +27,7 @@ as_root()
     fi
 }
 
-# The packages nginx, haproxy and varnish start and enable a service of that name. Here they are tools for tests: while they are
+# The packages nginx, haproxy, varnish and some more start and enable a service of that name. Here they are tools for tests: while they are
 # installed a policy forbids starting, and what was not there before is disabled, so that it does not start at the next boot either.
 policy=/usr/sbin/policy-rc.d
 policy_is_ours=no
@@ -65,7 +65,7 @@ apt_deps()
         exit 1
     fi
     new_services=
-    for service in nginx haproxy varnish; do
+    for service in nginx haproxy varnish apache2 prometheus keepalived rsyslog; do
         is_installed "$service" || new_services="$new_services $service"
     done
 
