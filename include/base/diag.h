@@ -11,6 +11,8 @@
 
 enum diag_level { DIAG_ERROR, DIAG_WARNING, DIAG_INFO, DIAG_DEBUG };
 
+enum { DIAG_TEXT_BYTES = 1024 }; /* a line with its prefix at most; what is longer is cut */
+
 /* "error", "warning", "info", "debug". */
 const char *diag_level_name(enum diag_level level);
 

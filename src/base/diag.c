@@ -8,8 +8,6 @@
 #include <time.h>
 #include <unistd.h>
 
-enum { LINE_MAX_BYTES = 1024 };
-
 static struct {
 	_Atomic int level;         /* relaxed: a late change loses or shows a line, no more */
 	_Atomic(diag_sink *) sink; /* release, acquire; after `arg` */
@@ -54,7 +52,7 @@ static size_t write_prefix(char *line, size_t cap, enum diag_level level)
 
 void diag(enum diag_level level, const char *format, ...)
 {
-	char line[LINE_MAX_BYTES];
+	char line[DIAG_TEXT_BYTES];
 	int saved_errno = errno;
 
 	if (!diag_enabled(level))

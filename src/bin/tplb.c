@@ -26,6 +26,7 @@
 #include "lb/rights.h"
 #include "lb/summary.h"
 #include "lb/supply.h"
+#include "obs/events.h"
 
 enum { EXIT_FAULT = 1, EXIT_USAGE = 2 };
 
@@ -439,7 +440,7 @@ static void start_admin(struct program *p)
 	int error = p->admin ? admin_start(p->admin, "tplb", lb_commands, &p->control) : 0;
 
 	if (error != 0) {
-		diag_error("admin.socket: there is no thread to serve it, so tplbctl finds nobody: %s",
+		event_error("admin.socket: there is no thread to serve it, so tplbctl finds nobody: %s",
 		        strerror(error));
 		(void)close_admin(p);
 	} else if (p->admin) {
@@ -471,14 +472,14 @@ static bool start(struct program *p)
 	if (!start_control(p))
 		return false;
 	for (size_t i = 0; i < p->config->listeners.count; i++)
-		diag_info("listening on %s (%s)", addr_format(&p->listeners[i].addr, text),
+		event_info("listening on %s (%s)", addr_format(&p->listeners[i].addr, text),
 		        p->listeners[i].name);
 	start_admin(p);
 	if (options.kind == ENGINE_ASYNC)
-		diag_info("tplb " PACKAGE_VERSION " is ready: engine async on %s, %u loops, %u fibers",
+		event_info("tplb " PACKAGE_VERSION " is ready: engine async on %s, %u loops, %u fibers",
 		        loop_driver_name(options.driver), options.loops, options.fibers);
 	else
-		diag_info("tplb " PACKAGE_VERSION " is ready: engine pool, %u workers", options.workers);
+		event_info("tplb " PACKAGE_VERSION " is ready: engine pool, %u workers", options.workers);
 	return true;
 }
 
@@ -511,7 +512,7 @@ static void serve(struct program *p)
 	p->supply->notify(p->supply->arg, NOTICE_STOPPING);
 	control_look(&p->control);
 	struct engine_queue queue = engine_queue(p->running);
-	diag_info("draining: %u connections open, %zu requests queued, the oldest for %lld ms",
+	event_info("draining: %u connections open, %zu requests queued, the oldest for %lld ms",
 	        engine_connections(p->running), queue.depth, (long long)(queue.age / CLOCK_NS_PER_MS));
 	signals_exit_on_next(EXIT_FAULT, p->parent, from);
 	engine_drain(p->running);
@@ -564,7 +565,7 @@ static int run(struct program *p)
 	control_look(&p->control);
 	log_end(p);
 	if (cut > 0) {
-		diag_warning("timeouts.drain is over: %u connections were cut", cut);
+		event_warning("timeouts.drain is over: %u connections were cut", cut);
 		log_flush(p->log); /* workers may still hold connections: they end with the process */
 		_exit(EXIT_SUCCESS);
 	}

@@ -10,7 +10,7 @@ static void tell_lines(char *text, enum diag_level level, FILE *to)
 	char *rest = NULL;
 
 	for (char *line = strtok_r(text, "\n", &rest); line; line = strtok_r(NULL, "\n", &rest))
-		tell(to, level, "reload: %s", line);
+		tell_detail(to, level, "reload: %s", line);
 }
 
 static void tell_faults(const struct conf *conf, FILE *to)

@@ -4,6 +4,7 @@
 #include "lb/balancer.h"
 #include "lb/health.h"
 #include "lb/shelf.h"
+#include "obs/events.h"
 
 #include <stdlib.h>
 
@@ -134,7 +135,7 @@ static void end_front(struct balancer *b, struct front *f)
 static void end_snapshot(struct snapshot *s)
 {
 	if (s->has_run)
-		diag_info(
+		event_info(
 		        "reload: the configuration before is over: of %llu requests under way %llu were lost",
 		        (unsigned long long)s->under_way,
 		        (unsigned long long)atomic_load_explicit(

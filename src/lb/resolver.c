@@ -13,6 +13,7 @@
 #include "base/lock.h"
 #include "lb/health.h"
 #include "lb/standing.h"
+#include "obs/events.h"
 
 /* A name that has no server yet is asked for so often, where `resolve` is longer. */
 #define EAGER_NS CLOCK_NS_PER_S
@@ -88,7 +89,7 @@ static void move(struct resolver *r, struct entry *e, unsigned slot)
 	describe(what, sizeof(what), &e->targets[slot], is);
 	server_set_address(s, &is->addr);
 	if (!standing_moved(e->up, s, is->addr.len > 0, what, clock_now()))
-		diag_info("server %s of %s: %s", s->text, e->up->name, what);
+		event_info("server %s of %s: %s", s->text, e->up->name, what);
 	lb_drop_idle(r->lb, s);
 	COUNT(r->counters, address_changes);
 	health_wake(r->lb->health); /* it looks at newcomers */
@@ -108,10 +109,10 @@ static void apply_slot(struct resolver *r, struct entry *e, unsigned slot)
 static void log_losses(struct entry *e)
 {
 	if (e->result.left_out > 0 && e->result.left_out != e->left_out)
-		diag_warning("%s of %s: %u more than its %u slots: a larger `slots` would take them in",
+		event_warning("%s of %s: %u more than its %u slots: a larger `slots` would take them in",
 		        e->name.text, e->up->name, e->result.left_out, e->name.slots);
 	if (e->result.unresolved > 0 && e->result.unresolved != e->unresolved)
-		diag_warning("%s of %s: %u of its targets cannot be resolved: %s", e->name.text, e->up->name,
+		event_warning("%s of %s: %u of its targets cannot be resolved: %s", e->name.text, e->up->name,
 		        e->result.unresolved, e->result.why);
 	e->left_out = e->result.left_out;
 	e->unresolved = e->result.unresolved;
@@ -132,7 +133,7 @@ static void apply(struct resolver *r, struct entry *e, bool good)
 	if (good) {
 		COUNT(r->counters, resolved);
 		if (e->failing)
-			diag_info("%s of %s can be resolved again", e->name.text, e->up->name);
+			event_info("%s of %s can be resolved again", e->name.text, e->up->name);
 		for (unsigned i = 0; i < e->name.slots; i++)
 			apply_slot(r, e, i);
 		log_losses(e);
@@ -141,7 +142,7 @@ static void apply(struct resolver *r, struct entry *e, bool good)
 	} else {
 		COUNT(r->counters, resolve_failed);
 		if (!e->failing)
-			diag_warning("%s of %s cannot be resolved: %s: %s", e->name.text, e->up->name,
+			event_warning("%s of %s cannot be resolved: %s: %s", e->name.text, e->up->name,
 			        e->result.why,
 			        filled(e) > 0 ? "its last good addresses stay" : "it has none yet");
 	}

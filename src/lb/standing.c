@@ -3,7 +3,7 @@
 #include <stdio.h>
 
 #include "base/clock.h"
-#include "base/diag.h"
+#include "obs/events.h"
 
 enum { WHOLE = 256, FIRST_SHARE = 8 /* of WHOLE, that a slow start begins with */, RAMP_STEPS = 64 };
 #define RAMP_STEP_MIN_NS (10 * CLOCK_NS_PER_MS)
@@ -110,7 +110,7 @@ static void hold_back_locked(struct upstream *u, struct server *s, unsigned part
 static void log_change(const struct upstream *u, const struct server *s, enum server_state from,
         enum server_state to, const char *why, int64_t lasted)
 {
-	diag(server_is_down(to) ? DIAG_WARNING : DIAG_INFO, "server %s of %s is %s: %s (%s for %.1f s)",
+	event(server_is_down(to) ? DIAG_WARNING : DIAG_INFO, "server %s of %s is %s: %s (%s for %.1f s)",
 	        s->text, u->name, server_state_name(to), why, server_state_name(from),
 	        (double)lasted / (double)CLOCK_NS_PER_S);
 }
