@@ -2,6 +2,9 @@
  * Commands as text: one line in; lines of an answer; then a last line, "ok" or "error: what is wrong; what would be right". Knows no sockets.
  *
  * A line is words with blanks between them; a backslash takes the meaning off the byte behind it, so that a name may hold blanks.
+ *
+ * Before a command may stand the word "json": then the lines of the answer are one, JSON. Of a command that has data, this; of another one an object with
+ * the array "messages", its lines; and of one that could not be done an object with "error", and "messages" if there are any. The last line is the same.
  */
 #ifndef TPLB_CTL_ANSWER_H
 #define TPLB_CTL_ANSWER_H
@@ -10,20 +13,30 @@
 #include <stddef.h>
 #include <stdio.h>
 
+#include "ctl/render.h"
+
 enum { ANSWER_LINE_MAX = 4096 /* bytes, the newline among them */, ANSWER_WHY_BYTES = 512 };
 
 /*
- * What a command does. words: those behind its name, as many as its row says. Its lines go to out: none of them is "ok" or begins with "error:".
+ * What a command does. words: those behind its name, as many as its row says, and a NULL. Its lines go to out: none of them is "ok" or begins with "error:".
  * False: it could not be done, and why, one line without a newline, says what is wrong and what would be right.
  */
 typedef bool answer_run(void *arg, char *const *words, FILE *out, char why[ANSWER_WHY_BYTES]);
 
+/*
+ * What a command that has data gives: the caller frees it, and prints it as the row's look says, or as JSON. NULL: it could not be had, and why tells, as above; empty:
+ * memory was out.
+ */
+typedef json_t *answer_data(void *arg, char *const *words, char why[ANSWER_WHY_BYTES]);
+
 struct answer_command {
 	const char *name; /* one or more words: "set pool workers" */
-	const char *
-	        arguments; /* what stands behind it, a word for each: "UPSTREAM/SERVER drain|ready"; "": nothing */
-	const char *help; /* one line */
-	answer_run *run;
+	/* What stands behind it, a word for each: "UPSTREAM/SERVER drain|ready"; one in brackets, "[N]", may be left out, with those behind it. "": nothing. */
+	const char *arguments;
+	const char *help;  /* one line */
+	answer_run *run;   /* NULL: it has data */
+	answer_data *data; /* NULL: it has text */
+	struct render_look look;
 };
 
 /*

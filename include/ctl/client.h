@@ -13,4 +13,9 @@ enum { CLIENT_WHY_BYTES = 1024 };
  */
 bool client_ask(const char *path, char *const *words, FILE *out, char why[CLIENT_WHY_BYTES]);
 
+/*
+ * The same, with JSON in place of the lines: one line, and that is whole or not written. Where there is no answer it is made here: {"error": why}.
+ */
+bool client_ask_json(const char *path, char *const *words, FILE *out, char why[CLIENT_WHY_BYTES]);
+
 #endif

@@ -16,11 +16,12 @@ static const char default_socket[] = RUNSTATEDIR "/tplb/tplb.sock";
 static void print_usage(FILE *out)
 {
 	fprintf(out,
-	        "Usage: tplbctl [-s SOCKET] [-v] [-h] COMMAND\n"
+	        "Usage: tplbctl [-s SOCKET] [-j] [-v] [-h] COMMAND\n"
 	        "Says a command to a running tplb and prints the answer.\n"
 	        "\n"
 	        "  -s, --socket=SOCKET  where it listens: admin.socket in its configuration\n"
 	        "                       (default %s)\n"
+	        "  -j, --json           print the answer as one line of JSON\n"
 	        "  -v, --version        print the version and exit\n"
 	        "  -h, --help           print this and exit\n"
 	        "\n"
@@ -58,7 +59,7 @@ static bool has_control(const char *word)
 	return false;
 }
 
-static int ask(const char *socket, char *const *words)
+static int ask(const char *socket, bool as_json, char *const *words)
 {
 	char why[CLIENT_WHY_BYTES] = "";
 
@@ -67,7 +68,7 @@ static int ask(const char *socket, char *const *words)
 	for (size_t i = 0; words[i] != NULL; i++)
 		if (words[i][0] == '\0' || has_control(words[i]))
 			return usage_error("no word of a command is empty or has control characters");
-	bool good = client_ask(socket, words, stdout, why);
+	bool good = (as_json ? client_ask_json : client_ask)(socket, words, stdout, why);
 	int status = printed();
 	if (!good)
 		fprintf(stderr, "tplbctl: %s\n", why);
@@ -78,17 +79,22 @@ int main(int argc, char **argv)
 {
 	static const struct option options[] = {
 	        {"socket", required_argument, NULL, 's'},
+	        {"json", no_argument, NULL, 'j'},
 	        {"version", no_argument, NULL, 'v'},
 	        {"help", no_argument, NULL, 'h'},
 	        {NULL, 0, NULL, 0},
 	};
 	const char *socket = default_socket;
+	bool as_json = false;
 	int c;
 
-	while ((c = getopt_long(argc, argv, "+s:vh", options, NULL)) != -1) {
+	while ((c = getopt_long(argc, argv, "+s:jvh", options, NULL)) != -1) {
 		switch (c) {
 		case 's':
 			socket = optarg;
+			break;
+		case 'j':
+			as_json = true;
 			break;
 		case 'v':
 			puts("tplbctl " PACKAGE_VERSION);
@@ -101,5 +107,5 @@ int main(int argc, char **argv)
 			return EXIT_USAGE;
 		}
 	}
-	return ask(socket, argv + optind);
+	return ask(socket, as_json, argv + optind);
 }

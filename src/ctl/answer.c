@@ -1,11 +1,12 @@
 #include "ctl/answer.h"
 
+#include <stdlib.h>
 #include <string.h>
 
 #include "base/assert.h"
 #include "conf/conf.h"
 
-enum { WORDS_MAX = 8, NAME_WORDS_MAX = 3, COMMANDS_MAX = 32, SHOWN_BYTES = 80 };
+enum { WORDS_MAX = 8, NAME_WORDS_MAX = 3, COMMANDS_MAX = 40, SHOWN_BYTES = 80 };
 
 #define HELP_REMEDY "; \"help\" lists the commands"
 
@@ -41,13 +42,13 @@ static char *next_word(char **line)
 	return word;
 }
 
-/* More words than any command has are counted, not kept. */
-static size_t split(char *line, char *words[WORDS_MAX])
+/* More words than any command has are counted, not kept; "json" is one more. */
+static size_t split(char *line, char *words[WORDS_MAX + 2])
 {
 	size_t n = 0;
 
 	for (char *word; (word = next_word(&line)) != NULL; n++)
-		if (n < WORDS_MAX)
+		if (n <= WORDS_MAX)
 			words[n] = word;
 	return n;
 }
@@ -77,18 +78,37 @@ static size_t matching(const char *name, char *const *words, size_t n)
 	return i;
 }
 
-static bool print_help(void *arg, char *const *words, FILE *out, char why[ANSWER_WHY_BYTES])
+static json_t *help_data(void *arg, char *const *words, char why[ANSWER_WHY_BYTES]);
+
+static const struct answer_command help_row = {
+        .name = "help", .arguments = "", .help = "", .data = help_data};
+
+/* One of which JSON needs no other look. */
+static json_t *help_data(void *arg, char *const *words, char why[ANSWER_WHY_BYTES])
 {
+	json_t *rows = json_array();
+
 	(void)words;
 	(void)why;
-	for (const struct answer_command *c = arg; c->name != NULL; c++)
-		fprintf(out, "%s%s%s\n        %s\n", c->name, c->arguments[0] ? " " : "", c->arguments,
-		        c->help);
-	fputs("help\n        prints this\n", out);
-	return true;
+	for (const struct answer_command *c = arg; c->name != NULL; c++) {
+		json_t *row = json_object();
+
+		render_set_text(row, "command", c->name);
+		render_set_text(row, "arguments", c->arguments);
+		render_set_text(row, "help", c->help);
+		(void)json_array_append_new(rows, row);
+	}
+	return rows;
 }
 
-static const struct answer_command help_row = {"help", "", "", print_help};
+static void print_help(const struct answer_command *table, FILE *out)
+{
+	for (const struct answer_command *c = table; c->name != NULL; c++)
+		fprintf(out, "%s%s%s\n        %s\n", c->name, c->arguments[0] ? " " : "", c->arguments,
+		        c->help);
+	fputs("json COMMAND\n        answers with JSON, in one line\n", out);
+	fputs("help\n        prints this\n", out);
+}
 
 void answer_suggest(const char *word, const char *const *names, const char *remedy, char *why, size_t size)
 {
@@ -111,59 +131,99 @@ static void join(char *const *words, size_t n, char out[SHOWN_BYTES])
 		        out + len, SHOWN_BYTES - len, "%s%.*s", i > 0 ? " " : "", SHOWN_BYTES, words[i]);
 }
 
+/* A command as it came. */
+struct query {
+	const struct answer_command *table;
+	void *arg;
+	char *words[WORDS_MAX + 2]; /* a NULL behind them */
+	size_t n;                   /* of words that were said; WORDS_MAX of them are kept */
+	bool as_json;
+	FILE *out;
+};
+
+/* The end of an answer that could not be given. messages: lines before it, with as_json; NULL: none. Taken over. */
+static void fail(const struct query *q, json_t *messages, const char *why)
+{
+	json_t *data = q->as_json ? json_object() : NULL;
+
+	if (messages && json_array_size(messages) > 0)
+		render_set(data, "messages", messages);
+	else
+		json_decref(messages);
+	render_set_text(data, "error", why);
+	if (data && render_json(data, q->out))
+		putc('\n', q->out);
+	json_decref(data);
+	fprintf(q->out, "error: %s\n", why);
+}
+
 /* What the words are the beginning of. */
-static void refuse_beginning(const struct answer_command *table, char *const *words, size_t n, FILE *out)
+static void print_beginning(const struct query *q, FILE *out)
 {
 	const char *before = "";
 
-	fputs("error: the command is not whole; it goes on as one of: ", out);
-	for (const struct answer_command *c = table; c->name != NULL; c++) {
-		if (matching(c->name, words, n) < n)
+	fputs("the command is not whole; it goes on as one of: ", out);
+	for (const struct answer_command *c = q->table; c->name != NULL; c++) {
+		if (matching(c->name, q->words, q->n) < q->n)
 			continue;
 		fprintf(out, "%s%s", before, c->name);
 		before = ", ";
 	}
-	putc('\n', out);
 }
 
 /* No command begins so: as many words as a name may have are compared, then fewer. */
-static void refuse_unknown(const struct answer_command *table, char *const *words, size_t n, FILE *out)
+static void print_unknown(const struct query *q, FILE *out)
 {
 	const char *names[COMMANDS_MAX + 2], *nearest = NULL;
+	size_t count = 0, n = q->n < WORDS_MAX ? q->n : WORDS_MAX;
 	char said[SHOWN_BYTES];
-	size_t count = 0;
 
-	for (const struct answer_command *c = table; c->name != NULL; c++) {
+	for (const struct answer_command *c = q->table; c->name != NULL; c++) {
 		MUST(count < COMMANDS_MAX);
 		names[count++] = c->name;
 	}
 	names[count] = help_row.name;
 	names[count + 1] = NULL;
 	for (size_t k = n < NAME_WORDS_MAX ? n : NAME_WORDS_MAX; k > 0 && !nearest; k--) {
-		join(words, k, said);
+		join(q->words, k, said);
 		nearest = conf_nearest(said, names);
 	}
 	if (nearest) {
-		fprintf(out, "error: there is no command \"%s\"; did you mean \"%s\"?\n", said, nearest);
+		fprintf(out, "there is no command \"%s\"; did you mean \"%s\"?", said, nearest);
 	} else {
-		join(words, n, said);
-		fprintf(out, "error: there is no command \"%s\"%s\n", said, HELP_REMEDY);
+		join(q->words, n, said);
+		fprintf(out, "there is no command \"%s\"%s", said, HELP_REMEDY);
 	}
 }
 
-/* The row whose whole name the line begins with, the longest; *known: how many words begin some name. */
-static const struct answer_command *find(
-        const struct answer_command *table, char *const *words, size_t n, size_t *known)
+/* Answers with what the function prints. */
+static void refuse(const struct query *q, void (*print)(const struct query *q, FILE *out))
 {
+	char *why = NULL;
+	size_t len;
+	FILE *out = open_memstream(&why, &len);
+
+	if (out) {
+		print(q, out);
+		(void)fclose(out);
+	}
+	fail(q, NULL, why ? why : "out of memory");
+	free(why);
+}
+
+/* The row whose whole name the line begins with, the longest; *known: how many words begin some name. */
+static const struct answer_command *find(const struct query *q, size_t *known)
+{
+	size_t n = q->n < WORDS_MAX ? q->n : WORDS_MAX;
 	const struct answer_command *found = NULL;
 
 	*known = 0;
-	if (n > 0 && strcmp(words[0], help_row.name) == 0) {
+	if (n > 0 && strcmp(q->words[0], help_row.name) == 0) {
 		*known = 1;
 		return &help_row;
 	}
-	for (const struct answer_command *c = table; c->name != NULL; c++) {
-		size_t i = matching(c->name, words, n);
+	for (const struct answer_command *c = q->table; c->name != NULL; c++) {
+		size_t i = matching(c->name, q->words, n);
 
 		if (i > 0 && i >= *known) {
 			found = i == count_words(c->name) ? c : i > *known ? NULL : found;
@@ -173,41 +233,123 @@ static const struct answer_command *find(
 	return found;
 }
 
-static void run(const struct answer_command *c, void *arg, char *const *words, FILE *out)
+/* Each line as an element; the text is taken apart. NULL when memory is out. */
+static json_t *lines_of(char *text)
+{
+	json_t *lines = json_array();
+
+	for (char *line; (line = strsep(&text, "\n")) != NULL;)
+		if (text) /* behind the last newline there is nothing */
+			(void)json_array_append_new(lines, json_string_nocheck(line));
+	return lines;
+}
+
+/* A command with text, asked for JSON. */
+static void run_as_json(const struct query *q, const struct answer_command *c, char *const *words)
+{
+	char why[ANSWER_WHY_BYTES] = "", *text = NULL;
+	size_t len;
+	FILE *out = open_memstream(&text, &len);
+
+	if (!out) {
+		fail(q, NULL, "out of memory");
+		return;
+	}
+	bool good = c->run(q->arg, words, out, why);
+	json_t *messages = fclose(out) == 0 ? lines_of(text) : NULL;
+	free(text);
+	if (!good) {
+		fail(q, messages, why);
+		return;
+	}
+	json_t *data = json_object();
+	render_set(data, "messages", messages);
+	if (data && render_json(data, q->out))
+		putc('\n', q->out);
+	json_decref(data);
+	fputs("ok\n", q->out);
+}
+
+static void run_text(const struct query *q, const struct answer_command *c, char *const *words)
 {
 	char why[ANSWER_WHY_BYTES] = "";
 
-	if (c->run(arg, words, out, why))
-		fputs("ok\n", out);
+	if (q->as_json)
+		run_as_json(q, c, words);
+	else if (c->run(q->arg, words, q->out, why))
+		fputs("ok\n", q->out);
 	else
-		fprintf(out, "error: %s\n", why);
+		fail(q, NULL, why);
+}
+
+static void run_data(const struct query *q, const struct answer_command *c, char *const *words)
+{
+	char why[ANSWER_WHY_BYTES] = "";
+	json_t *data = c->data(c == &help_row ? (void *)(uintptr_t)q->table : q->arg, words, why);
+	bool good = data != NULL;
+
+	if (good && q->as_json)
+		good = render_json(data, q->out) && putc('\n', q->out) != EOF;
+	else if (good && c == &help_row)
+		print_help(q->table, q->out);
+	else if (good)
+		render_text(data, &c->look, q->out);
+	json_decref(data);
+	if (good)
+		fputs("ok\n", q->out);
+	else
+		fail(q, NULL, why[0] ? why : "out of memory");
+}
+
+/* What may stand behind a name. */
+static bool takes(const struct answer_command *c, size_t words)
+{
+	size_t most = count_words(c->arguments), least = most;
+
+	for (const char *p = c->arguments; *p != '\0'; p++)
+		least -= *p == '[' && (p == c->arguments || p[-1] == ' ');
+	return words >= least && words <= most;
+}
+
+static void answer_words(const struct query *q)
+{
+	size_t known;
+	const struct answer_command *c = find(q, &known);
+	char usage[ANSWER_WHY_BYTES];
+
+	if (q->n == 0) {
+		fail(q, NULL, "an empty line is no command" HELP_REMEDY);
+	} else if (!c && known == q->n) {
+		refuse(q, print_beginning);
+	} else if (!c) {
+		refuse(q, print_unknown);
+	} else if (!takes(c, q->n - known)) {
+		snprintf(usage, sizeof(usage), "usage: %s%s%s", c->name, c->arguments[0] ? " " : "",
+		        c->arguments);
+		fail(q, NULL, usage);
+	} else if (c->data) {
+		run_data(q, c, q->words + known);
+	} else {
+		run_text(q, c, q->words + known);
+	}
 }
 
 bool answer(const struct answer_command *table, void *arg, char *line, size_t len, FILE *out)
 {
-	char *words[WORDS_MAX];
-	size_t known;
+	struct query q = {.table = table, .arg = arg, .out = out};
 
 	if (!is_clean(line, len)) {
 		fputs("error: a command is a line of printable text" HELP_REMEDY "\n", out);
 		return false;
 	}
 	line[len] = '\0';
-	size_t n = split(line, words);
-	if (n == 0) {
-		fputs("error: an empty line is no command" HELP_REMEDY "\n", out);
-		return true;
+	q.n = split(line, q.words);
+	if (q.n > 0 && strcmp(q.words[0], "json") == 0) {
+		q.as_json = true;
+		q.n--;
+		memmove(&q.words[0], &q.words[1], (WORDS_MAX + 1) * sizeof(q.words[0]));
 	}
-	size_t kept = n < WORDS_MAX ? n : WORDS_MAX;
-	const struct answer_command *c = find(table, words, kept, &known);
-	if (!c && known == n)
-		refuse_beginning(table, words, n, out);
-	else if (!c)
-		refuse_unknown(table, words, kept, out);
-	else if (n - known != count_words(c->arguments))
-		fprintf(out, "error: usage: %s%s%s\n", c->name, c->arguments[0] ? " " : "", c->arguments);
-	else
-		run(c, c == &help_row ? (void *)(uintptr_t)table : arg, words + known, out);
+	answer_words(&q);
 	return true;
 }
 

@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include "ctl/answer.h"
+#include "ctl/render.h"
 #include "net/addr.h"
 
 enum { PATIENCE_S = 60 };
@@ -34,14 +35,15 @@ static const char *remedy(int error)
 	}
 }
 
-/* The words as one line, newline included; NULL when memory is out. Freed by the caller. */
-static char *line_of(char *const *words, size_t *len)
+/* The words as one line, newline included, behind the prefix; NULL when memory is out. Freed by the caller. */
+static char *line_of(const char *prefix, char *const *words, size_t *len)
 {
 	char *line = NULL;
 	FILE *out = open_memstream(&line, len);
 
 	if (!out)
 		return NULL;
+	fputs(prefix, out);
 	for (size_t i = 0; words[i] != NULL; i++) {
 		if (i > 0)
 			putc(' ', out);
@@ -122,10 +124,11 @@ static bool hear(FILE *in, FILE *out, char why[CLIENT_WHY_BYTES])
 	return good;
 }
 
-bool client_ask(const char *path, char *const *words, FILE *out, char why[CLIENT_WHY_BYTES])
+static bool ask(
+        const char *path, const char *prefix, char *const *words, FILE *out, char why[CLIENT_WHY_BYTES])
 {
 	size_t len = 0;
-	char *line = line_of(words, &len);
+	char *line = line_of(prefix, words, &len);
 	bool good = false;
 
 	if (!line) {
@@ -146,5 +149,46 @@ bool client_ask(const char *path, char *const *words, FILE *out, char why[CLIENT
 		close(fd);
 	}
 	free(line);
+	return good;
+}
+
+bool client_ask(const char *path, char *const *words, FILE *out, char why[CLIENT_WHY_BYTES])
+{
+	return ask(path, "", words, out, why);
+}
+
+bool client_ask_json(const char *path, char *const *words, FILE *out, char why[CLIENT_WHY_BYTES])
+{
+	char *text = NULL;
+	size_t len;
+	FILE *held = open_memstream(&text, &len);
+	bool good = false;
+
+	if (held)
+		good = ask(path, "json ", words, held, why);
+	else
+		snprintf(why, CLIENT_WHY_BYTES, "out of memory");
+	if (held && fclose(held) != 0) {
+		good = false;
+		snprintf(why, CLIENT_WHY_BYTES, "out of memory");
+	}
+	/* An older tplb knows no JSON, and says so in words alone; what was cut short is none. */
+	json_t *data = text ? json_loads(text, JSON_DECODE_ANY, NULL) : NULL;
+	if (good && !data) {
+		good = false;
+		snprintf(why, CLIENT_WHY_BYTES, "the answer is no JSON; is that no admin socket?");
+	}
+	bool whole = data && (good || json_object_get(data, "error"));
+	json_decref(data);
+	if (whole) {
+		fputs(text, out);
+	} else {
+		data = json_object();
+		render_set_text(data, "error", why);
+		if (data && render_json(data, out))
+			putc('\n', out);
+		json_decref(data);
+	}
+	free(text);
 	return good;
 }

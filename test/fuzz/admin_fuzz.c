@@ -1,7 +1,7 @@
 /*
  * The admin socket, from the bytes that a client sends to the bytes that it gets. The first byte says in which pieces they go. The answers do not
- * depend on that; they are those of each line by itself; each is lines that end with one "ok" or "error: ..."; and a command is given the words
- * that a plain reading of the line finds. The commands are those of tplb by name, and do nothing but tell their words.
+ * depend on that; they are those of each line by itself; each is lines that end with one "ok" or "error: ...", behind "json" one line of JSON; and a command is given
+ * the words that a plain reading of the line finds. The commands are those of tplb by name, and do nothing but tell their words.
  */
 #include <errno.h>
 #include <stdio.h>
@@ -12,7 +12,7 @@
 #include "fuzz.h"
 #include "lb/commands.h"
 
-enum { COMMANDS_MAX = 32, MOST = 3 * ANSWER_LINE_MAX, WORDS_MAX = 8 };
+enum { COMMANDS_MAX = 40, MOST = 3 * ANSWER_LINE_MAX, WORDS_MAX = 8 };
 
 static struct answer_command table[COMMANDS_MAX];
 
@@ -37,16 +37,42 @@ static bool tell_nothing(void *arg, char *const *words, FILE *out, char why[ANSW
 	return true;
 }
 
-/* One that takes two words, and of tplb's names and arguments the rest. */
+/* The words as data; "refuse" is refused. */
+static json_t *give(void *arg, char *const *words, char why[ANSWER_WHY_BYTES])
+{
+	json_t *data = json_object();
+
+	(void)arg;
+	if (words[0] && strcmp(words[0], "refuse") == 0) {
+		snprintf(why, ANSWER_WHY_BYTES, "%.20s is refused", words[0]);
+		json_decref(data);
+		return NULL;
+	}
+	render_set_text(data, "first", words[0]);
+	render_set_text(data, "second", words[0] ? words[1] : NULL);
+	return data;
+}
+
+static json_t *give_nothing(void *arg, char *const *words, char why[ANSWER_WHY_BYTES])
+{
+	(void)arg, (void)words, (void)why;
+	return json_array();
+}
+
+/* Two that take words, and of tplb's names and arguments the rest. */
 static void make_table(void)
 {
 	unsigned n = 0;
 
-	table[n++] = (struct answer_command){"say", "A B", "for the test", tell};
+	table[n++] = (struct answer_command){
+	        .name = "say", .arguments = "A B", .help = "for the test", .run = tell};
+	table[n++] = (struct answer_command){
+	        .name = "give", .arguments = "[A] [B]", .help = "for the test", .data = give};
 	for (const struct answer_command *c = lb_commands; c->name; c++) {
 		MUST(n + 1 < COMMANDS_MAX);
 		table[n] = *c;
-		table[n++].run = tell_nothing;
+		table[n].run = c->run ? tell_nothing : NULL;
+		table[n++].data = c->data ? give_nothing : NULL;
 	}
 }
 
@@ -95,10 +121,25 @@ static void check_words(const char *line, size_t len, const char *text)
 	        (strcmp(words[1], "refuse") == 0 && strncmp(text, "error: ", 7) == 0));
 }
 
+/* One line of JSON, then the last: an error is told in both. */
+static void check_json(const char *text)
+{
+	const char *end = strchr(text, '\n');
+	json_t *data = json_loadb(text, (size_t)(end - text), JSON_DECODE_ANY, NULL);
+
+	MUST(data != NULL);
+	const char *error = json_string_value(json_object_get(data, "error"));
+	MUST((error != NULL) == (strcmp(end + 1, "ok\n") != 0));
+	json_decref(data);
+}
+
 /* Lines, the last one and no other "ok" or "error: ...". */
-static void check_form(const char *text)
+static void check_form(const char *text, bool as_json)
 {
 	bool last = false;
+
+	if (as_json)
+		check_json(text);
 
 	while (*text) {
 		const char *end = strchr(text, '\n');
@@ -115,6 +156,7 @@ static void check_form(const char *text)
 /* The answer to one line, appended to out. False: the connection ends there. */
 static bool answer_to(const char *line, size_t len, FILE *out)
 {
+	static char words[WORDS_MAX][ANSWER_LINE_MAX];
 	char copy[ANSWER_LINE_MAX], *text = NULL;
 	size_t text_len;
 	FILE *memory = open_memstream(&text, &text_len);
@@ -123,7 +165,7 @@ static bool answer_to(const char *line, size_t len, FILE *out)
 	memcpy(copy, line, len);
 	bool goes_on = answer(table, NULL, copy, len, memory);
 	MUST(fclose(memory) == 0 && strlen(text) == text_len);
-	check_form(text);
+	check_form(text, goes_on && split(line, len, words) > 0 && strcmp(words[0], "json") == 0);
 	if (goes_on)
 		check_words(line, len, text);
 	fputs(text, out);

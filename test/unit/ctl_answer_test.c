@@ -21,13 +21,30 @@ static bool set(void *arg, char *const *words, FILE *out, char why[ANSWER_WHY_BY
 	return strcmp(words[1], "bad") != 0;
 }
 
+/* Two words or fewer; "bad" and "empty" are refused. */
+static json_t *list(void *arg, char *const *words, char why[ANSWER_WHY_BYTES])
+{
+	(void)arg;
+	if (words[0] && strcmp(words[0], "empty") == 0)
+		return NULL;
+	if (words[0] && strcmp(words[0], "bad") == 0) {
+		snprintf(why, ANSWER_WHY_BYTES, "not \"%s\"", words[0]);
+		return NULL;
+	}
+	json_t *data = json_object();
+	render_set_text(data, "first", words[0]);
+	render_set_text(data, "second", words[0] ? words[1] : NULL);
+	return data;
+}
+
 static const struct answer_command table[] = {
-        {"show status", "", "one", show},
-        {"show servers", "", "two", show},
-        {"set server", "U/S drain|ready", "three", set},
-        {"set pool workers", "N", "four", show},
-        {"reload", "", "five", show},
-        {NULL, NULL, NULL, NULL},
+        {.name = "show status", .arguments = "", .help = "one", .run = show},
+        {.name = "show servers", .arguments = "", .help = "two", .run = show},
+        {.name = "set server", .arguments = "U/S drain|ready", .help = "three", .run = set},
+        {.name = "set pool workers", .arguments = "N", .help = "four", .run = show},
+        {.name = "reload", .arguments = "", .help = "five", .run = show},
+        {.name = "list", .arguments = "[A] [B]", .help = "six", .data = list},
+        {.name = NULL},
 };
 
 static struct {
@@ -64,7 +81,39 @@ static struct {
         {"help",
                 "show status\n        one\nshow servers\n        two\nset server U/S drain|ready\n        "
                 "three\n"
-                "set pool workers N\n        four\nreload\n        five\nhelp\n        prints this\nok\n",
+                "set pool workers N\n        four\nreload\n        five\nlist [A] [B]\n        six\n"
+                "json COMMAND\n        answers with JSON, in one line\nhelp\n        prints this\nok\n",
+                false},
+        {"list", "first -\nsecond -\nok\n", false},
+        {"list a", "first a\nsecond -\nok\n", false},
+        {"list a b", "first a\nsecond b\nok\n", false},
+        {"list a b c", "error: usage: list [A] [B]\n", false},
+        {"list bad", "error: not \"bad\"\n", false},
+        {"list empty", "error: out of memory\n", false},
+        {"json list a", "{\"first\":\"a\",\"second\":null}\nok\n", false},
+        {"json list a\\ \\\"\\\\ \xfc", "{\"first\":\"a \\\"\\\\\",\"second\":\"\xef\xbf\xbd\"}\nok\n",
+                false},
+        {"json list bad", "{\"error\":\"not \\\"bad\\\"\"}\nerror: not \"bad\"\n", false},
+        {"json show status", "{\"messages\":[\"shown\"]}\nok\n", false},
+        {"json set server a/b bad",
+                "{\"messages\":[\"[a/b] [bad]\"],\"error\":\"not [a/b]\"}\nerror: not [a/b]\n", false},
+        {"json reload now", "{\"error\":\"usage: reload\"}\nerror: usage: reload\n", false},
+        {"json set pool",
+                "{\"error\":\"the command is not whole; it goes on as one of: set pool workers\"}\n"
+                "error: the command is not whole; it goes on as one of: set pool workers\n",
+                false},
+        {"json",
+                "{\"error\":\"an empty line is no command; \\\"help\\\" lists the commands\"}\n"
+                "error: an empty line is no command; \"help\" lists the commands\n",
+                false},
+        {"json json",
+                "{\"error\":\"there is no command \\\"json\\\"; \\\"help\\\" lists the commands\"}\n"
+                "error: there is no command \"json\"; \"help\" lists the commands\n",
+                false},
+        {"json a b c d e f g h i j k l",
+                "{\"error\":\"there is no command \\\"a b c d e f g h\\\"; \\\"help\\\" lists the "
+                "commands\"}\n"
+                "error: there is no command \"a b c d e f g h\"; \"help\" lists the commands\n",
                 false},
         {"show \1 status", "error: a command is a line of printable text; \"help\" lists the commands\n",
                 true},

@@ -5,6 +5,7 @@ import sys
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), os.pardir))
 
+import json
 import pwd
 import random
 import re
@@ -53,6 +54,20 @@ class CtlCase(WireCase):
         self.assertEqual(status, 1, (args, out, err))
         self.assertRegex(err, r"\Atplbctl: [^\n]+\n\Z")
         return err[len("tplbctl: ") : -1]
+
+    def json(self, *args):
+        """The data of an answer that ends well: one line."""
+        lines = self.good("--json", *args)
+        self.assertEqual(len(lines), 1, lines)
+        return json.loads(lines[0])
+
+    def bad_json(self, *args):
+        """What is wrong: the same as in words, with what was said before."""
+        status, out, err = self.ctl("-j", *args)
+        self.assertEqual((status, out.count("\n")), (1, 1), (args, out, err))
+        data = json.loads(out)
+        self.assertEqual(err, "tplbctl: %s\n" % data["error"])
+        return data
 
     def values(self, *args):
         return dict(line.split(" ", 1) for line in self.good(*args))
@@ -275,6 +290,95 @@ class Show(CtlCase):
         server.gate.set()
         self.assertEqual(client.whole_response().status, 200)
         self.assertEqual(tplb.wait(), 0)
+
+
+class Json(CtlCase):
+    def same(self, *args):
+        """What does not change by itself is the same in text; returns the data."""
+        data, text = self.json(*args), self.values(*args)
+        shown = {name: str(value) for name, value in data.items() if name in text}
+        self.assertEqual(list(shown), list(text))
+        for name, value in text.items():
+            if not name.endswith(("_us", "_s")):
+                self.assertEqual(shown[name], value, name)
+        return data
+
+    def test_shows(self):
+        server = self.server()
+        self.start(server, pool={"workers": 3})
+        client = self.client()
+        self.assertEqual(client.get().status, 200)
+        status = self.same("show", "status")
+        self.assertEqual((status["pid"], status["connections"], status["state"]), (self.balancer.pid, 1, "running"))
+        pool = self.same("show", "pool")
+        self.assertEqual(pool["engine"], "pool" if ENGINE == "pool" else "async")
+        self.assertEqual(self.same("show", "queue")["queue_depth"], 0)
+        counters = self.same("show", "counters")
+        self.assertEqual((counters["requests"], counters["responses_5xx"]), (1, 0))
+
+    def test_servers(self):
+        first, second = self.server(), self.server()
+        self.start({"address": first.address, "weight": 7}, {"address": second.address, "max_connections": 4, "backup": True})
+        self.assertEqual(self.client().get().status, 200)
+        got = self.json("show", "servers")
+        columns = ("upstream", "server", "state", "weight", "active", "requests", "failures", "downs")
+        self.assertEqual(
+            [tuple(row[name] for name in columns) for row in got],
+            [("up", first.address, "up", 7, None, 1, 0, 0), ("up", second.address, "up", 1, 0, 0, 0, 0)],
+        )
+
+    def test_what_changes(self):
+        server = self.server()
+        self.start(server, queue={"size": 50})
+        self.assertEqual(
+            self.json("set", "server", "up/" + server.address, "drain"),
+            {"upstream": "up", "server": server.address, "state": "draining"},
+        )
+        self.assertEqual(self.json("reload"), {"messages": ["reload: nothing has changed"]})
+        self.rewrite("size = 50;", "siz = 50;")
+        got = self.bad_json("reload")
+        self.assertIn("queue.siz: unknown key, did you mean `size`?", "\n".join(got["messages"]))
+        self.assertEqual(set(got), {"messages", "error"})
+        if ENGINE == "pool":
+            self.assertRegex(self.json("set", "pool", "workers", "3")["messages"][0], "pool.workers: 3 in place of")
+
+    def test_mistakes(self):
+        self.start()
+        self.assertEqual(
+            self.bad_json("set", "server", 'a"\xff', "drain")["error"].encode("utf-8", "surrogateescape"),
+            'there is no server "a"\xff"; "show servers" lists them'.encode("utf-8"),
+        )
+        self.assertEqual(set(self.bad_json("show")), {"error"})
+        self.assertEqual(self.bad_json("show", "statu"), {"error": 'there is no command "show statu"; did you mean "show status"?'})
+        self.assertEqual(self.bad_json("reload", "x"), {"error": "usage: reload"})
+        self.assertEqual(self.client().get().status, 200)
+
+    def test_help(self):
+        self.start()
+        rows = self.json("help")
+        self.assertIn({"command": "set pool workers", "arguments": "N"}, [{n: row[n] for n in ("command", "arguments")} for row in rows])
+
+    def test_nobody_there(self):
+        self.path = os.path.join(self.directory(), "none.sock")
+        self.assertIn("No such file or directory; is tplb running", self.bad_json("show", "status")["error"])
+
+    def test_half_an_answer(self):
+        """It is not printed in halves, and an older tplb has no JSON."""
+        for said, error in (
+            (b"", "the answer ended early"),
+            (b'{"a": ', "the answer ended early"),
+            (b'{"a": 1}\n', "the answer ended early"),
+            (b"one line\nok\n", "the answer is no JSON"),
+            (b'error: there is no command "json show status"; "help" lists the commands\n', "there is no command"),
+        ):
+
+            def script(connection, said=said):
+                connection.read_until(b"\n")
+                connection.send(said)
+
+            server = self.server(script, address="unix")
+            self.path = server.address[len("unix:") :]
+            self.assertIn(error, self.bad_json("show", "status")["error"])
 
 
 class SetServer(CtlCase):

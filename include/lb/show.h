@@ -1,0 +1,23 @@
+/*
+ * What a running tplb tells of itself, as data: for the admin socket's `show` commands, in text and in JSON, and for whoever else asks. Any thread; no request
+ * waits for it. The caller frees the result; what memory had no room for is missing, and NULL means that there was none at all.
+ *
+ * Names of members end with the unit of a time.
+ */
+#ifndef TPLB_LB_SHOW_H
+#define TPLB_LB_SHOW_H
+
+#include <jansson.h>
+
+#include "lb/control.h"
+
+/* Objects. */
+json_t *show_status(struct control *c);
+json_t *show_pool(struct control *c);
+json_t *show_queue(struct control *c);
+json_t *show_counters(struct control *c); /* all, by name */
+
+/* Arrays of objects, one a server; `active` is null where that is not counted. */
+json_t *show_servers(struct control *c);
+
+#endif
