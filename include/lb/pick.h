@@ -1,6 +1,6 @@
 /*
- * Which server gets a request. A policy is one file pick_NAME.c, its row in pick.c and its name in config.c. Picking never waits and looks at
- * each server at most a few times, whatever state they are in.
+ * Which server gets a request. A policy is one file pick_NAME.c, its row in pick.c and its name in config.c. Picking never waits, looks at
+ * each server a few times and asks the policy at most four times (panic: both for those up and those down), whatever state they are in.
  */
 #ifndef TPLB_LB_PICK_H
 #define TPLB_LB_PICK_H

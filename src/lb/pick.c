@@ -58,25 +58,31 @@ static bool is_passed_over(struct upstream *u, const struct server *s)
 	return rng_mix(atomic_fetch_add_explicit(&u->dice, RNG_STEP, memory_order_relaxed)) % whole >= part;
 }
 
-/* Those in the state that were not tried yet. A server passed over is asked when there is no other. */
+/*
+ * Those in the state that were not tried yet. The dice are thrown for each before the policy is asked, so that it is asked twice at most; a
+ * server passed over is its answer when there is no other but backups, which are not for those that start slowly.
+ */
 static unsigned pick_in_state(struct upstream *u, const struct pick_request *r, enum server_state state)
 {
-	struct pick_request left = *r;
-	unsigned spare = u->count, i;
+	struct pick_request first = *r, second = *r; /* without those passed over; those alone */
+	bool passed_over = false;
 
-	for (unsigned k = 0; k < u->count; k++)
-		if (server_state(&u->servers[k]) != state)
-			server_set_add(&left.tried, k);
-	while ((i = pick_untried(u, &left)) < u->count) {
-		if (spare < u->primaries && i >= u->primaries)
-			break; /* a backup is not for those that start slowly */
-		if (!is_passed_over(u, &u->servers[i]))
-			return i;
-		if (spare == u->count)
-			spare = i;
-		server_set_add(&left.tried, i);
+	for (unsigned k = 0; k < u->count; k++) {
+		if (server_set_has(&r->tried, k))
+			continue;
+		bool fits = server_state(&u->servers[k]) == state;
+		bool passed = fits && is_passed_over(u, &u->servers[k]);
+		if (!fits || passed)
+			server_set_add(&first.tried, k);
+		if (!passed)
+			server_set_add(&second.tried, k);
+		passed_over |= passed;
 	}
-	return spare;
+	unsigned i = pick_untried(u, &first);
+	if (i < u->primaries || !passed_over)
+		return i;
+	unsigned k = pick_untried(u, &second);
+	return k < u->primaries || i == u->count ? k : i;
 }
 
 /* Some are down, or start slowly. */

@@ -581,6 +581,60 @@ START_TEST(lighter)
 }
 END_TEST
 
+static const struct picker_ops *counted_ops; /* of the policy that count_picks stands before */
+static unsigned policy_picks;
+
+static unsigned count_picks(struct picker *p, const struct upstream *u, const struct pick_request *r)
+{
+	policy_picks++;
+	return counted_ops->pick(p, u, r);
+}
+
+/* However many servers start slowly: the policy is asked twice, in a panic four times. */
+START_TEST(bounded)
+{
+	enum { MANY = LB_SERVERS_MAX };
+	struct server *many = calloc(MANY, sizeof(*many));
+	struct server_load *many_loads = calloc(MANY, sizeof(*many_loads));
+	struct upstream u = {.name = "u",
+	        .count = MANY,
+	        .primaries = MANY,
+	        .servers = many,
+	        .config = &config,
+	        .impaired = MANY};
+	const struct http_head head = {.path = STR("/")};
+	const struct addr_ip client = {.bytes = {1}};
+	struct picker_ops ops;
+
+	for (unsigned i = 0; i < MANY; i++) {
+		many[i].weight = 1;
+		many[i].load = &many_loads[i];
+		many[i].id = i;
+	}
+	u.picker = picker_new(every_policy[_i], "X-None", &u);
+	for (unsigned i = 0; i < MANY; i++)
+		many[i].held_back = 250;
+	counted_ops = u.picker->ops;
+	ops = *counted_ops;
+	ops.pick = count_picks;
+	u.picker->ops = &ops;
+	config.panic = true;
+	for (int round = 0; round < 2; round++) {
+		struct pick_request r = {.client = &client, .head = &head};
+
+		policy_picks = 0;
+		ck_assert_uint_lt(pick_server(&u, &r), MANY);
+		ck_assert_uint_le(policy_picks, 4);
+		for (unsigned i = 0; i < MANY; i++)
+			atomic_store(&many[i].state, SERVER_DOWN);
+	}
+	config.panic = false;
+	picker_free(u.picker);
+	free(many_loads);
+	free(many);
+}
+END_TEST
+
 int main(void)
 {
 	Suite *suite = suite_create("lb/pick");
@@ -593,6 +647,7 @@ int main(void)
 	tcase_add_loop_test(tc, down_and_back, 0, 4);
 	tcase_add_loop_test(tc, slow_start, 0, 6);
 	tcase_add_loop_test(tc, lighter, 0, 6);
+	tcase_add_loop_test(tc, bounded, 0, 6);
 	tcase_add_test(tc, over_threads);
 	tcase_add_test(tc, nobody);
 	tcase_add_loop_test(tc, each_once, 0, 6);
