@@ -264,6 +264,18 @@ def stalled(connection):
         connection.send(OK)
 
 
+def silent_to_connects():
+    """Sockets that hold a port that neither accepts nor refuses, because its backlog is full; (sockets, address)."""
+    sock = socket.socket()
+    sock.bind(("127.0.0.1", 0))
+    sock.listen(0)
+    fillers = [socket.socket() for _ in range(4)]
+    for filler in fillers:
+        filler.setblocking(False)
+        filler.connect_ex(sock.getsockname())
+    return [sock] + fillers, "127.0.0.1:%d" % sock.getsockname()[1]
+
+
 def unconnectable():
     """A socket that holds a port on which connects are refused; (socket, address)."""
     sock = socket.socket()

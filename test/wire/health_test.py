@@ -10,7 +10,7 @@ import time
 
 from support.case import WireCase, main
 from support.raw import wait_until
-from support.server import answer, by_target, stalled, unconnectable
+from support.server import OK, answer, by_target, silent_to_connects, stalled, unconnectable
 
 PROBES = {"type": "http", "path": "/health", "interval": "20ms", "rise": 2, "fall": 3}
 LONG = "1h"
@@ -61,6 +61,15 @@ class Passive(HealthCase):
             down[0], r"warning: server %s of up is down: max_fails \(3\) reached, .*: connect: Connection refused" % dead
         )
         self.assertRegex(self.balancer.stderr, r"server %s of up: down, 0 requests, 3 failures, went down 1 times" % dead)
+
+    def test_connects_that_time_out(self):
+        """Likewise: a server that does not accept, whose backlog is full, goes down after three that took timeouts.connect."""
+        sockets, full = silent_to_connects()
+        for sock in sockets:
+            self.keep(sock)
+        self.start(self.number(0), full, timeouts={"connect": "50ms"})
+        self.assertEqual(self.bodies(20), ["0"] * 20)
+        self.balancer.wait_line(r"server %s of up is down: max_fails \(3\) reached, .*: connect: Connection timed out" % full)
 
     def test_off(self):
         sock, dead = unconnectable()
@@ -243,6 +252,22 @@ class Probes(HealthCase):
         self.number(0, address=server.address)
         self.wait_state(server, "up")
         self.assertEqual(self.bodies(2), ["0"] * 2)
+
+    def test_jitter(self):
+        """Intervals are shorter by up to a tenth, each by another part: balancers that were started together drift apart."""
+        times = []
+
+        def note(connection, request):
+            times.append(time.monotonic())
+            connection.send(OK)
+
+        server = self.server(by_target({}, note))
+        self.start(server, health={"interval": "100ms"})
+        server.wait_finished(12)
+        gaps = [b - a for a, b in zip(times, times[1:])]
+        self.assertLess(min(gaps), 0.099)
+        self.assertGreater(max(gaps) - min(gaps), 0.002)
+        self.assertGreater(min(gaps), 0.05)
 
     def test_not_behind_the_queue(self):
         """All workers wait for a server, and requests stand in the queue: the probes go on."""

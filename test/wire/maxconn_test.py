@@ -6,6 +6,7 @@ import sys
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), os.pardir))
 
 import threading
+import time
 
 from support import expect
 from support.case import WireCase, main
@@ -101,8 +102,8 @@ class MaxConnections(WireCase):
             self.assertEqual(client.whole_response().status, 200)
         self.assertEqual(self.summary("shelved"), 20)
 
-    def test_in_turn(self):
-        """They are served in the order of their coming."""
+    def waiting_in_turn(self, count, **queue):
+        """A server of one place that keeps its first request; those who ask behind that one, each known to wait; who was served."""
         order = []
 
         def script(connection):
@@ -115,9 +116,9 @@ class MaxConnections(WireCase):
                 connection.send(answer())
 
         server = self.server(script)
-        self.start({"address": server.address, "max_connections": 1}, pool={"workers": 2, "burst": 1})
+        self.start({"address": server.address, "max_connections": 1}, pool={"workers": 2, "burst": 1}, queue=queue)
         clients = []
-        for n in range(10):
+        for n in range(count):
             client = self.client()
             client.send(b"GET /%d HTTP/1.1\r\nHost: h\r\n\r\n" % n)
             clients.append(client)
@@ -125,10 +126,38 @@ class MaxConnections(WireCase):
                 server.wait_requests(1)
             else:  # one more waits
                 self.settled()
+        return server, clients, order
+
+    def test_in_turn(self):
+        """They are served in the order of their coming."""
+        server, clients, order = self.waiting_in_turn(10)
         server.gate.set()
         for client in clients:
             self.assertEqual(client.whole_response().status, 200)
         self.assertEqual(order, [b"/%d" % n for n in range(10)])
+
+    def test_newest_first(self):
+        """The queue's discipline holds here, too: lifo, once the list stands."""
+        server, clients, order = self.waiting_in_turn(4, discipline="lifo", interval="20ms")
+        time.sleep(0.05)  # the wait is what this is about
+        clients.append(self.client())
+        clients[-1].send(b"GET /4 HTTP/1.1\r\nHost: h\r\n\r\n")
+        self.settled()
+        server.gate.set()
+        for client in clients:
+            self.assertEqual(client.whole_response().status, 200)
+        self.assertEqual(order, [b"/0", b"/4", b"/3", b"/2", b"/1"])
+
+    def test_shed(self):
+        """Likewise codel: who waits is told soon, not after queue.timeout."""
+        server, clients, order = self.waiting_in_turn(5, discipline="codel", target="5ms", interval="20ms")
+        for client in clients[1:]:
+            response = client.whole_response()
+            expect.check_own_answer(response.raw, (503,))
+            self.assertIn(b"(server_busy)", response.raw)
+        server.gate.set()
+        self.assertEqual(clients[0].whole_response().status, 200)
+        self.assertEqual(order, [b"/0"])
 
     def settled(self):
         """The one worker that is free has refused a request behind it: so it is where it is going to be."""

@@ -12,7 +12,7 @@ import time
 from support import expect
 from support.case import WireCase, main
 from support.raw import BOUND
-from support.server import DATE, OK, each, stalled, unconnectable
+from support.server import DATE, OK, each, silent_to_connects, stalled, unconnectable
 
 
 def timeouts(**values):
@@ -161,15 +161,10 @@ class Connecting(WireCase):
         return address
 
     def full(self):
-        """A server that neither accepts nor refuses: its backlog is full."""
-        sock = self.keep(socket.socket())
-        sock.bind(("127.0.0.1", 0))
-        sock.listen(0)
-        for _ in range(4):
-            filler = self.keep(socket.socket())
-            filler.setblocking(False)
-            filler.connect_ex(sock.getsockname())
-        return "127.0.0.1:%d" % sock.getsockname()[1]
+        sockets, address = silent_to_connects()
+        for sock in sockets:
+            self.keep(sock)
+        return address
 
     def test_next_server_after_a_refused_connect(self):
         server = self.server()
