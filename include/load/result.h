@@ -18,11 +18,12 @@ struct load_result {
 	int64_t lasted;     /* ns */
 	uint64_t scheduled; /* that were due, or in a closed loop begun */
 	uint64_t sent, answered;
-	uint64_t good;   /* answered below 400 within options.good of when they were due */
-	uint64_t late;   /* sent more than a millisecond after they were due */
-	uint64_t cut;    /* on their way when the run ended: neither answered nor failed */
-	uint64_t opened; /* connections */
-	uint64_t bytes;  /* received */
+	uint64_t good;        /* answered below 400 within options.good of when they were due */
+	uint64_t good_by_end; /* of these, answered before the duration was over */
+	uint64_t late;        /* sent more than a millisecond after they were due */
+	uint64_t cut;         /* on their way when the run ended: neither answered nor failed */
+	uint64_t opened;      /* connections */
+	uint64_t bytes;       /* received */
 	struct {
 		uint64_t connect, read, write, timeout;
 		uint64_t status; /* answers of 400 and more; they are in `answered` as well */

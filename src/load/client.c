@@ -236,7 +236,9 @@ static void count_answer(struct load_client *c)
 	record(c, now);
 	result->answered++;
 	c->answered++;
-	result->good += c->status < 400 && now - c->due <= c->run->options->good;
+	bool good = c->status < 400 && now - c->due <= c->run->options->good;
+	result->good += good;
+	result->good_by_end += good && now <= c->run->schedule.end;
 	if (c->status >= 400)
 		result->errors.status++;
 }

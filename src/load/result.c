@@ -135,6 +135,7 @@ void load_print_json(const struct load_options *o, const struct load_result *r, 
 	json_count("sent", r->sent, ",", out);
 	json_count("answered", r->answered, ",", out);
 	json_count("good", r->good, ",", out);
+	json_count("good_by_end", r->good_by_end, ",", out);
 	fprintf(out, "\"good_within_ms\":%.10g,", ms(o->good));
 	json_count("cut", r->cut, ",", out);
 	json_count("opened", r->opened, ",", out);

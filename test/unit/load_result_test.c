@@ -21,6 +21,7 @@ static void setup(void)
 	        .sent = 10,
 	        .answered = 5,
 	        .good = 4,
+	        .good_by_end = 3,
 	        .late = 2,
 	        .cut = 1,
 	        .opened = 4,
@@ -48,7 +49,8 @@ START_TEST(json)
 	char *text = printed(load_print_json);
 	ck_assert_str_eq(text,
 	        "{\"rate\":0.5,\"connections\":3,\"duration_s\":2,\"lasted_s\":2.500000,\"driver\":\"epoll\","
-	        "\"keepalive\":true,\"scheduled\":11,\"sent\":10,\"answered\":5,\"good\":4,\"good_within_"
+	        "\"keepalive\":true,\"scheduled\":11,\"sent\":10,\"answered\":5,\"good\":4,\"good_by_end\":3,"
+	        "\"good_within_"
 	        "ms\":1500,\"cut\":1,\"opened\":4,"
 	        "\"rps\":2.000,\"bytes\":1000,"
 	        "\"latency_ms\":{\"mean\":2.0000,\"p50\":2.0000,\"p90\":2.0000,\"p99\":2.0000,\"p999\":2."
