@@ -158,8 +158,10 @@ struct lb_config_forward {
 struct lb_config_log {
 	const void *place;
 	int level;    /* enum diag_level */
-	char *output; /* "stderr", "syslog" or a path */
-	char *access; /* "off", "stdout", "syslog" or a path */
+	char *output; /* "stderr", "syslog", "journald" or a path; see obs/log_target.h */
+	char *access; /* "off", "stdout", "syslog", "journald" or a path */
+	int facility; /* of syslog's, 0 to 23 */
+	char *tag;    /* our name there */
 	char *format; /* see lb/log_format.h */
 };
 

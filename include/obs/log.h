@@ -15,16 +15,19 @@ struct log;
 struct log_ring; /* one writer, the log thread reads */
 
 struct log_targets {
-	const char *output; /* diagnostics: "stderr", "syslog" or a path */
-	const char *access; /* access lines: "off", "stdout", "syslog" or a path */
-	const char *ident;  /* program name for syslog */
-	/* Opens a file as log_open_file does, for a process that may not do so itself; NULL: log_open_file. Called by the log thread, too. */
+	const char *output; /* diagnostics: "stderr", "syslog", "journald" or a path; see obs/log_target.h */
+	const char *access; /* access lines: "off", "stdout", "syslog", "journald" or a path */
+	const char *tag;    /* program name for syslog and the journal */
+	int facility;       /* likewise, 0 to 23 */
+	/* Opens what is named as log_open does, for a process that may not do so itself; NULL: log_open. Called by the log thread, too. */
 	int (*open)(void *arg, const char *path);
 	void *arg; /* must outlive the log */
 };
 
 /* Opens or makes the file, for appending. flags: more of open(2)'s. A descriptor, or -errno. */
 int log_open_file(const char *path, int flags);
+/* The same, or connects to the socket that is named so (obs/log_socket.h). */
+int log_open(const char *name, int flags);
 
 /*
  * Opens the targets and starts the thread, which from then on also writes what diag() is given (its sink). rings: one a worker that there
@@ -42,7 +45,7 @@ bool log_access_on(const struct log *log);
 /* Queues an access line (newline included). False when there was no room: it is lost, and counted. Never waits. */
 bool log_access(struct log_ring *ring, struct str line);
 
-/* Files are closed and opened again, soon, by the thread; what an old one did not take goes to the new one. Any thread. */
+/* Files are closed and opened again, soon, by the thread; what an old one did not take goes to the new one. Others stay. Any thread. */
 void log_reopen(struct log *log);
 
 /* Lines lost so far, of both kinds. Any thread. */

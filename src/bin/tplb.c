@@ -371,7 +371,8 @@ static struct engine_options engine_options(struct program *p);
 static bool start_log(struct program *p)
 {
 	const struct lb_config_log *c = &p->config->log;
-	struct log_targets targets = {.output = c->output, .access = c->access, .ident = "tplb"};
+	struct log_targets targets = {
+	        .output = c->output, .access = c->access, .tag = c->tag, .facility = c->facility};
 	if (p->rights.is_split) {
 		targets.open = keeper_open_log;
 		targets.arg = &p->link;

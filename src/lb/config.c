@@ -35,12 +35,25 @@ static void check_target(
 		        known, value);
 }
 
+/* What ends the tag for who reads syslog's lines: RFC 3164 section 4.1.3, as programs do it. */
+static void check_tag(struct lb_config *c)
+{
+	enum { TAG_MAX = 32 };
+	const char *tag = c->log.tag;
+
+	if (tag == NULL || (http_is_token(tag) && strlen(tag) <= TAG_MAX))
+		return;
+	conf_fault(c->conf, c->log.place, "tag",
+	        "must be one word of at most %d letters, digits and \"-._\", not \"%s\"", TAG_MAX, tag);
+}
+
 static void check_log(struct lb_config *c)
 {
-	static const char *const outputs[] = {"stderr", "syslog", NULL};
-	static const char *const accesses[] = {"off", "stdout", "syslog", NULL};
-	check_target(c, "output", c->log.output, outputs, "\"stderr\", \"syslog\"");
-	check_target(c, "access", c->log.access, accesses, "\"off\", \"stdout\", \"syslog\"");
+	static const char *const outputs[] = {"stderr", "syslog", "journald", NULL};
+	static const char *const accesses[] = {"off", "stdout", "syslog", "journald", NULL};
+	check_target(c, "output", c->log.output, outputs, "\"stderr\", \"syslog\", \"journald\"");
+	check_target(c, "access", c->log.access, accesses, "\"off\", \"stdout\", \"syslog\", \"journald\"");
+	check_tag(c);
 	if (c->log.format == NULL)
 		return;
 	char why[LOG_FORMAT_WHY_BYTES];

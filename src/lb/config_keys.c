@@ -642,6 +642,11 @@ static const struct conf_section forward_section = {.size = sizeof(struct lb_con
         .keys = forward_keys,
         .live = true};
 
+/* Each at its number in syslog(3) and RFC 5424 section 6.2.1. */
+static const char *const facilities[] = {"kern", "user", "mail", "daemon", "auth", "syslog", "lpr", "news",
+        "uucp", "cron", "authpriv", "ftp", "ntp", "audit", "alert", "clock", "local0", "local1", "local2",
+        "local3", "local4", "local5", "local6", "local7", NULL};
+
 static const struct conf_key log_keys[] = {
         {.name = "level",
                 .type = CONF_CHOICE,
@@ -654,12 +659,13 @@ static const struct conf_key log_keys[] = {
                 .type = CONF_STRING,
                 .offset = offsetof(struct lb_config_log, output),
                 .fallback = "stderr",
-                .help = "stderr, syslog or a path"},
+                .help = "stderr, syslog, journald or a path; syslog and journald may name another socket: "
+                        "\"syslog:/path\""},
         {.name = "access",
                 .type = CONF_STRING,
                 .offset = offsetof(struct lb_config_log, access),
                 .fallback = "off",
-                .help = "the access log: off, stdout, syslog or a path"},
+                .help = "the access log: off, stdout, syslog, journald or a path, likewise"},
         {.name = "format",
                 .type = CONF_STRING,
                 .offset = offsetof(struct lb_config_log, format),
@@ -667,6 +673,17 @@ static const struct conf_key log_keys[] = {
                 .help = "of the access log's lines: combined; timed: and how long it took, whose answer it "
                         "was, how it ended; json; or a text with variables, such as \"%{client} %{status}\"",
                 .live = true},
+        {.name = "facility",
+                .type = CONF_CHOICE,
+                .offset = offsetof(struct lb_config_log, facility),
+                .fallback = "daemon",
+                .choices = facilities,
+                .help = "syslog's and the journal's, such as daemon or local0"},
+        {.name = "tag",
+                .type = CONF_STRING,
+                .offset = offsetof(struct lb_config_log, tag),
+                .fallback = "tplb",
+                .help = "our name in syslog and the journal"},
         END,
 };
 static const struct conf_section log_section = {.size = sizeof(struct lb_config_log),

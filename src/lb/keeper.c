@@ -22,6 +22,7 @@
 #include "net/pass.h"
 #include "net/sock.h"
 #include "obs/log.h"
+#include "obs/log_target.h"
 
 enum { TEXT_MAX = 4096 };
 
@@ -51,8 +52,10 @@ struct known {
 
 struct keeper {
 	int sock;
-	int ended;  /* signalfd: SIGCHLD */
-	int output; /* the log of diagnostics, as the child has it; -1: standard error, or none of ours */
+	int ended; /* signalfd: SIGCHLD */
+	struct log_target
+	        output; /* of diagnostics, as the child has it; not open: standard error, or none of ours */
+	struct log_identity identity; /* of its lines */
 	const char *file;
 	const struct lb_config *config; /* of the start, the caller's */
 	struct lb_config *next;         /* as read last; NULL: never */
@@ -183,8 +186,8 @@ static int open_log(const char *path)
 {
 	struct stat st;
 
-	if (is_own_folder_of(path))
-		return log_open_file(path, 0);
+	if (log_socket_kind(path) != LOG_SOCKET_NONE || is_own_folder_of(path))
+		return log_open(path, 0);
 	int fd = log_open_file(path, O_NOFOLLOW);
 	if (fd >= 0 && (fstat(fd, &st) != 0 || st.st_nlink > 1)) {
 		close(fd);
@@ -193,15 +196,20 @@ static int open_log(const char *path)
 	return fd;
 }
 
+static int open_output(void *arg, const char *path)
+{
+	(void)arg;
+	return open_log(path);
+}
+
 static int answer_log(struct keeper *k, const char *path)
 {
 	if (!is_log(k->config, path) && !is_log(k->next, path))
 		return -EPERM;
 	int fd = open_log(path);
 	if (fd >= 0 && strcmp(path, k->config->log.output) == 0) {
-		if (k->output >= 0)
-			close(k->output);
-		k->output = dup(fd);
+		target_close(&k->output);
+		k->output.fd = dup(fd);
 	}
 	return fd;
 }
@@ -279,19 +287,27 @@ static bool answer(struct keeper *k)
 	return sent;
 }
 
+/* A failure has nowhere left to be told. */
 static void to_output(void *arg, enum diag_level level, const char *line, size_t len)
 {
-	const struct keeper *k = arg;
+	char marked[TARGET_DIAG_BYTES];
+	struct keeper *k = arg;
+	struct str said = target_diagnostic(&k->output, level, (struct str){line, len}, marked);
 
-	(void)level;
-	(void)!write(k->output, line, len); /* a failure has nowhere left to be told */
+	if (k->output.kind == TARGET_SOCKET) {
+		struct str parts[2] = {{said.at, said.len - 1}, STR("")};
+
+		(void)target_send(&k->output, parts);
+	} else {
+		(void)target_write(&k->output, said);
+	}
 }
 
 static int status_of(struct keeper *k, int status)
 {
 	if (WIFEXITED(status))
 		return WEXITSTATUS(status);
-	if (k->output >= 0)
+	if (k->output.fd >= 0 && k->output.kind != TARGET_FD)
 		diag_set_sink(to_output, k);
 	diag_error("the process that serves was ended by SIG%s%s", sigabbrev_np(WTERMSIG(status)),
 	        WTERMSIG(status) == SIGSYS ? ": it made a system call that the sandbox forbids" : "");
@@ -310,8 +326,7 @@ static void keeper_free(struct keeper *k)
 		close(k->sock);
 	if (k->ended >= 0)
 		close(k->ended);
-	if (k->output >= 0)
-		close(k->output);
+	target_close(&k->output);
 	free(k);
 }
 
@@ -353,7 +368,12 @@ static struct keeper *keeper_new(
 		return NULL;
 	sigemptyset(&set);
 	sigaddset(&set, SIGCHLD);
-	*k = (struct keeper){.sock = sock, .output = -1, .file = file, .config = config};
+	*k = (struct keeper){.sock = sock, .file = file, .config = config};
+	k->identity = (struct log_identity){.tag = config->log.tag,
+	        .facility = config->log.facility,
+	        .what = "diagnostics",
+	        .marked = true};
+	target_name(&k->output, config->log.output, &k->identity, open_output, k);
 	k->ended = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
 	for (size_t i = 0; i < config->listeners.count; i++)
 		if (!activation_gave(given, &lb_config_listener(config, i)->addr))

@@ -16,7 +16,6 @@
 #include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
-#include <syslog.h>
 
 #include "base/assert.h"
 #include "base/clock.h"
@@ -36,7 +35,7 @@ enum { ACCESS_RING_BYTES = 64 * 1024, DIAG_RING_BYTES = 256 * 1024 };
 
 /* A target, and what the thread knows about it. The thread's own, once it runs. */
 struct outlet {
-	struct target target;
+	struct log_target target;
 	struct ring *unfinished; /* writing stopped within it; NULL: nowhere */
 	int64_t retry_at;        /* while target.state is TARGET_FAILS */
 	bool told;               /* that lines are lost, or will be */
@@ -55,6 +54,8 @@ struct log_ring {
 struct log {
 	struct outlet output;
 	struct outlet access;
+	struct log_identity output_id;   /* constant */
+	struct log_identity access_id;   /* constant */
 	bool access_on;                  /* constant */
 	unsigned ring_count;             /* constant */
 	struct log_ring *rings;          /* sparse */
@@ -93,12 +94,48 @@ static uint64_t access_lost(const struct log *log)
 	return sum;
 }
 
+/* The first line of what a ring holds, which may lie in two parts; returns its length with its newline. */
+static size_t first_line(const struct str parts[2], int n, struct str line[2])
+{
+	size_t len = 0;
+
+	line[0] = line[1] = STR("");
+	for (int i = 0; i < n; i++) {
+		const char *newline = memchr(parts[i].at, '\n', parts[i].len);
+
+		line[i] = (struct str){parts[i].at, newline ? (size_t)(newline - parts[i].at) : parts[i].len};
+		len += line[i].len;
+		if (newline)
+			return len + 1;
+	}
+	return len;
+}
+
+/* To a socket, line by line. */
+static void send_ring(struct log_target *t, struct ring *ring)
+{
+	struct str parts[2], line[2];
+	int n;
+
+	while ((n = ring_peek(ring, parts)) > 0) {
+		size_t len = first_line(parts, n, line);
+
+		if (!target_send(t, line))
+			return;
+		ring_skip(ring, len);
+	}
+}
+
 /* Moves what is in the ring to the target, as far as that takes it. */
 static void drain_ring(struct outlet *o, struct ring *ring)
 {
 	struct str parts[2];
 	int n = ring_peek(ring, parts);
 
+	if (o->target.kind == TARGET_SOCKET) {
+		send_ring(&o->target, ring);
+		return;
+	}
 	o->unfinished = ring;
 	for (int i = 0; i < n; i++) {
 		size_t done = target_write(&o->target, parts[i]);
@@ -319,13 +356,14 @@ static void *log_thread(void *arg)
 	return NULL;
 }
 
-static void sink(void *arg, enum diag_level level, const char *line, size_t len)
+static void sink(void *arg, enum diag_level level, const char *at, size_t len)
 {
+	char marked[TARGET_DIAG_BYTES];
 	struct log *log = arg;
+	struct str line = target_diagnostic(&log->output.target, level, (struct str){at, len}, marked);
 
-	(void)level;
 	lock_take(&log->diag_lock);
-	bool written = ring_write(&log->diag_ring, (struct str){line, len});
+	bool written = ring_write(&log->diag_ring, line);
 	lock_drop(&log->diag_lock);
 	if (!written)
 		atomic_fetch_add_explicit(&log->lost, 1, memory_order_relaxed);
@@ -389,26 +427,48 @@ int log_open_file(const char *path, int flags)
 	return fd < 0 ? -errno : fd;
 }
 
-static int open_file(void *arg, const char *path)
+int log_open(const char *name, int flags)
+{
+	return log_socket_kind(name) == LOG_SOCKET_NONE ? log_open_file(name, flags) : log_socket_open(name);
+}
+
+static int open_target(void *arg, const char *name)
 {
 	(void)arg;
-	return log_open_file(path, 0);
+	return log_open(name, 0);
+}
+
+static void name_targets(struct log *log, const struct log_targets *targets)
+{
+	target_opener *open = targets->open ? targets->open : open_target;
+
+	log->output_id = (struct log_identity){
+	        .tag = targets->tag, .facility = targets->facility, .what = "diagnostics", .marked = true};
+	log->access_id = (struct log_identity){
+	        .tag = targets->tag, .facility = targets->facility, .what = "access"};
+	target_name(&log->output.target, targets->output, &log->output_id, open, targets->arg);
+	target_name(&log->access.target, targets->access, &log->access_id, open, targets->arg);
+	log->access_on = log->access.target.kind != TARGET_OFF;
+}
+
+static void warn_of_absence(const struct log_target *t)
+{
+	if (t->kind == TARGET_SOCKET && t->fd < 0)
+		diag_warning(
+		        "log: nobody takes lines at %s: %s; they are kept as far as there is room, then lost",
+		        t->path, strerror(t->error));
 }
 
 struct log *log_start(const struct log_targets *targets, unsigned rings, const char **where, const char **why)
 {
 	struct log *log = calloc(1, sizeof(*log));
-	target_opener *open = targets->open ? targets->open : open_file;
 
 	*where = "log";
 	*why = "out of memory";
 	if (!log)
 		return NULL;
 	init_wake(log);
-	target_name(&log->output.target, targets->output, open, targets->arg);
-	target_name(&log->access.target, targets->access, open, targets->arg);
-	log->access_on = log->access.target.kind != TARGET_OFF;
-	openlog(targets->ident, LOG_PID | LOG_NDELAY, LOG_DAEMON);
+	name_targets(log, targets);
 	int error = target_open(&log->output.target);
 	if (error != 0)
 		return fail(log, where, targets->output, why, error);
@@ -421,7 +481,9 @@ struct log *log_start(const struct log_targets *targets, unsigned rings, const c
 	if (error != 0)
 		return fail(log, where, "log thread", why, error);
 	(void)pthread_setname_np(log->thread, "log"); /* a convenience */
+	warn_of_absence(&log->output.target);
 	diag_set_sink(sink, log);
+	warn_of_absence(&log->access.target);
 	return log;
 }
 
@@ -479,6 +541,5 @@ void log_stop(struct log *log)
 {
 	diag_set_sink(NULL, NULL); /* what the thread has to say itself from here on goes to standard error */
 	log_flush(log);
-	closelog();
 	log_free(log);
 }

@@ -201,14 +201,24 @@ static const struct {
         {BASE "log: { format = \"a %{status\"; };",
                 "x:2: log.format: \"a %{status\": \"%{status\" has no end, \"}\"\n"},
         {BASE "log: { output = \"sterr\"; access = \"access.log\"; };",
-                "x:2: log.output: must be \"stderr\", \"syslog\" or a path with a \"/\" in it, not "
+                "x:2: log.output: must be \"stderr\", \"syslog\", \"journald\" or a path with a \"/\" in it, "
+                "not "
                 "\"sterr\": did you "
                 "mean \"stderr\"?\n"
-                "x:2: log.access: must be \"off\", \"stdout\", \"syslog\" or a path with a \"/\" in it, not "
+                "x:2: log.access: must be \"off\", \"stdout\", \"syslog\", \"journald\" or a path with a "
+                "\"/\" in it, not "
                 "\"access.log\"\n"},
         {BASE "log: { output = \"\"; level = \"warn\"; };",
                 "x:2: log.level: must be \"error\", \"warning\", \"info\" or \"debug\", not \"warn\"\n"
-                "x:2: log.output: must be \"stderr\", \"syslog\" or a path with a \"/\" in it, not \"\"\n"},
+                "x:2: log.output: must be \"stderr\", \"syslog\", \"journald\" or a path with a \"/\" in it, "
+                "not \"\"\n"},
+        {BASE "log: { facility = \"local8\"; tag = \"two words\"; };",
+                "x:2: log.facility: must be \"kern\", \"user\", \"mail\", \"daemon\", \"auth\", "
+                "\"syslog\", \"lpr\", \"news\", \"uucp\", \"cron\", \"authpriv\", \"ftp\", \"ntp\", "
+                "\"audit\", \"alert\", \"clock\", \"local0\", \"local1\", \"local2\", \"local3\", "
+                "\"local4\", \"local5\", \"local6\" or \"local7\", not \"local8\": did you mean \"local0\"?\n"
+                "x:2: log.tag: must be one word of at most 32 letters, digits and \"-._\", not \"two "
+                "words\"\n"},
         /* forward */
         {BASE "forward: { via = \"a b\"; };",
                 "x:2: forward.via: must be one word of letters, digits and \"-._\", or "

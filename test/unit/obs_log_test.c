@@ -54,7 +54,7 @@ static void wait_for_text(const char *path, const char *part)
 
 static struct log *start(const char *out, const char *acc, unsigned rings)
 {
-	struct log_targets targets = {.output = out, .access = acc, .ident = "test"};
+	struct log_targets targets = {.output = out, .access = acc, .tag = "test"};
 	const char *where, *why;
 	struct log *log = log_start(&targets, rings, &where, &why);
 
@@ -126,13 +126,13 @@ END_TEST
 
 START_TEST(cannot_open)
 {
-	struct log_targets targets = {.output = output, .access = "/nowhere/at/all", .ident = "test"};
+	struct log_targets targets = {.output = output, .access = "/nowhere/at/all", .tag = "test"};
 	const char *where = NULL, *why = NULL;
 
 	ck_assert_ptr_null(log_start(&targets, 1, &where, &why));
 	ck_assert_str_eq(where, "/nowhere/at/all");
 	ck_assert_str_eq(why, strerror(ENOENT));
-	targets = (struct log_targets){.output = folder, .access = "off", .ident = "test"};
+	targets = (struct log_targets){.output = folder, .access = "off", .tag = "test"};
 	ck_assert_ptr_null(log_start(&targets, 1, &where, &why));
 	ck_assert_str_eq(where, folder);
 	ck_assert_str_eq(why, strerror(EISDIR));
