@@ -1,6 +1,6 @@
 /*
  * The admin socket: a Unix stream socket for the user that the program runs as and for root, nobody else. One line is a command, and answered as ctl/answer.h
- * says; then the next one, on the same connection. A thread of its own serves it, so no request waits for a command.
+ * says; then the next one, on the same connection. A thread of its own serves it (ctl/desk.h), so no request waits for a command.
  *
  * Whoever is silent for 30 s, or does not end a line or take an answer in that time, is dropped. A further connection than ADMIN_CONNECTIONS takes the place of
  * the one that has been silent for longest: nobody is locked out.

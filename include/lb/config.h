@@ -169,6 +169,9 @@ struct lb_config_admin {
 	const void *place;
 	char *socket;     /* a path; empty: none */
 	struct addr addr; /* made of it by lb_config_read; len 0: none */
+	char *bind;       /* of the pages; empty: none */
+	struct conf_strings hosts;
+	struct addr web; /* made of bind by lb_config_read; len 0: none */
 };
 
 enum lb_sandbox { LB_SANDBOX_AUTO, LB_SANDBOX_ON, LB_SANDBOX_OFF };

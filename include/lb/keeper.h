@@ -26,7 +26,7 @@ struct keeper_link {
 };
 
 /*
- * Forks, while there is one thread. In the parent *keeper is set, in the child *link. file: the configuration's; config: as read from it, whose listeners and admin socket are bound. given: sockets that a service manager has opened, whose files are its own. All must outlive the
+ * Forks, while there is one thread. In the parent *keeper is set, in the child *link. file: the configuration's; config: as read from it, whose listeners and admin sockets are bound. given: sockets that a service manager has opened, whose files are its own. All must outlive the
  * parent. Returns the child's pid, 0 in the child, or -errno: nothing has happened.
  */
 pid_t keeper_fork(const char *file, const struct lb_config *config, const struct activation *given,

@@ -16,6 +16,7 @@
 #include "base/diag.h"
 #include "ctl/admin.h"
 #include "ctl/signals.h"
+#include "ctl/web.h"
 #include "lb/balancer.h"
 #include "lb/commands.h"
 #include "lb/control.h"
@@ -26,6 +27,8 @@
 #include "lb/rights.h"
 #include "lb/summary.h"
 #include "lb/supply.h"
+#include "lb/web_pages.h"
+#include "net/sock.h"
 #include "obs/events.h"
 
 enum { EXIT_FAULT = 1, EXIT_USAGE = 2 };
@@ -50,6 +53,8 @@ struct program {
 	struct control control;    /* set up while `running` is there */
 	struct reloader *reloader; /* likewise */
 	struct admin *admin;       /* NULL: no admin.socket */
+	struct web *web;           /* NULL: no admin.bind */
+	struct addr web_at;        /* where it listens */
 	struct rights rights;
 	pid_t parent;            /* 0: not split */
 	struct keeper_link link; /* to the parent, in the child of two processes */
@@ -218,6 +223,13 @@ static int read_config(struct program *p)
 	return p->graph || p->print || p->check ? printed() : -1;
 }
 
+static const char *why_not_listening(int error)
+{
+	return error == EADDRINUSE ? " (another program uses it: ss -ltnp shows which)"
+	       : error == EACCES   ? " (ports below 1024 and protected folders need root)"
+	                           : "";
+}
+
 static bool open_listener(struct program *p, struct listener *l, const struct lb_config_listener *from)
 {
 	char text[ADDR_TEXT_MAX];
@@ -235,10 +247,7 @@ static bool open_listener(struct program *p, struct listener *l, const struct lb
 		return true;
 	}
 	fprintf(stderr, "tplb: listener %s: cannot listen on %s: %s%s\n", from->name,
-	        addr_format(&from->addr, text), strerror(-l->fd),
-	        l->fd == -EADDRINUSE ? " (another program uses it: ss -ltnp shows which)"
-	        : l->fd == -EACCES   ? " (ports below 1024 and protected folders need root)"
-	                             : "");
+	        addr_format(&from->addr, text), strerror(-l->fd), why_not_listening(-l->fd));
 	return false;
 }
 
@@ -251,6 +260,34 @@ static void close_listeners(struct program *p)
 		if (p->listeners[i].addr.u.any.sa_family == AF_UNIX && !p->listeners[i].file_stays)
 			unlink(p->listeners[i].addr.u.un.sun_path);
 	}
+}
+
+/* Where the pages are served. */
+static bool open_web(struct program *p)
+{
+	const struct lb_config_admin *c = &p->config->admin;
+	struct addr at = c->web;
+	int fd, error;
+
+	if (at.len == 0)
+		return true;
+	fd = activation_find(&p->given, &at);
+	bool file_stays = fd >= 0;
+	if (fd < 0)
+		fd = sock_listen(&at, WEB_BACKLOG);
+	error = -fd;
+	if (fd >= 0) {
+		at.len = sizeof(at.u); /* port 0: which one it became */
+		(void)getsockname(fd, &at.u.any, &at.len);
+		p->web_at = at;
+		p->web = web_open(
+		        fd, &at, file_stays, (const char *const *)c->hosts.at, c->hosts.count, &error);
+	}
+	if (p->web)
+		return true;
+	fprintf(stderr, "tplb: admin.bind: cannot listen on %s: %s%s\n", c->bind, strerror(error),
+	        why_not_listening(error));
+	return false;
 }
 
 static bool open_listeners(struct program *p)
@@ -268,6 +305,8 @@ static bool open_listeners(struct program *p)
 	for (size_t i = 0; i < n; i++)
 		if (!open_listener(p, &p->listeners[i], lb_config_listener(p->config, i)))
 			return false;
+	if (!open_web(p))
+		return false;
 	activation_end(&p->given);
 	return true;
 }
@@ -294,12 +333,14 @@ static bool open_admin(struct program *p)
 	return false;
 }
 
-/* False: a command still runs. */
+/* False: a command still runs, or a page is being made. */
 static bool close_admin(struct program *p)
 {
 	bool ended = !p->admin || admin_stop(p->admin);
 
+	ended = web_stop(p->web) && ended;
 	p->admin = NULL;
+	p->web = NULL;
 	return ended;
 }
 
@@ -330,6 +371,8 @@ static bool split(struct program *p, int *status)
 	if (p->admin)
 		admin_leave(p->admin);
 	p->admin = NULL;
+	web_leave(p->web);
+	p->web = NULL;
 	*status = keeper_serve(keeper, child);
 	return false;
 }
@@ -449,6 +492,21 @@ static void start_admin(struct program *p)
 	}
 }
 
+static void start_web(struct program *p)
+{
+	char text[ADDR_TEXT_MAX];
+	int error = p->web ? web_start(p->web, "tplb", lb_web_pages, &p->control) : 0;
+
+	if (error != 0) {
+		diag_error("admin.bind: there is no thread to serve it, so nobody is answered: %s",
+		        strerror(error));
+		(void)web_stop(p->web);
+		p->web = NULL;
+	} else if (p->web) {
+		diag_info("pages are served at %s", addr_format(&p->web_at, text));
+	}
+}
+
 static bool start(struct program *p)
 {
 	char text[ADDR_TEXT_MAX];
@@ -476,6 +534,7 @@ static bool start(struct program *p)
 		event_info("listening on %s (%s)", addr_format(&p->listeners[i].addr, text),
 		        p->listeners[i].name);
 	start_admin(p);
+	start_web(p);
 	if (options.kind == ENGINE_ASYNC)
 		event_info("tplb " PACKAGE_VERSION " is ready: engine async on %s, %u loops, %u fibers",
 		        loop_driver_name(options.driver), options.loops, options.fibers);

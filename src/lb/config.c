@@ -351,6 +351,65 @@ static void check_admin(struct lb_config *c)
 			        "listeners[%zu] listens on it already, choose another path", i);
 }
 
+static bool is_loopback(const struct addr *at)
+{
+	static const struct in6_addr loopback = IN6ADDR_LOOPBACK_INIT;
+
+	if (at->u.any.sa_family == AF_INET)
+		return (ntohl(at->u.in.sin_addr.s_addr) >> 24) == IN_LOOPBACKNET;
+	if (at->u.any.sa_family == AF_INET6)
+		return memcmp(&at->u.in6.sin6_addr, &loopback, sizeof(loopback)) == 0;
+	return true;
+}
+
+static void check_web_hosts(struct lb_config *c)
+{
+	char key[32];
+
+	for (size_t i = 0; i < c->admin.hosts.count; i++) {
+		snprintf(key, sizeof(key), "hosts[%zu]", i);
+		if (!addr_is_name(c->admin.hosts.at[i]))
+			conf_fault(c->conf, c->admin.place, key,
+			        "must be a host's name without a port, such as \"lb1.example\", not \"%s\"",
+			        c->admin.hosts.at[i]);
+	}
+	if (c->admin.hosts.count > 0 && c->admin.bind != NULL && c->admin.bind[0] == '\0')
+		conf_warning(c->conf, c->admin.place, "hosts", "nothing is asked by them: `bind` is empty");
+}
+
+/* After the listeners and the admin socket: it is none of them. */
+static void check_web(struct lb_config *c)
+{
+	const char *bind = c->admin.bind, *why;
+	struct addr *at = &c->admin.web;
+	bool is_name;
+
+	check_web_hosts(c);
+	if (bind == NULL || bind[0] == '\0')
+		return;
+	if (!addr_check(bind, true, &is_name, &why) || (!is_name && !addr_parse(bind, true, at, &why))) {
+		conf_fault(c->conf, c->admin.place, "bind", "\"%s\" is not an address: %s", bind, why);
+		return;
+	}
+	if (is_name) {
+		conf_fault(c->conf, c->admin.place, "bind",
+		        "must be an address such as \"127.0.0.1:9901\", no name as in \"%s\"", bind);
+		return;
+	}
+	for (size_t i = 0; i < c->listeners.count; i++)
+		if (addr_collides(at, &lb_config_listener(c, i)->addr))
+			conf_fault(c->conf, c->admin.place, "bind",
+			        "listeners[%zu] listens on it already, choose another address or port", i);
+	if (addr_collides(at, &c->admin.addr))
+		conf_fault(c->conf, c->admin.place, "bind", "`socket` is there already, choose another path");
+	if (!is_loopback(at))
+		conf_warning(c->conf, c->admin.place, "bind",
+		        "whoever reaches %s sees the state of this machine's servers, without a password: "
+		        "take "
+		        "\"127.0.0.1:%u\", or let a firewall say who may",
+		        bind, addr_port(at));
+}
+
 /* Root is not held by a folder (chroot(2) again leads out of it). */
 static void check_chroot(struct lb_config *c)
 {
@@ -389,6 +448,7 @@ static struct lb_config *config_check(struct lb_config *c, struct conf *conf, bo
 	config_upstreams_check(c);
 	check_listeners(c);
 	check_admin(c);
+	check_web(c);
 	/* While something is wrong, what looks unused may only be misspelt. */
 	if (conf_fault_count(conf) == 0)
 		warn_unused(c);

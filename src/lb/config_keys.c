@@ -696,6 +696,18 @@ static const struct conf_key admin_keys[] = {
                 .offset = offsetof(struct lb_config_admin, socket),
                 .fallback = "",
                 .help = "where tplbctl talks to tplb, such as \"/run/tplb/tplb.sock\"; empty: nowhere"},
+        {.name = "bind",
+                .type = CONF_STRING,
+                .offset = offsetof(struct lb_config_admin, bind),
+                .fallback = "",
+                .help = "where pages and metrics are served over HTTP, to look only, such as "
+                        "\"127.0.0.1:9901\", \"[::1]:9901\" or \"unix:/run/tplb/web.sock\"; empty: nowhere"},
+        {.name = "hosts",
+                .type = CONF_STRINGS,
+                .offset = offsetof(struct lb_config_admin, hosts),
+                .fallback = "",
+                .help = "names by which these may be asked for, besides addresses, localhost and the "
+                        "machine's own name"},
         END,
 };
 static const struct conf_section admin_section = {.size = sizeof(struct lb_config_admin),

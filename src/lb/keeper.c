@@ -379,6 +379,8 @@ static struct keeper *keeper_new(
 		if (!activation_gave(given, &lb_config_listener(config, i)->addr))
 			note_socket(k, &lb_config_listener(config, i)->addr);
 	note_socket(k, &config->admin.addr);
+	if (!activation_gave(given, &config->admin.web))
+		note_socket(k, &config->admin.web);
 	return k;
 }
 

@@ -5,6 +5,7 @@
 
 #include "base/assert.h"
 #include "ctl/admin.h"
+#include "ctl/web.h"
 #include "engine/conn.h"
 #include "engine/engine.h"
 #include "engine/pool_engine.h"
@@ -97,8 +98,8 @@ static struct scale scale_of(const struct lb_config *c, const struct grants *g)
 	bool bursts = pool && c->pool.hold == LB_HOLD_REQUEST && c->pool.burst > 1;
 
 	s.workers = pool ? (uint64_t)c->pool.workers : 0;
-	s.others = OTHER_THREADS + (uint64_t)pool +
-	           (c->admin.addr.len > 0); /* and its acceptor; the admin socket's */
+	s.others = OTHER_THREADS + (uint64_t)pool + (c->admin.addr.len > 0) +
+	           (c->admin.web.len > 0); /* and its acceptor; the admin's */
 	s.in_workers = bursts ? s.workers * (uint64_t)c->pool.burst : s.workers;
 	s.put_back = bursts ? (uint64_t)c->queue.size : 0;
 	s.fibers = s.loops > 0 ? (uint64_t)c->async.fibers : 0;
@@ -160,7 +161,9 @@ static void sum_descriptors(struct need *need, const struct lb_config *c, const 
 	add(need, s->loops + 1, LOOP_DESCRIPTORS, "of loops and probes");
 	add(need, c->listeners.count, 1, "of listeners");
 	if (c->admin.addr.len > 0)
-		add(need, ADMIN_CONNECTIONS + 2, 1, "of the admin socket");
+		add(need, ADMIN_CONNECTIONS + 3, 1, "of the admin socket");
+	if (c->admin.web.len > 0)
+		add(need, WEB_CONNECTIONS + 3, 1, "of the admin pages");
 	add(need, SPARE_DESCRIPTORS, 1, "others");
 }
 

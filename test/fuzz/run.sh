@@ -11,7 +11,7 @@ export ASAN_OPTIONS=detect_stack_use_after_return=1:${ASAN_OPTIONS-} UBSAN_OPTIO
 fuzz()
 {
     local name=$1 dict=$srcdir/test/fuzz/dict/$1.dict log=$top/log/$1
-    case $name in request | response | body | probe | relay) dict=$srcdir/test/fuzz/dict/http.dict ;; esac
+    case $name in request | response | body | probe | relay | web) dict=$srcdir/test/fuzz/dict/http.dict ;; esac
     local options=(-max_total_time="$seconds" -timeout=20 -rss_limit_mb=2048 -print_final_stats=1 -artifact_prefix="$top/crashes/$name-")
     [ ! -e "$dict" ] || options+=(-dict="$dict")
     [ -z "${FUZZ_SEED:-}" ] || options+=(-seed="$FUZZ_SEED") # the same inputs again, as far as the time allows

@@ -155,7 +155,8 @@ static const struct {
                 "x:2: user: there is no user \"no-such-user-x\" on this system: create it (useradd --system "
                 "no-such-user-x) or leave the key out\n"},
         /* keys that later versions will have */
-        {BASE "admin: { bind = \"\"; };", "x:2: admin.bind: unknown key, the known ones are socket\n"},
+        {BASE "admin: { port = 1; };",
+                "x:2: admin.port: unknown key, the known ones are socket, bind, hosts\n"},
         {BASE "metrics: { };", "x:2: metrics: unknown key, the known ones are engine, user, "
                                "chroot, sandbox, "
                                "abort_on_close, pool, async, queue, "
@@ -296,6 +297,28 @@ static const struct {
         {BASE "admin: { socket = \"x.sock\"; };",
                 "x:2: admin.socket: must be a path from \"/\" on of at most 107 bytes, such as "
                 "\"/run/tplb/tplb.sock\", not \"x.sock\"\n"},
+        {BASE "admin: { bind = \"127.0.0.1:9901\"; hosts = (\"lb.example\"); };", ""},
+        {BASE "admin: { bind = \"[::1]:9901\"; };", ""},
+        {BASE "admin: { bind = \"unix:/run/x.sock\"; };", ""},
+        {BASE "admin: { bind = \"127.0.0.1\"; };",
+                "x:2: admin.bind: \"127.0.0.1\" is not an address: a port is missing, as in "
+                "\"127.0.0.1:80\"\n"},
+        {BASE "admin: { bind = \"localhost:9901\"; };",
+                "x:2: admin.bind: must be an address such as \"127.0.0.1:9901\", no name as in "
+                "\"localhost:9901\"\n"},
+        {BASE "admin: { bind = \"10.0.0.1:9901\"; };",
+                "x:2: admin.bind: warning: whoever reaches 10.0.0.1:9901 sees the state of this machine's "
+                "servers, without a password: take \"127.0.0.1:9901\", or let a firewall say who may\n"},
+        {BASE "admin: { bind = \"[::]:9901\"; };",
+                "x:2: admin.bind: warning: whoever reaches [::]:9901 sees the state of this machine's "
+                "servers, without a password: take \"127.0.0.1:9901\", or let a firewall say who may\n"},
+        {BASE "admin: { socket = \"/x.sock\"; bind = \"unix:/x.sock\"; };",
+                "x:2: admin.bind: `socket` is there already, choose another path\n"},
+        {BASE "admin: { bind = \"127.0.0.1:9901\"; hosts = (\"a.example:80\"); };",
+                "x:2: admin.hosts[0]: must be a host's name without a port, such as \"lb1.example\", not "
+                "\"a.example:80\"\n"},
+        {BASE "admin: { hosts = (\"a.example\"); };",
+                "x:2: admin.hosts: warning: nothing is asked by them: `bind` is empty\n"},
         {BASE "admin: { sockt = \"/x\"; };", "x:2: admin.sockt: unknown key, did you mean `socket`?\n"},
         {"listeners = ( { bind = \"unix:/x.sock\"; upstream = \"o\"; } );\nupstreams = ( " UPSTREAM
          " );\nadmin: { socket = \"/x.sock\"; };",

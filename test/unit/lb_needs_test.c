@@ -111,10 +111,10 @@ START_TEST(test_admin)
 	needs_sum(&more, with, true, &g);
 	needs_sum(&less, without, true, &g);
 	ck_assert_uint_eq(
-	        more.of[RESOURCE_DESCRIPTORS].amount - less.of[RESOURCE_DESCRIPTORS].amount, 16 + 2);
+	        more.of[RESOURCE_DESCRIPTORS].amount - less.of[RESOURCE_DESCRIPTORS].amount, 16 + 3);
 	ck_assert_uint_eq(more.of[RESOURCE_THREADS].amount - less.of[RESOURCE_THREADS].amount, 1);
 	char *text = table(&more);
-	expect_in(text, "18 of the admin socket");
+	expect_in(text, "19 of the admin socket");
 	free(text);
 	lb_config_free(with);
 	lb_config_free(without);
