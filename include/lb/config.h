@@ -23,7 +23,12 @@ enum lb_balance {
 	LB_BALANCE_URI,
 	LB_BALANCE_HEADER
 };
-enum { LB_SERVERS_MAX = 1024 /* of an upstream */, LB_RETRIES_MAX = 10, LB_WORKERS_MAX = 4096 };
+enum {
+	LB_SERVERS_MAX = 1024 /* of an upstream */,
+	LB_WEIGHT_MAX = 256,
+	LB_RETRIES_MAX = 10,
+	LB_WORKERS_MAX = 4096
+};
 enum lb_health { LB_HEALTH_NONE, LB_HEALTH_TCP, LB_HEALTH_HTTP };
 enum lb_server_state { LB_SERVER_READY, LB_SERVER_DRAIN, LB_SERVER_MAINT }; /* as the operator wants it */
 enum lb_init_addr { LB_INIT_ADDR_RESOLVE, LB_INIT_ADDR_NONE };

@@ -40,6 +40,8 @@ struct picker_ops {
 	/* NULL when memory is out. header: of "header:NAME", NULL else; it outlives the picker. */
 	struct picker *(*create)(const struct upstream *u, const char *header);
 	void (*destroy)(struct picker *p);
+	/* A server's weight is another one, while others pick. NULL: it looks at them itself. False when memory is out. One caller at a time. */
+	bool (*weigh)(struct picker *p, const struct upstream *u);
 	/* The index of one of the first u->primaries servers that were not tried; there is one. Any thread. */
 	unsigned (*pick)(struct picker *p, const struct upstream *u, const struct pick_request *r);
 };
@@ -63,10 +65,22 @@ void picker_free(struct picker *p);
  */
 unsigned pick_server(struct upstream *u, struct pick_request *r);
 
+/*
+ * From now on the server has this weight, 1 to LB_WEIGHT_MAX, whatever the configuration says; requests that are under way stay where they are. False when memory
+ * is out: then nothing has changed. One caller at a time; others pick meanwhile.
+ */
+bool server_weigh(struct upstream *u, struct server *s, unsigned weight);
+
+/* As the configuration or a command has it. */
+static inline unsigned server_said_weight(const struct server *s)
+{
+	return atomic_load_explicit(&s->weight, memory_order_relaxed);
+}
+
 /* Its weight, in 256ths: less by its SRV record, but not in a slow start. */
 static inline uint64_t server_whole_weight(const struct server *s)
 {
-	return (uint64_t)s->weight * server_share(s);
+	return (uint64_t)server_said_weight(s) * server_share(s);
 }
 
 /* Of 256, what a slow start lets it have already. */

@@ -58,12 +58,12 @@ struct server {
 	/* constant */
 	unsigned
 	        index; /* among all servers of all upstreams: of its per-worker counters and idle connections */
-	unsigned weight;
 	unsigned most; /* requests at once (max_connections); 0: no limit */
 	uint64_t
 	        id; /* for hashes: of its text, so that it stays when others come and go, or its address changes */
 
 	/* Changed only when something happens to it. */
+	_Atomic unsigned weight;     /* relaxed: as configured, or as a command has said (server_weigh) */
 	_Atomic unsigned state;      /* enum server_state; relaxed; written under the upstream's lock */
 	_Atomic unsigned held_back;  /* relaxed, likewise: of 256, so much of its share it is not given yet */
 	_Atomic unsigned lighter;    /* relaxed, likewise: of SHARE_FULL, see server_share */

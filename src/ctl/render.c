@@ -100,12 +100,16 @@ static void print_cell(const json_t *row, char *name, FILE *out)
 	}
 }
 
-static void print_row(const json_t *row, const char *columns, FILE *out)
+/* but_missing: a column whose first member is not there is left out. */
+static void print_row(const json_t *row, const char *columns, bool but_missing, FILE *out)
 {
-	char name[NAME_BYTES];
+	char name[NAME_BYTES], member[NAME_BYTES];
 	bool first = true;
 
 	while (next_column(&columns, name)) {
+		snprintf(member, sizeof(member), "%.*s", (int)strcspn(name, "/"), name);
+		if (but_missing && !json_object_get(row, member))
+			continue;
 		if (!first)
 			putc(' ', out);
 		first = false;
@@ -142,7 +146,7 @@ static void print_table(const json_t *data, const struct render_look *look, FILE
 
 	if (columns && !look->bare)
 		fprintf(out, "%s\n", columns);
-	json_array_foreach(data, i, row) if (columns) print_row(row, columns, out);
+	json_array_foreach(data, i, row) if (columns) print_row(row, columns, false, out);
 	free(all);
 }
 
@@ -167,7 +171,7 @@ void render_text(json_t *data, const struct render_look *look, FILE *out)
 	size_t i;
 
 	if (json_is_object(data) && look->bare && look->columns) {
-		print_row(data, look->columns, out);
+		print_row(data, look->columns, true, out);
 	} else if (json_is_object(data)) {
 		print_members(data, look, out);
 	} else if (json_is_array(data) && (look->columns || json_is_object(json_array_get(data, 0)))) {

@@ -5,8 +5,10 @@
 #include <string.h>
 
 #include "base/clock.h"
+#include "base/diag.h"
 #include "lb/control.h"
 #include "lb/health.h"
+#include "lb/pick.h"
 #include "lb/show.h"
 #include "lb/standing.h"
 
@@ -67,6 +69,47 @@ static bool find_server(
 	return false;
 }
 
+/* A whole number from 1 to `most`; 0: it is none. */
+static unsigned parse_number(const char *word, unsigned most)
+{
+	char *end;
+
+	errno = 0;
+	long n = strtol(word, &end, 10);
+	return errno == 0 && *end == '\0' && end != word && n >= 1 && n <= (long)most ? (unsigned)n : 0;
+}
+
+/* As it is now. */
+static json_t *server_data(const struct upstream *u, const struct server *s)
+{
+	json_t *data = json_object();
+
+	render_set_text(data, "upstream", u->name);
+	render_set_text(data, "server", s->text);
+	render_set_text(data, "state", server_state_name(server_state(s)));
+	return data;
+}
+
+static json_t *set_weight(struct upstream *u, struct server *s, const char *word, char why[ANSWER_WHY_BYTES])
+{
+	unsigned weight = word ? parse_number(word, LB_WEIGHT_MAX) : 0, before = server_said_weight(s);
+
+	if (weight == 0) {
+		snprintf(why, ANSWER_WHY_BYTES,
+		        "a weight is a whole number from 1 to %d, not \"%.100s\"; \"drain\" takes a server "
+		        "out",
+		        LB_WEIGHT_MAX, word ? word : "");
+		return NULL;
+	}
+	if (!server_weigh(u, s, weight))
+		return NULL;
+	diag_info("server %s of %s: weight %u in place of %u, by command", s->text, u->name, weight, before);
+	json_t *data = server_data(u, s);
+	render_set_number(data, "weight", weight);
+	render_set_number(data, "weight_configured", (uint64_t)s->from->weight);
+	return data;
+}
+
 static json_t *set_server_of(struct lb *lb, char *const *words, char why[ANSWER_WHY_BYTES])
 {
 	static const char *const states[] = {
@@ -79,20 +122,19 @@ static json_t *set_server_of(struct lb *lb, char *const *words, char why[ANSWER_
 		suggest_server(lb, words[0], why);
 		return NULL;
 	}
+	if (strcmp(words[1], "weight") == 0)
+		return set_weight(u, s, words[2], why);
 	while (states[wanted] && strcmp(states[wanted], words[1]) != 0)
 		wanted++;
-	if (!states[wanted]) {
-		snprintf(why, ANSWER_WHY_BYTES, "a server is set to drain, ready or maint, not \"%.100s\"",
-		        words[1]);
+	if (!states[wanted] || words[2]) {
+		snprintf(why, ANSWER_WHY_BYTES,
+		        "a server is set to drain, ready, maint or weight N, not \"%.100s%s%.100s\"",
+		        words[1], words[2] ? " " : "", words[2] ? words[2] : "");
 		return NULL;
 	}
 	if (standing_want(u, s, (enum lb_server_state)wanted, clock_now()))
 		health_wake(lb->health);
-	json_t *data = json_object();
-	render_set_text(data, "upstream", u->name);
-	render_set_text(data, "server", s->text);
-	render_set_text(data, "state", server_state_name(server_state(s)));
-	return data;
+	return server_data(u, s);
 }
 
 /* Not amid a reload: that would carry what was known before on. */
@@ -110,16 +152,14 @@ static json_t *set_server(void *arg, char *const *words, char why[ANSWER_WHY_BYT
 
 static bool set_workers(void *arg, char *const *words, FILE *out, char why[ANSWER_WHY_BYTES])
 {
-	char *end;
+	unsigned workers = parse_number(words[0], LB_WORKERS_MAX);
 
-	errno = 0;
-	long workers = strtol(words[0], &end, 10);
-	if (errno != 0 || *end != '\0' || end == words[0] || workers < 1 || workers > LB_WORKERS_MAX) {
+	if (workers == 0) {
 		snprintf(why, ANSWER_WHY_BYTES, "workers are a whole number from 1 to %d, not \"%.100s\"",
 		        LB_WORKERS_MAX, words[0]);
 		return false;
 	}
-	return control_resize(arg, (unsigned)workers, out, why);
+	return control_resize(arg, workers, out, why);
 }
 
 static bool reload(void *arg, char *const *words, FILE *out, char why[ANSWER_WHY_BYTES])
@@ -163,10 +203,11 @@ const struct answer_command lb_commands[] = {
                 .data = counters_data,
                 .look = {.skip_zeros = true}},
         {.name = "set server",
-                .arguments = "UPSTREAM/SERVER drain|ready|maint",
-                .help = "drain: no new requests; maint: nor probes; ready: what its health allows",
+                .arguments = "UPSTREAM/SERVER drain|ready|maint|weight [N]",
+                .help = "drain: no new requests; maint: nor probes; ready: what its health allows; weight "
+                        "N: its share from now on, until the file says another one",
                 .data = set_server,
-                .look = {.columns = "upstream/server state", .bare = true}},
+                .look = {.columns = "upstream/server state weight", .bare = true}},
         {.name = "set pool workers",
                 .arguments = "N",
                 .help = "so many threads from now on, until the file says another number",

@@ -5,6 +5,7 @@
 #include "base/clock.h"
 #include "base/diag.h"
 #include "lb/needs.h"
+#include "lb/pick.h"
 #include "lb/reload.h"
 #include "lb/tell.h"
 #include "net/sock.h"
@@ -163,6 +164,26 @@ static bool change(struct control *c, struct reload *r, FILE *out)
 	return done;
 }
 
+/* Servers' weights of which a command had the last word. */
+static void tell_weights(struct control *c, FILE *out)
+{
+	struct lb *lb = balancer_pin(c->balancer);
+
+	for (unsigned i = 0; i < lb->upstream_count; i++)
+		for (unsigned k = 0; k < lb->upstreams[i].count; k++) {
+			const struct server *s = &lb->upstreams[i].servers[k];
+			unsigned weight = server_said_weight(s);
+
+			if (weight != s->from->weight)
+				tell(out, DIAG_INFO,
+				        "reload: server %s of %s: its weight stays %u, as commanded; %s has "
+				        "said %lld all along",
+				        s->text, lb->upstreams[i].name, weight, c->said.file,
+				        (long long)s->from->weight);
+		}
+	balancer_unpin(c->balancer, lb);
+}
+
 /* next is taken in or freed. */
 static bool take_in(struct control *c, struct lb_config *next, FILE *out)
 {
@@ -183,6 +204,7 @@ static bool take_in(struct control *c, struct lb_config *next, FILE *out)
 		apply_workers_locked(c, before, wanted, out);
 		advisor_tell(&c->advisor);
 		lock_drop(&c->lock);
+		tell_weights(c, out);
 		reload_tell_restart(&r, out);
 	}
 	if (taken && !r.differs)

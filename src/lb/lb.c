@@ -35,7 +35,6 @@ static bool server_init(struct upstream *u, struct upstream *before, struct serv
 
 	s->index = index;
 	s->from = from;
-	s->weight = (unsigned)from->weight;
 	s->most = (unsigned)from->max_connections;
 	s->addr = target ? target->addr : from->addr;
 	if (from->slots > 1)
@@ -50,6 +49,8 @@ static bool server_init(struct upstream *u, struct upstream *before, struct serv
 	lock_init(&s->addr_lock);
 	atomic_init(&s->lighter, target && target->share > 0 ? SHARE_FULL - target->share : 0);
 	struct server *same = before ? lb_same_server(before, u, s) : NULL;
+	bool same_said = same && same->from->weight == from->weight; /* then a command's word goes on */
+	atomic_init(&s->weight, same_said ? server_said_weight(same) : (unsigned)from->weight);
 	if (same)
 		standing_inherit(u, s, before, same, clock_now());
 	s->load = same ? server_load_share(same->load) : server_load_new();

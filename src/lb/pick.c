@@ -27,6 +27,18 @@ void picker_free(struct picker *p)
 		p->ops->destroy(p);
 }
 
+bool server_weigh(struct upstream *u, struct server *s, unsigned weight)
+{
+	unsigned before = server_said_weight(s);
+	const struct picker *p = u->picker;
+
+	atomic_store_explicit(&s->weight, weight, memory_order_relaxed);
+	if (!p->ops->weigh || p->ops->weigh(u->picker, u))
+		return true;
+	atomic_store_explicit(&s->weight, before, memory_order_relaxed);
+	return false;
+}
+
 static bool all_tried(const struct server_set *tried, unsigned from, unsigned to)
 {
 	for (unsigned i = from; i < to; i++)

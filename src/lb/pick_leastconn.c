@@ -33,6 +33,11 @@ static void leastconn_destroy(struct picker *p)
 	free(p);
 }
 
+static bool leastconn_weigh(struct picker *p, const struct upstream *u)
+{
+	return turns_weigh(((struct leastconn *)p)->turns, u);
+}
+
 static unsigned leastconn_pick(struct picker *p, const struct upstream *u, const struct pick_request *r)
 {
 	struct leastconn *l = (struct leastconn *)p;
@@ -52,5 +57,6 @@ const struct picker_ops pick_leastconn = {
         .counts = true,
         .create = leastconn_create,
         .destroy = leastconn_destroy,
+        .weigh = leastconn_weigh,
         .pick = leastconn_pick,
 };

@@ -30,6 +30,11 @@ static void roundrobin_destroy(struct picker *p)
 	free(p);
 }
 
+static bool roundrobin_weigh(struct picker *p, const struct upstream *u)
+{
+	return turns_weigh(((struct roundrobin *)p)->turns, u);
+}
+
 static unsigned roundrobin_pick(
         struct picker *p, const struct upstream *u, const struct pick_request *request)
 {
@@ -40,5 +45,6 @@ const struct picker_ops pick_roundrobin = {
         .balance = LB_BALANCE_ROUNDROBIN,
         .create = roundrobin_create,
         .destroy = roundrobin_destroy,
+        .weigh = roundrobin_weigh,
         .pick = roundrobin_pick,
 };

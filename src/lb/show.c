@@ -6,6 +6,7 @@
 
 #include "base/clock.h"
 #include "ctl/render.h"
+#include "lb/pick.h"
 #include "lb/standing.h"
 
 /* It never changes. */
@@ -49,7 +50,7 @@ static json_t *server_data(struct control *c, struct upstream *u, struct server 
 	render_set_text(into, "upstream", u->name);
 	render_set_text(into, "server", s->text);
 	render_set_text(into, "state", server_state_name(server_state(s)));
-	render_set_number(into, "weight", s->weight);
+	render_set_number(into, "weight", server_said_weight(s));
 	/* Only then it is counted: a count that nobody looks at would be a line that all workers write. */
 	if (u->counts || s->most > 0)
 		render_set_number(
@@ -59,6 +60,9 @@ static json_t *server_data(struct control *c, struct upstream *u, struct server 
 	render_set_number(into, "requests", requests);
 	render_set_number(into, "failures", failures);
 	render_set_number(into, "downs", standing_downs(u, s));
+	render_set_number(into, "weight_configured", (uint64_t)s->from->weight);
+	render_set_bool(into, "backup", s->from->backup);
+	render_set_number(into, "max_connections", s->most);
 	return into;
 }
 

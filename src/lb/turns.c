@@ -10,9 +10,11 @@
 
 struct turns {
 	_Atomic uint64_t turn; /* relaxed: only its own order matters */
-	uint64_t length;
-	unsigned order[];
+	/* relaxed. Written anew when a weight changes, amid picks: half an old order and half a new one are turns of servers that there are, too. */
+	_Atomic uint64_t length; /* > 0, at most LB_WEIGHT_MAX for each server */
+	_Atomic uint16_t order[];
 };
+_Static_assert(LB_SERVERS_MAX <= UINT16_MAX, "an index fits");
 
 static unsigned gcd(unsigned a, unsigned b)
 {
@@ -32,8 +34,8 @@ static unsigned smooth_next(const struct upstream *u, int64_t *gains)
 	int64_t total = 0;
 
 	for (unsigned i = 0; i < u->primaries; i++) {
-		gains[i] += u->servers[i].weight;
-		total += u->servers[i].weight;
+		gains[i] += server_said_weight(&u->servers[i]);
+		total += server_said_weight(&u->servers[i]);
 		if (gains[i] > gains[best])
 			best = i;
 	}
@@ -43,32 +45,40 @@ static unsigned smooth_next(const struct upstream *u, int64_t *gains)
 
 struct turns *turns_new(const struct upstream *u)
 {
-	unsigned divisor = u->servers[0].weight; /* there is one, and no weight is 0 */
-	uint64_t total = divisor;
+	/* Room for any weights. What no order reaches is not touched. */
+	struct turns *t = calloc(1, sizeof(*t) + (size_t)LB_WEIGHT_MAX * u->primaries * sizeof(t->order[0]));
 
-	for (unsigned i = 1; i < u->primaries; i++) {
-		divisor = gcd(divisor, u->servers[i].weight);
-		total += u->servers[i].weight;
-	}
-	uint64_t length = total / divisor;
-	struct turns *t = malloc(sizeof(*t) + length * sizeof(t->order[0]));
+	if (!t || turns_weigh(t, u))
+		return t;
+	free(t);
+	return NULL;
+}
+
+bool turns_weigh(struct turns *t, const struct upstream *u)
+{
+	unsigned divisor = 0;
+	uint64_t total = 0;
 	int64_t *gains = calloc(u->primaries, sizeof(*gains));
-	if (!t || !gains) {
-		free(t);
-		free(gains);
-		return NULL;
+
+	if (!gains)
+		return false;
+	for (unsigned i = 0; i < u->primaries; i++) { /* there is one, and no weight is 0 */
+		divisor = gcd(divisor, server_said_weight(&u->servers[i]));
+		total += server_said_weight(&u->servers[i]);
 	}
-	atomic_init(&t->turn, 0);
-	t->length = length;
-	for (uint64_t i = 0; i < length; i++)
-		t->order[i] = smooth_next(u, gains);
+	for (uint64_t i = 0; i < total / divisor; i++)
+		atomic_store_explicit(&t->order[i], (uint16_t)smooth_next(u, gains), memory_order_relaxed);
+	atomic_store_explicit(&t->length, total / divisor, memory_order_relaxed);
 	free(gains);
-	return t;
+	return true;
 }
 
 static unsigned next(struct turns *t)
 {
-	return t->order[atomic_fetch_add_explicit(&t->turn, 1, memory_order_relaxed) % t->length];
+	uint64_t turn = atomic_fetch_add_explicit(&t->turn, 1, memory_order_relaxed);
+	uint64_t length = atomic_load_explicit(&t->length, memory_order_relaxed);
+
+	return atomic_load_explicit(&t->order[turn % length], memory_order_relaxed);
 }
 
 unsigned turns_next(struct turns *t, const struct upstream *u, const struct server_set *tried)

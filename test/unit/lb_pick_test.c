@@ -228,6 +228,81 @@ START_TEST(idle_weights)
 }
 END_TEST
 
+enum { ONCE_AROUND = 8000 };
+
+/* How often each is picked, for as many keys; loads stay 0. */
+static void count_by_server(struct upstream *u, unsigned got[3])
+{
+	static const struct addr_ip client;
+
+	memset(got, 0, 3 * sizeof(got[0]));
+	for (int i = 0; i < ONCE_AROUND; i++) {
+		char path[16];
+		struct http_head head = {.is_request = true};
+		struct pick_request r = {.head = &head, .client = &client};
+
+		snprintf(path, sizeof(path), "/%d", i);
+		head.path = str_of(path);
+		got[pick_server(u, &r)]++;
+	}
+}
+
+static const enum lb_balance weighed[] = {
+        LB_BALANCE_ROUNDROBIN, LB_BALANCE_LEASTCONN, LB_BALANCE_RANDOM, LB_BALANCE_URI, LB_BALANCE_HEADER};
+
+/* Weights that are set while it runs have the effect of configured ones, whatever the policy; up and down again. */
+START_TEST(weights_set)
+{
+	static const unsigned first[] = {1, 1, 1},
+	                      after[][3] = {{1, 3, 4}, {256, 1, 255}, {2, 5, 1}, {1, 1, 2}};
+	struct upstream u = upstream_by(weighed[_i], "X-None", first, 3);
+	unsigned got[3];
+
+	for (size_t row = 0; row < sizeof(after) / sizeof(after[0]); row++) {
+		unsigned total = 0;
+
+		for (unsigned i = 0; i < 3; i++) {
+			ck_assert(server_weigh(&u, &servers[i], after[row][i]));
+			total += after[row][i];
+		}
+		count_by_server(&u, got);
+		for (unsigned i = 0; i < 3; i++) {
+			double want = (double)ONCE_AROUND * after[row][i] / total;
+
+			ck_assert_double_ge(got[i], want - 180); /* 4 standard deviations */
+			ck_assert_double_le(got[i], want + 180);
+		}
+	}
+	picker_free(u.picker);
+}
+END_TEST
+
+/* An order that is written anew amid picks never gives a server that is not there; afterwards the shares are exact. */
+START_TEST(weights_set_over_threads)
+{
+	static const unsigned weights[] = {5, 1, 1};
+	struct upstream u = upstream_of(weights, 3);
+	static struct picking all[THREADS];
+	unsigned got[3] = {0};
+
+	for (unsigned i = 0; i < THREADS; i++) {
+		all[i] = (struct picking){.upstream = &u};
+		PTHREAD_OK(pthread_create(&all[i].thread, NULL, pick_often, &all[i]));
+	}
+	for (unsigned i = 0; i < 300; i++)
+		ck_assert(server_weigh(&u, &servers[i % 3], 1 + i * 37 % LB_WEIGHT_MAX));
+	for (unsigned i = 0; i < THREADS; i++)
+		PTHREAD_OK(pthread_join(all[i].thread, NULL));
+	for (unsigned i = 0; i < 3; i++)
+		ck_assert(server_weigh(&u, &servers[i], i + 1));
+	for (unsigned i = 0; i < 600; i++)
+		got[pick(&u)]++;
+	for (unsigned i = 0; i < 3; i++)
+		ck_assert_uint_eq(got[i], 100 * (i + 1));
+	picker_free(u.picker);
+}
+END_TEST
+
 /* When a heavy one is down the others keep their shares. */
 START_TEST(shares_of_the_rest)
 {
@@ -319,6 +394,34 @@ START_TEST(hash_of_path)
 
 	ck_assert_uint_eq(pick_server(&u, &b), server);
 	ck_assert_uint_eq(pick_server(&u, &c), server);
+	picker_free(u.picker);
+}
+END_TEST
+
+/* A server that gets lighter loses keys and gets none; what it had before it has again with the weight of before. */
+START_TEST(hash_weight_moves_little)
+{
+	static unsigned before[KEYS];
+	struct upstream u = upstream_by(LB_BALANCE_URI, NULL, alike, 4);
+	unsigned moved = 0;
+
+	for (unsigned i = 0; i < 4; i++)
+		ck_assert(server_weigh(&u, &servers[i], 10));
+	for (unsigned key = 0; key < KEYS; key++)
+		before[key] = by_uri(&u, key);
+	ck_assert(server_weigh(&u, &servers[1], 5));
+	for (unsigned key = 0; key < KEYS; key++) {
+		unsigned now = by_uri(&u, key);
+
+		ck_assert(now == before[key] || (before[key] == 1 && now != 1));
+		moved += now != before[key];
+	}
+	/* Of a fourth of the keys it keeps a seventh of all. */
+	ck_assert_double_ge(moved, KEYS * (1 / 4.0 - 1 / 7.0) * 0.9);
+	ck_assert_double_le(moved, KEYS * (1 / 4.0 - 1 / 7.0) * 1.1);
+	ck_assert(server_weigh(&u, &servers[1], 10));
+	for (unsigned key = 0; key < KEYS; key++)
+		ck_assert_uint_eq(by_uri(&u, key), before[key]);
 	picker_free(u.picker);
 }
 END_TEST
@@ -649,6 +752,9 @@ int main(void)
 	tcase_add_loop_test(tc, lighter, 0, 6);
 	tcase_add_loop_test(tc, bounded, 0, 6);
 	tcase_add_test(tc, over_threads);
+	tcase_add_loop_test(tc, weights_set, 0, (int)(sizeof(weighed) / sizeof(weighed[0])));
+	tcase_add_test(tc, weights_set_over_threads);
+	tcase_add_test(tc, hash_weight_moves_little);
 	tcase_add_test(tc, nobody);
 	tcase_add_loop_test(tc, each_once, 0, 6);
 	tcase_add_test(tc, leastconn);

@@ -5,7 +5,6 @@ import sys
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), os.pardir))
 
-import json
 import pwd
 import random
 import re
@@ -17,76 +16,12 @@ import threading
 import time
 import unittest
 
-from support.case import WireCase, main
+from support.case import main
+from support.ctl import CtlCase
 from support.load import Load, workers_of
-from support.raw import BOUND, Client, wait_until
+from support.raw import BOUND, wait_until
 from support.server import OK, stalled
-from support.tplb import CTL, ENGINE, environment, run
-
-SOCKET = {"socket": "@DIR@/ctl.sock"}
-
-
-class CtlCase(WireCase):
-    def start(self, *servers, **options):
-        self.tplb(*(servers or (self.server(),)), admin=options.pop("admin", SOCKET), **options)
-        self.path = os.path.join(self.balancer.directory, "ctl.sock")
-        return self.balancer
-
-    def ctl(self, *args, path=None, preexec=None):
-        """(status, standard output, standard error)"""
-        if not os.access(CTL, os.X_OK):
-            raise AssertionError("%s is not there: set TPLBCTL or run where it was built" % CTL)
-        argv = [CTL] + (["-s", path or self.path] if path is not False else []) + list(args)
-        done = subprocess.run(
-            argv, stdin=subprocess.DEVNULL, capture_output=True, timeout=2 * BOUND, env=environment(), preexec_fn=preexec
-        )
-        return done.returncode, done.stdout.decode(), done.stderr.decode()
-
-    def good(self, *args):
-        """The lines of an answer that ends well."""
-        status, out, err = self.ctl(*args)
-        self.assertEqual((status, err), (0, ""), args)
-        return out.splitlines()
-
-    def bad(self, *args):
-        """What is wrong, in one line."""
-        status, out, err = self.ctl(*args)
-        self.assertEqual(status, 1, (args, out, err))
-        self.assertRegex(err, r"\Atplbctl: [^\n]+\n\Z")
-        return err[len("tplbctl: ") : -1]
-
-    def json(self, *args):
-        """The data of an answer that ends well: one line."""
-        lines = self.good("--json", *args)
-        self.assertEqual(len(lines), 1, lines)
-        return json.loads(lines[0])
-
-    def bad_json(self, *args):
-        """What is wrong: the same as in words, with what was said before."""
-        status, out, err = self.ctl("-j", *args)
-        self.assertEqual((status, out.count("\n")), (1, 1), (args, out, err))
-        data = json.loads(out)
-        self.assertEqual(err, "tplbctl: %s\n" % data["error"])
-        return data
-
-    def values(self, *args):
-        return dict(line.split(" ", 1) for line in self.good(*args))
-
-    def raw(self, bound=BOUND):
-        client = Client("unix:" + self.path, bound)
-        self._clients.append(client)
-        return client
-
-    def rewrite(self, old, new):
-        with open(self.balancer.path) as f:
-            text = f.read()
-        self.assertIn(old, text)
-        with open(self.balancer.path + ".new", "w") as f:
-            f.write(text.replace(old, new))
-        os.replace(self.balancer.path + ".new", self.balancer.path)
-
-    def wait_workers(self, n):
-        wait_until(lambda: workers_of(self.balancer) == n, lambda: "%d workers, but %d" % (n, workers_of(self.balancer)))
+from support.tplb import CTL, ENGINE, run
 
 
 class Socket(CtlCase):
@@ -275,7 +210,7 @@ class Show(CtlCase):
     def test_help(self):
         self.start()
         text = "\n".join(self.good("help"))
-        for command in ("show status", "show servers", "set server UPSTREAM/SERVER drain|ready|maint", "set pool workers N", "reload", "advise"):
+        for command in ("show status", "show servers", "set server UPSTREAM/SERVER drain|ready|maint|weight [N]", "set pool workers N", "reload", "advise"):
             self.assertIn(command + "\n", text)
 
     def test_draining(self):
@@ -342,44 +277,6 @@ class Json(CtlCase):
         if ENGINE == "pool":
             self.assertRegex(self.json("set", "pool", "workers", "3")["messages"][0], "pool.workers: 3 in place of")
 
-    def test_mistakes(self):
-        self.start()
-        self.assertEqual(
-            self.bad_json("set", "server", 'a"\xff', "drain")["error"].encode("utf-8", "surrogateescape"),
-            'there is no server "a"\xff"; "show servers" lists them'.encode("utf-8"),
-        )
-        self.assertEqual(set(self.bad_json("show")), {"error"})
-        self.assertEqual(self.bad_json("show", "statu"), {"error": 'there is no command "show statu"; did you mean "show status"?'})
-        self.assertEqual(self.bad_json("reload", "x"), {"error": "usage: reload"})
-        self.assertEqual(self.client().get().status, 200)
-
-    def test_help(self):
-        self.start()
-        rows = self.json("help")
-        self.assertIn({"command": "set pool workers", "arguments": "N"}, [{n: row[n] for n in ("command", "arguments")} for row in rows])
-
-    def test_nobody_there(self):
-        self.path = os.path.join(self.directory(), "none.sock")
-        self.assertIn("No such file or directory; is tplb running", self.bad_json("show", "status")["error"])
-
-    def test_half_an_answer(self):
-        """It is not printed in halves, and an older tplb has no JSON."""
-        for said, error in (
-            (b"", "the answer ended early"),
-            (b'{"a": ', "the answer ended early"),
-            (b'{"a": 1}\n', "the answer ended early"),
-            (b"one line\nok\n", "the answer is no JSON"),
-            (b'error: there is no command "json show status"; "help" lists the commands\n', "there is no command"),
-        ):
-
-            def script(connection, said=said):
-                connection.read_until(b"\n")
-                connection.send(said)
-
-            server = self.server(script, address="unix")
-            self.path = server.address[len("unix:") :]
-            self.assertIn(error, self.bad_json("show", "status")["error"])
-
 
 class SetServer(CtlCase):
     def test_drain_and_back_under_load(self):
@@ -445,8 +342,12 @@ class SetServer(CtlCase):
             self.bad("set", "server", near[:-1], "drain"), 'there is no server "%s"; did you mean "%s"?' % (near[:-1], near)
         )
         self.assertEqual(self.bad("set", "server", "magic", "drain"), 'there is no server "magic"; "show servers" lists them')
-        self.assertEqual(self.bad("set", "server", near, "up"), 'a server is set to drain, ready or maint, not "up"')
-        self.assertEqual(self.bad("set", "server", near), "usage: set server UPSTREAM/SERVER drain|ready|maint")
+        self.assertEqual(self.bad("set", "server", near, "up"), 'a server is set to drain, ready, maint or weight N, not "up"')
+        self.assertEqual(self.bad("set", "server", near, "drain", "2"), 'a server is set to drain, ready, maint or weight N, not "drain 2"')
+        self.assertEqual(self.bad("set", "server", near), "usage: set server UPSTREAM/SERVER drain|ready|maint|weight [N]")
+        for word in ("0", "-1", "257", "x", "1.5", "99999999999999999999", ""):
+            said = self.bad("set", "server", near, "weight", *([word] if word else []))
+            self.assertEqual(said, 'a weight is a whole number from 1 to 256, not "%s"; "drain" takes a server out' % word)
         self.assertEqual(self.client().get().status, 200)
 
     def test_names_with_blanks(self):
