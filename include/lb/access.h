@@ -6,11 +6,11 @@
 #include "lb/exchange.h"
 
 /* Queues the line of a finished exchange, where an access log is wanted. Never waits. */
-void access_log(const struct exchange *x);
+void access_log(struct exchange *x);
 
 struct log_format;
 
-/* The same for a connection that was refused before any of its request was looked at. log may be NULL. why: in one word. */
+/* The same for a connection that was refused before any of its request was looked at. log may be NULL. reply: what its client is told; NULL: nothing. why: in one word. */
 void access_log_refusal(const struct log_format *format, struct log_ring *log, const struct conn *c,
         const struct http_reply *reply, const char *why);
 

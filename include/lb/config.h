@@ -154,8 +154,10 @@ struct lb_config_limits {
 struct lb_config_forward {
 	const void *place;
 	bool x_forwarded_for;
-	bool forwarded; /* RFC 7239 */
-	char *via;      /* pseudonym; empty: no Via */
+	bool forwarded;         /* RFC 7239 */
+	char *via;              /* pseudonym; empty: no Via */
+	char *request_id;       /* name of the field that tells the request's id; empty: none does */
+	bool request_id_answer; /* the client is told it as well */
 	struct conf_strings trusted;
 	struct addr_block *trusted_blocks; /* trusted.count of them; made by lb_config_read */
 };

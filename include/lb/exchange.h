@@ -13,6 +13,7 @@
 #include "http/head.h"
 #include "lb/end.h"
 #include "lb/lb.h"
+#include "lb/request_id.h"
 #include "wire/flow.h"
 
 /* What is still to be done, in order: the calls that are left may be made by another worker. */
@@ -39,8 +40,10 @@ struct exchange {
 	bool has_body;
 	bool is_head; /* HEAD */
 	bool wants_upgrade;
-	long long max_forwards; /* to be written in place of the client's; -1: none */
-	bool is_tunnel;         /* opaque bytes: tcp mode, or after 101 */
+	struct str request_id;               /* lb/request_id.h; empty: not asked for yet */
+	char made_id[REQUEST_ID_MADE_BYTES]; /* one of ours */
+	long long max_forwards;              /* to be written in place of the client's; -1: none */
+	bool is_tunnel;                      /* opaque bytes: tcp mode, or after 101 */
 
 	/* The client's share. */
 	struct client *client; /* one request of it is this one; NULL: not counted */
@@ -101,6 +104,8 @@ void exchange_free(struct exchange *x);
 /* The worker's list of free ones: worker.local. False when memory is out. */
 bool exchange_store_init(struct worker *w);
 void exchange_store_free(struct worker *w);
+/* The worker's. */
+struct request_ids *exchange_ids(const struct worker *w);
 
 /* See above; head: its length at the front of x->in; it is parsed in x->request, as far as `fault` says. VERDICT_WAIT: call exchange_end once the server answers. VERDICT_LEAVE: on a loop. */
 struct verdict exchange_head(struct exchange *x, size_t head, enum http_fault fault);

@@ -4,6 +4,9 @@
 
 #include "lb/exchange.h"
 
+/* The client is one of forward.trusted: what it says of others is believed. */
+bool forward_trusts(const struct exchange *x);
+
 /*
  * Writes the request's head for the server into x->out (cleared first). max_forwards: the value to write in place of the
  * client's Max-Forwards, or -1. False when x->out is too small.

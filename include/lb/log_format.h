@@ -30,7 +30,8 @@ struct log_format {
 	struct log_format *next; /* in a list of its owner's */
 	char *text;              /* as configured */
 	bool json;
-	bool timed; /* it has times in it, for which clocks must be read */
+	bool timed;  /* it has times in it, for which clocks must be read */
+	bool has_id; /* of the request */
 	unsigned count;
 	size_t value_max; /* bytes that a value of a client's gets at most, so that the line ends as it should */
 	struct log_item *items;

@@ -2,12 +2,14 @@
 
 #include "lb/log_format.h"
 
-void access_log(const struct exchange *x)
+void access_log(struct exchange *x)
 {
 	char line[LOG_FORMAT_LINE_MAX];
 
-	if (!x->worker->log || x->listener->mode != LB_MODE_HTTP)
+	if (!x->worker->log)
 		return;
+	if (x->lb->format->has_id)
+		(void)request_id(x);
 	const struct log_record r = {.x = x,
 	        .c = x->conn,
 	        .status = x->status,
@@ -24,8 +26,10 @@ void access_log_refusal(const struct log_format *format, struct log_ring *log, c
 
 	if (!log)
 		return;
-	const struct log_record r = {
-	        .c = c, .status = reply->status, .bytes = http_reply_body_len(reply), .end = why};
+	const struct log_record r = {.c = c,
+	        .status = reply ? reply->status : 0,
+	        .bytes = reply ? http_reply_body_len(reply) : 0,
+	        .end = why};
 	size_t len = log_format_write(format, &r, line);
 	(void)log_access(log, (struct str){line, len});
 }

@@ -3,6 +3,7 @@
 #include "lb/config_names.h"
 #include "lb/config_upstreams.h"
 #include "lb/log_format.h"
+#include "lb/request_id.h"
 
 #include <errno.h>
 #include <pwd.h>
@@ -12,6 +13,7 @@
 
 #include "base/clock.h"
 #include "http/chars.h"
+#include "http/head.h"
 #include "net/ephemeral.h"
 #include "work/queue.h"
 
@@ -124,6 +126,28 @@ static void check_via(struct lb_config *c)
 		conf_fault(c->conf, c->forward.place, "via",
 		        "must be one word of letters, digits and \"-._\", or empty for no Via, not \"%s\"",
 		        c->forward.via);
+}
+
+static void check_request_id(struct lb_config *c)
+{
+	const char *name = c->forward.request_id;
+
+	if (name == NULL)
+		return;
+	if (name[0] == '\0' && c->forward.request_id_answer)
+		conf_fault(c->conf, c->forward.place, "request_id_answer",
+		        "needs forward.request_id, which names the field, such as \"X-Request-Id\"");
+	else if (name[0] != '\0' && (!http_is_token(name) || strlen(name) > REQUEST_ID_NAME_MAX))
+		conf_fault(c->conf, c->forward.place, "request_id",
+		        "must be the name of a field, such as \"X-Request-Id\", of at most %d characters, or "
+		        "empty for none, not \"%s\"",
+		        REQUEST_ID_NAME_MAX, name);
+	else if (http_field_id_of(str_of(name)) != FIELD_OTHER)
+		conf_fault(c->conf, c->forward.place, "request_id",
+		        "must be the name of a field that has no other meaning, such as \"X-Request-Id\", "
+		        "not "
+		        "\"%s\"",
+		        name);
 }
 
 /* "10.1.2.3/8" means 10.0.0.0/8; whoever wrote it may have meant something else. */
@@ -444,6 +468,7 @@ static struct lb_config *config_check(struct lb_config *c, struct conf *conf, bo
 	check_rates(c);
 	check_discipline(c);
 	check_via(c);
+	check_request_id(c);
 	check_log(c);
 	config_upstreams_check(c);
 	check_listeners(c);

@@ -630,6 +630,18 @@ static const struct conf_key forward_keys[] = {
                 .offset = offsetof(struct lb_config_forward, via),
                 .fallback = "tplb",
                 .help = "our name in the Via header; empty: no Via"},
+        {.name = "request_id",
+                .type = CONF_STRING,
+                .offset = offsetof(struct lb_config_forward, request_id),
+                .fallback = "",
+                .help = "the field that tells servers the request's id, such as \"X-Request-Id\": a new one, "
+                        "or "
+                        "the one that a trusted proxy has sent; empty: none"},
+        {.name = "request_id_answer",
+                .type = CONF_BOOL,
+                .offset = offsetof(struct lb_config_forward, request_id_answer),
+                .fallback = "false",
+                .help = "tell it to the client, too"},
         {.name = "trusted",
                 .type = CONF_STRINGS,
                 .offset = offsetof(struct lb_config_forward, trusted),

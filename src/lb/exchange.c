@@ -19,6 +19,7 @@ enum { STORE_KEEP = 32, STORE_KEEP_LOOP = 512 };
 struct exchange_store {
 	struct exchange *free;
 	unsigned count;
+	struct request_ids ids;
 };
 
 static struct exchange *allocate(unsigned fields)
@@ -113,6 +114,13 @@ bool exchange_store_init(struct worker *w)
 {
 	w->local = calloc(1, sizeof(struct exchange_store));
 	return w->local != NULL;
+}
+
+struct request_ids *exchange_ids(const struct worker *w)
+{
+	struct exchange_store *store = w->local;
+
+	return &store->ids;
 }
 
 struct retry_budget *exchange_budget(const struct exchange *x)

@@ -53,7 +53,7 @@ static bool writer_done(struct writer *w, struct buf *b)
 	return !w->full;
 }
 
-static bool is_trusted(const struct exchange *x)
+bool forward_trusts(const struct exchange *x)
 {
 	const struct lb_config_forward *f = &x->lb->config->forward;
 
@@ -146,12 +146,22 @@ static void put_forwarded(struct writer *w, const struct exchange *x, const stru
 		put_field(w, STR("X-Forwarded-Host"), x->request.host);
 }
 
+/* The field that holds the request's id: ours is written in its place. */
+static bool is_id(const struct exchange *x, const struct http_field *field)
+{
+	const char *name = x->lb->config->forward.request_id;
+
+	return name[0] && field->id == FIELD_OTHER && str_eq_nocase(field->name, str_of(name));
+}
+
 /* Writes one field of the client's, or leaves it out. */
 static void put_request_field(struct writer *w, const struct exchange *x, const struct http_field *field,
         struct forwarded *f, long long max_forwards)
 {
 	if (field->id == FIELD_EXPECT && x->request.minor == 0)
 		return; /* ignored there (RFC 9110 section 10.1.1): to a server, which sees HTTP/1.1, it would count */
+	if (is_id(x, field))
+		return;
 	if (f->on && is_claim(field->id)) {
 		if (!f->trusted || is_written_anew(f, field->id))
 			return;
@@ -197,7 +207,7 @@ bool forward_request(struct exchange *x, long long max_forwards)
 	bool has_length = false;
 	bool has_host = false;
 
-	f.trusted = f.on && is_trusted(x);
+	f.trusted = f.on && forward_trusts(x);
 	buf_clear(x->out);
 	struct writer w = writer_of(x->out);
 	put(&w, head->method);
@@ -219,6 +229,8 @@ bool forward_request(struct exchange *x, long long max_forwards)
 		put_forwarded(&w, x, &f);
 	if (how->forwarded)
 		put_rfc7239(&w, x, &f);
+	if (how->request_id[0])
+		put_field(&w, str_of(how->request_id), request_id(x));
 	put_via(&w, x, head->minor);
 	if (x->request_framing.kind == BODY_CHUNKED)
 		put(&w, STR("Transfer-Encoding: chunked\r\n"));
@@ -293,7 +305,9 @@ bool forward_response(struct exchange *x, struct http_framing framing)
 	bool has_length = false;
 	bool has_date = false;
 	bool tells_wait = x->lb->config->queue.header && (head->status >= 200 || head->status == 101);
-	char wait[FORWARD_QUEUE_BYTES];
+	bool tells_id = x->lb->config->forward.request_id_answer &&
+	                (head->status >= 200 || head->status == 101);
+	char wait[FORWARD_QUEUE_BYTES], id[REQUEST_ID_FIELD_MAX];
 	struct writer w = writer_of(x->out);
 
 	put_status_line(&w, head);
@@ -304,6 +318,8 @@ bool forward_response(struct exchange *x, struct http_framing framing)
 			continue;
 		if (tells_wait && field->id == FIELD_OTHER && str_eq_nocase(field->name, QUEUE_FIELD))
 			continue; /* ours is true */
+		if (tells_id && is_id(x, field))
+			continue; /* likewise */
 		if (field->id == FIELD_CONTENT_LENGTH) {
 			if (framing.kind == BODY_CHUNKED || head->status < 200 || head->status == 204)
 				continue; /* RFC 9110 section 8.6: not in these */
@@ -325,6 +341,8 @@ bool forward_response(struct exchange *x, struct http_framing framing)
 	put_via(&w, x, head->minor);
 	if (tells_wait)
 		put(&w, forward_queue_field(x->lb->config->queue.header, x->conn, wait));
+	if (tells_id)
+		put(&w, request_id_field(x, id));
 	if (framing.kind == BODY_CHUNKED)
 		put(&w, STR("Transfer-Encoding: chunked\r\n"));
 	put_connection(&w, x);

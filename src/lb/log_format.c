@@ -143,7 +143,7 @@ static void write_request(struct writer *w, const struct log_record *r)
 {
 	const struct exchange *x = r->x;
 
-	if (!x) {
+	if (!x || x->listener->mode == LB_MODE_TCP) {
 		put_text(w, STR(""));
 		return;
 	}
@@ -237,6 +237,11 @@ static void write_reused(struct writer *w, const struct log_record *r)
 	put_number(w, r->x && r->x->reused);
 }
 
+static void write_request_id(struct writer *w, const struct log_record *r)
+{
+	put_text(w, r->x ? r->x->request_id : STR(""));
+}
+
 static void write_end(struct writer *w, const struct log_record *r)
 {
 	put_text(w, str_of(r->end));
@@ -266,6 +271,7 @@ static const struct log_variable variables[] = {
         {"total_us", write_total_us, .is_time = true},
         {"retries", write_retries, .is_clients = false},
         {"reused", write_reused, .is_clients = false},
+        {"request_id", write_request_id, .is_clients = true},
         {"end", write_end, .is_clients = false},
 };
 enum { VARIABLES = sizeof(variables) / sizeof(variables[0]) };
@@ -283,7 +289,8 @@ static const struct {
                  "\"agent\":\"%{agent}\",\"status\":%{status},\"bytes\":%{bytes},\"bytes_in\":%{bytes_in},"
                  "\"upstream\":\"%{upstream}\",\"server\":\"%{server}\",\"reused\":%{reused},"
                  "\"retries\":%{retries},\"queue_us\":%{queue_us},\"connect_us\":%{connect_us},"
-                 "\"first_byte_us\":%{first_byte_us},\"total_us\":%{total_us},\"end\":\"%{end}\"}"},
+                 "\"first_byte_us\":%{first_byte_us},\"total_us\":%{total_us},\"request_id\":\"%{request_id}"
+                 "\",\"end\":\"%{end}\"}"},
 };
 enum { NAMED = sizeof(named) / sizeof(named[0]) };
 
@@ -363,6 +370,7 @@ static bool parse(struct log_format *f, char why[LOG_FORMAT_WHY_BYTES])
 			return false;
 		}
 		f->timed |= item->variable->is_time;
+		f->has_id |= item->variable->write == write_request_id;
 		if (f->count == ITEMS_MAX) {
 			snprintf(why, LOG_FORMAT_WHY_BYTES, "has more than %d variables", ITEMS_MAX - 1);
 			return false;

@@ -75,13 +75,21 @@ struct verdict exchange_refuse_rest(struct exchange *x)
 	return exchange_finish(x);
 }
 
+/* The field lines that configuration asks for. */
+static struct str extra_of(struct exchange *x, char out[FORWARD_QUEUE_BYTES + REQUEST_ID_FIELD_MAX])
+{
+	struct str wait = forward_queue_field(x->lb->config->queue.header, x->conn, out);
+
+	return (struct str){out, wait.len + request_id_field(x, out + wait.len).len};
+}
+
 struct verdict exchange_refuse(struct exchange *x, int status, enum exchange_end end)
 {
-	char text[TEXT_MAX_BYTES], field[FORWARD_QUEUE_BYTES];
+	char text[TEXT_MAX_BYTES], fields[FORWARD_QUEUE_BYTES + REQUEST_ID_FIELD_MAX];
 	struct http_reply r = reply_of(x, status);
 
 	r.text = reason_of(status, end, text);
-	r.extra = forward_queue_field(x->lb->config->queue.header, x->conn, field);
+	r.extra = extra_of(x, fields);
 	x->end = end;
 	x->server_reusable = false;
 	/* 429 says "later", and a client that has to connect anew for that costs more than one that waits. */

@@ -201,10 +201,11 @@ static size_t relay_refuse(
 	char field[FORWARD_QUEUE_BYTES];
 
 	(void)app;
-	if (style.is_tcp)
+	/* Nor to whom it is no request's head that did not come. */
+	if (style.is_tcp || (why == REFUSAL_HEADER_TIMEOUT && style.accepts_proxy && !c->introduced)) {
+		access_log_refusal(style.format, log, c, NULL, refusal_word(why));
 		return 0;
-	if (why == REFUSAL_HEADER_TIMEOUT && style.accepts_proxy && !c->introduced)
-		return 0; /* it is no request's head that did not come */
+	}
 	reply.date = http_date_now(&date);
 	reply.extra = forward_queue_field(style.queue_field, c, field);
 	access_log_refusal(style.format, log, c, &reply, refusal_word(why));

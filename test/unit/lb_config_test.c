@@ -221,6 +221,16 @@ static const struct {
                 "x:2: log.tag: must be one word of at most 32 letters, digits and \"-._\", not \"two "
                 "words\"\n"},
         /* forward */
+        {BASE "forward: { request_id = \"two words\"; };",
+                "x:2: forward.request_id: must be the name of a field, such as \"X-Request-Id\", of at most "
+                "64 "
+                "characters, or empty for none, not \"two words\"\n"},
+        {BASE "forward: { request_id = \"host\"; };",
+                "x:2: forward.request_id: must be the name of a field that has no other meaning, such as "
+                "\"X-Request-Id\", not \"host\"\n"},
+        {BASE "forward: { request_id_answer = true; };",
+                "x:2: forward.request_id_answer: needs forward.request_id, which names the field, such as "
+                "\"X-Request-Id\"\n"},
         {BASE "forward: { via = \"a b\"; };",
                 "x:2: forward.via: must be one word of letters, digits and \"-._\", or "
                 "empty for no Via, not \"a b\"\n"},

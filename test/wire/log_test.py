@@ -80,6 +80,7 @@ class Access(WireCase):
         self.assertTrue(all(t >= 0 for t in times), times)
         self.assertLessEqual(max(times[:3]), times[3])
         self.assertGreaterEqual(one.pop("bytes_in"), 60)
+        self.assertRegex(one.pop("request_id"), "^[0-9a-f]{32}$")
         self.assertEqual(
             one,
             {
