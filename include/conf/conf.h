@@ -6,6 +6,7 @@
 #ifndef TPLB_CONF_CONF_H
 #define TPLB_CONF_CONF_H
 
+#include <jansson.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -108,6 +109,12 @@ bool conf_is_set(const struct conf *conf, const void *place, const char *key);
 
 /* Prints the effective configuration in libconfig syntax, readable again by conf_read, each key with its help as a comment. */
 void conf_print(const struct conf_section *root, const void *values, FILE *out);
+
+/*
+ * The same as data: groups are objects, lists arrays of objects, durations and sizes text, as in a file. The caller frees it; what memory had no room for is
+ * missing.
+ */
+json_t *conf_json(const struct conf_section *root, const void *values);
 
 /* The manual's part about keys, in mdoc(7): subsections, the first of which is "Top level". Each key with its help, type, bounds and default. */
 void conf_print_manual(const struct conf_section *root, FILE *out);

@@ -34,8 +34,8 @@ struct answer_command {
 	/* What stands behind it, a word for each: "UPSTREAM/SERVER drain|ready"; one in brackets, "[N]", may be left out, with those behind it. "": nothing. */
 	const char *arguments;
 	const char *help;  /* one line */
-	answer_run *run;   /* NULL: it has data */
-	answer_data *data; /* NULL: it has text */
+	answer_run *run;   /* of text; NULL: it is made of the data */
+	answer_data *data; /* for JSON; NULL: it is made of the text */
 	struct render_look look;
 };
 

@@ -257,6 +257,8 @@ const char *lb_config_header_of(const char *text);
 
 /* The effective configuration, as `tplb -T` prints it. */
 void lb_config_print(const struct lb_config *config, FILE *out);
+/* The same as data: conf_json. */
+json_t *lb_config_json(const struct lb_config *config);
 
 void lb_config_free(struct lb_config *config);
 

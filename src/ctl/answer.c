@@ -327,7 +327,7 @@ static void answer_words(const struct query *q)
 		snprintf(usage, sizeof(usage), "usage: %s%s%s", c->name, c->arguments[0] ? " " : "",
 		        c->arguments);
 		fail(q, NULL, usage);
-	} else if (c->data) {
+	} else if (c->data && (q->as_json || !c->run)) {
 		run_data(q, c, q->words + known);
 	} else {
 		run_text(q, c, q->words + known);

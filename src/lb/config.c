@@ -554,6 +554,11 @@ void lb_config_print(const struct lb_config *c, FILE *out)
 	conf_print(&lb_config_section, c, out);
 }
 
+json_t *lb_config_json(const struct lb_config *c)
+{
+	return conf_json(&lb_config_section, c);
+}
+
 void lb_config_free(struct lb_config *c)
 {
 	if (c == NULL)

@@ -43,6 +43,7 @@ static const struct answer_command table[] = {
         {.name = "set server", .arguments = "U/S drain|ready", .help = "three", .run = set},
         {.name = "set pool workers", .arguments = "N", .help = "four", .run = show},
         {.name = "reload", .arguments = "", .help = "five", .run = show},
+        {.name = "both", .arguments = "", .help = "seven", .run = show, .data = list},
         {.name = "list", .arguments = "[A] [B]", .help = "six", .data = list},
         {.name = NULL},
 };
@@ -81,9 +82,12 @@ static struct {
         {"help",
                 "show status\n        one\nshow servers\n        two\nset server U/S drain|ready\n        "
                 "three\n"
-                "set pool workers N\n        four\nreload\n        five\nlist [A] [B]\n        six\n"
+                "set pool workers N\n        four\nreload\n        five\nboth\n        seven\nlist [A] [B]\n "
+                "       six\n"
                 "json COMMAND\n        answers with JSON, in one line\nhelp\n        prints this\nok\n",
                 false},
+        {"both", "shown\nok\n", false},
+        {"json both", "{\"first\":null,\"second\":null}\nok\n", false},
         {"list", "first -\nsecond -\nok\n", false},
         {"list a", "first a\nsecond -\nok\n", false},
         {"list a b", "first a\nsecond b\nok\n", false},

@@ -12,6 +12,7 @@ from support.case import main
 from support.ctl import CtlCase
 from support.load import Load
 from support.raw import wait_until
+from support.tplb import run
 
 
 class Json(CtlCase):
@@ -52,6 +53,39 @@ class Json(CtlCase):
             server = self.server(script, address="unix")
             self.path = server.address[len("unix:") :]
             self.assertIn(error, self.bad_json("show", "status")["error"])
+
+
+class Config(CtlCase):
+    def test_as_it_runs(self):
+        """What -T prints, word for word, and the same as data; after a reload what that has taken in."""
+        server = self.server()
+        self.start({"address": server.address, "weight": 7}, pool={"workers": 3}, timeouts={"client": "31s"}, forward={"trusted": ["10.0.0.0/8"]})
+        status, out, err = run(["-T", "-f", self.balancer.path])
+        self.assertEqual((status, err), (0, ""))
+        self.assertEqual("\n".join(self.good("show", "config")) + "\n", out)
+        data = self.json("show", "config")
+        self.assertEqual((data["engine"], data["pool"]["workers"], data["queue"]["size"]), ("pool", 3, 1024))
+        self.assertEqual((data["timeouts"]["client"], data["limits"]["header_size"], data["abort_on_close"]), ("31s", "16k", False))
+        self.assertEqual(data["forward"]["trusted"], ["10.0.0.0/8"])
+        (upstream,) = data["upstreams"]
+        self.assertEqual([(row["address"], row["weight"], row["backup"]) for row in upstream["servers"]], [(server.address, 7, False)])
+        self.rewrite("weight = 7;", "weight = 8;")
+        self.assertEqual(self.json("show", "config"), data)
+        self.good("reload")
+        upstream["servers"][0]["weight"] = 8
+        self.assertEqual(self.json("show", "config"), data)
+
+    def test_every_key(self):
+        """One row in the tables is enough: the text has as many keys as the data."""
+        self.start()
+
+        def count(data):
+            if isinstance(data, dict):
+                return len(data) + sum(count(value) for value in data.values())
+            return sum(count(value) for value in data if isinstance(value, dict)) if isinstance(data, list) else 0
+
+        keys = [line for line in self.good("show", "config") if re.match(r"\t*\w+( = |: \{)", line)]
+        self.assertEqual(count(self.json("show", "config")), len(keys))
 
 
 class SetWeight(CtlCase):
