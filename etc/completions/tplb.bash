@@ -26,37 +26,112 @@ _tplb_origin()
 	esac
 }
 
-# The words of the command so far, without options; the socket's path into $socket.
+# As `tplbctl help` has them. A word in capitals stands for others, | between words means either, and what is in brackets may be left out.
+_tplbctl_commands="show status
+show servers
+show pool
+show queue
+show counters
+show config
+show connections [N] [parked|queued|busy|closing] [listener=NAME] [client=ADDRESS]
+show workers
+show events
+set server UPSTREAM/SERVER drain|ready|maint|weight [N]
+set pool workers N
+reload
+upgrade
+advise
+trace SECONDS
+top
+help"
+
+# As commands take them, one a line.
+_tplbctl_servers()
+{
+	tplbctl "$@" show servers 2>/dev/null | sed -n -e '2,$s/\( [^ ]*\)\{6\}$//' -e '2,$s/\\\(.\)/\1/g' -e '2,$p'
+}
+
+# What a word of the list means: WORD, tplbctl's options.
+_tplbctl_word()
+{
+	local word=${1#[} part
+
+	shift
+	word=${word%]}
+	if [[ $word == UPSTREAM/SERVER ]]; then
+		_tplbctl_servers "$@"
+		return
+	fi
+	for part in ${word//|/ }; do
+		part=${part%%[A-Z]*}
+		[[ -z $part ]] || echo "$part"
+	done
+}
+
+# The words that may come next, one a line: WORDS so far, --, tplbctl's options.
+_tplbctl_next()
+{
+	local said=() line word parts i n
+
+	while [[ $1 != -- ]]; do
+		said+=("$1")
+		shift
+	done
+	shift
+	n=${#said[@]}
+	while IFS= read -r line; do
+		read -ra parts <<<"$line"
+		for ((i = 0; i < n; i++)); do
+			word=${parts[i]-}
+			[[ -n $word && ($word == "${said[i]}" || $word == *[A-Z\|]*) ]] || continue 2
+		done
+		[[ -z ${parts[n]-} ]] || _tplbctl_word "${parts[n]}" "$@"
+		for ((i = n; i < ${#parts[@]}; i++)); do
+			[[ $i -eq n || ${parts[i]} != "["* || ${parts[n]} != "["* ]] || _tplbctl_word "${parts[i]}" "$@"
+		done
+	done <<<"$_tplbctl_commands" | sort -u
+}
+
+# Not by COMP_WORDS: a colon would end a word, and servers have one.
 _tplbctl()
 {
-	local cur=${COMP_WORDS[COMP_CWORD]} words=() socket=() i
+	local line=${COMP_LINE:0:COMP_POINT} cur= words=() said=() options=() i word
 
-	for ((i = 1; i < COMP_CWORD; i++)); do
-		case ${COMP_WORDS[i]} in
+	read -ra words <<<"$line"
+	if [[ $line != *[[:space:]] ]]; then
+		cur=${words[-1]}
+		unset "words[-1]"
+	fi
+	for ((i = 1; i < ${#words[@]}; i++)); do
+		case ${words[i]} in
 		-s | --socket)
-			socket=(-s "${COMP_WORDS[++i]}")
+			if ((i + 1 == ${#words[@]})); then
+				COMPREPLY=($(compgen -f -- "$cur"))
+				return
+			fi
+			options=(-s "${words[++i]}")
 			;;
 		-*) ;;
-		*) words+=("${COMP_WORDS[i]}") ;;
+		*) said+=("${words[i]}") ;;
 		esac
 	done
-	case "${COMP_WORDS[COMP_CWORD - 1]}" in
-	-s | --socket)
-		COMPREPLY=($(compgen -f -- "$cur"))
+	if [[ $cur == -* && ${said[0]-} == top ]]; then
+		COMPREPLY=($(compgen -W "--iterations --delay --help" -- "$cur"))
 		return
-		;;
-	esac
-	case "${words[*]}" in
-	"") COMPREPLY=($(compgen -W "show set reload advise help --socket --version --help" -- "$cur")) ;;
-	show) COMPREPLY=($(compgen -W "status servers pool queue counters" -- "$cur")) ;;
-	set) COMPREPLY=($(compgen -W "server pool" -- "$cur")) ;;
-	"set pool") COMPREPLY=($(compgen -W "workers" -- "$cur")) ;;
-	"set server")
-		COMPREPLY=($(compgen -W "$(tplbctl "${socket[@]}" show servers 2>/dev/null | awk 'NR > 1 { print $1 "/" $2 }')" -- "$cur"))
-		;;
-	"set server "*) [ ${#words[@]} -ne 3 ] || COMPREPLY=($(compgen -W "ready drain maint" -- "$cur")) ;;
-	*) COMPREPLY=() ;;
-	esac
+	elif [[ $cur == -* ]]; then
+		COMPREPLY=($(compgen -W "--socket --json --version --help" -- "$cur"))
+		return
+	fi
+	COMPREPLY=()
+	while IFS= read -r word; do
+		[[ $word != "$cur"* ]] || COMPREPLY+=("$(printf %q "$word")")
+	done < <(_tplbctl_next "${said[@]}" -- "${options[@]}")
+	# What stands before the last colon is no part of the word that bash completes.
+	if [[ $cur == *:* ]]; then
+		for ((i = 0; i < ${#COMPREPLY[@]}; i++)); do
+			COMPREPLY[i]=${COMPREPLY[i]#"${cur%"${cur##*:}"}"}
+		done
+	fi
 }
 
 complete -F _tplb tplb
