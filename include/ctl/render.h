@@ -12,6 +12,7 @@ struct render_look {
 	const char *
 	        columns; /* members to show, with blanks between; "a/b": both, a slash between them. NULL: all */
 	bool bare;       /* values alone: no names, no line of headings; of one object those that it has */
+	bool open_end;   /* of tables the last column is no word but text, to the end of the line */
 	bool skip_zeros; /* numbers that are 0 are left out, but not out of tables */
 };
 

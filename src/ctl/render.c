@@ -83,7 +83,7 @@ static bool next_column(const char **columns, char name[NAME_BYTES])
 }
 
 /* "a/b" is the members a and b. */
-static void print_cell(const json_t *row, char *name, FILE *out)
+static void print_cell(const json_t *row, char *name, bool as_word, FILE *out)
 {
 	static json_t *const none = NULL;
 	char *rest = name, *part = strsep(&rest, "/");
@@ -96,12 +96,12 @@ static void print_cell(const json_t *row, char *name, FILE *out)
 		if (value == none)
 			putc('-', out);
 		else
-			print_value(value, true, out);
+			print_value(value, as_word, out);
 	}
 }
 
 /* but_missing: a column whose first member is not there is left out. */
-static void print_row(const json_t *row, const char *columns, bool but_missing, FILE *out)
+static void print_row(const json_t *row, const char *columns, bool but_missing, bool open_end, FILE *out)
 {
 	char name[NAME_BYTES], member[NAME_BYTES];
 	bool first = true;
@@ -113,7 +113,7 @@ static void print_row(const json_t *row, const char *columns, bool but_missing, 
 		if (!first)
 			putc(' ', out);
 		first = false;
-		print_cell(row, name, out);
+		print_cell(row, name, *columns != '\0' || !open_end, out);
 	}
 	putc('\n', out);
 }
@@ -146,7 +146,7 @@ static void print_table(const json_t *data, const struct render_look *look, FILE
 
 	if (columns && !look->bare)
 		fprintf(out, "%s\n", columns);
-	json_array_foreach(data, i, row) if (columns) print_row(row, columns, false, out);
+	json_array_foreach(data, i, row) if (columns) print_row(row, columns, false, look->open_end, out);
 	free(all);
 }
 
@@ -171,7 +171,7 @@ void render_text(json_t *data, const struct render_look *look, FILE *out)
 	size_t i;
 
 	if (json_is_object(data) && look->bare && look->columns) {
-		print_row(data, look->columns, true, out);
+		print_row(data, look->columns, true, false, out);
 	} else if (json_is_object(data)) {
 		print_members(data, look, out);
 	} else if (json_is_array(data) && (look->columns || json_is_object(json_array_get(data, 0)))) {

@@ -10,7 +10,9 @@
 #include "lb/health.h"
 #include "lb/pick.h"
 #include "lb/show.h"
+#include "lb/show_events.h"
 #include "lb/standing.h"
+#include "obs/events.h"
 
 /* What is shown without any words: show_NAME, as a row of the table takes it. */
 #define SHOW(name)                                                                                           \
@@ -26,15 +28,7 @@ SHOW(servers)
 SHOW(pool)
 SHOW(queue)
 SHOW(counters)
-SHOW(config)
-
-static bool print_config(void *arg, char *const *words, FILE *out, char why[ANSWER_WHY_BYTES])
-{
-	(void)words;
-	(void)why;
-	show_config_text(arg, out);
-	return true;
-}
+SHOW(listeners)
 
 /* "UPSTREAM/SERVER"; either may have a slash in it. */
 static bool is_called(const struct upstream *u, const struct server *s, const char *name)
@@ -159,6 +153,18 @@ static json_t *set_server(void *arg, char *const *words, char why[ANSWER_WHY_BYT
 	return done;
 }
 
+static json_t *events_data(void *arg, char *const *words, char why[ANSWER_WHY_BYTES])
+{
+	unsigned most = words[0] ? parse_number(words[0], EVENTS_KEPT) : EVENTS_KEPT;
+
+	(void)arg;
+	if (most > 0)
+		return show_events(most);
+	snprintf(why, ANSWER_WHY_BYTES, "how many is a whole number from 1 to %d, not \"%.100s\"",
+	        EVENTS_KEPT, words[0]);
+	return NULL;
+}
+
 static bool set_workers(void *arg, char *const *words, FILE *out, char why[ANSWER_WHY_BYTES])
 {
 	unsigned workers = parse_number(words[0], LB_WORKERS_MAX);
@@ -198,6 +204,16 @@ const struct answer_command lb_commands[] = {
                         "failures, times it went down",
                 .data = servers_data,
                 .look = {.columns = "upstream/server state weight active requests failures downs"}},
+        {.name = "show listeners",
+                .arguments = "",
+                .help = "a line a listener: where it listens, its mode, its upstream, its connections",
+                .data = listeners_data},
+        {.name = "show events",
+                .arguments = "[N]",
+                .help = "the last N changes that an operator may want to hear of, 200 at most: time, level, "
+                        "what has happened",
+                .data = events_data,
+                .look = {.columns = "time level text", .bare = true, .open_end = true}},
         {.name = "show pool",
                 .arguments = "",
                 .help = "the workers, how many there are to be and who said so; the loops",
@@ -211,13 +227,6 @@ const struct answer_command lb_commands[] = {
                 .help = "all that are not 0",
                 .data = counters_data,
                 .look = {.skip_zeros = true}},
-        {.name = "show config",
-                .arguments = "",
-                .help = "the configuration that runs, defaults filled in, as a file; what commands have set "
-                        "is "
-                        "not in it",
-                .run = print_config,
-                .data = config_data},
         {.name = "set server",
                 .arguments = "UPSTREAM/SERVER drain|ready|maint|weight [N]",
                 .help = "drain: no new requests; maint: nor probes; ready: what its health allows; weight "

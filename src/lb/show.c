@@ -79,6 +79,33 @@ json_t *show_servers(struct control *c)
 	return rows;
 }
 
+static json_t *listener_data(const struct lb_listener *l, const struct listener *is)
+{
+	json_t *into = json_object();
+	char text[ADDR_TEXT_MAX];
+
+	render_set_text(into, "listener", l->name);
+	render_set_text(into, "address", addr_format(&is->addr, text));
+	render_set_text(into, "mode", lb_mode_names[l->mode]);
+	render_set_text(into, "upstream", l->upstream->name);
+	render_set_number(into, "connections", atomic_load_explicit(&is->open, memory_order_relaxed));
+	return into;
+}
+
+json_t *show_listeners(struct control *c)
+{
+	json_t *rows = json_array();
+	struct balancer *b = c->balancer;
+
+	lock_take(&b->lock); /* its fronts are the snapshot's as long as it runs */
+	const struct lb *lb = b->now->lb;
+	for (size_t i = 0; i < lb->config->listeners.count; i++)
+		(void)json_array_append_new(
+		        rows, listener_data(&lb->listeners[i], b->now->fronts[i]->listener));
+	lock_drop(&b->lock);
+	return rows;
+}
+
 static void set_workers(json_t *into, struct control *c)
 {
 	unsigned count;
@@ -132,22 +159,6 @@ json_t *show_queue(struct control *c)
 	render_set_number(into, "waits_p99_us", waits_percentile(&w, 99));
 	render_set_number(into, "waits_max_us", w.max);
 	return into;
-}
-
-/* Under the lock no reload takes it away. */
-void show_config_text(struct control *c, FILE *out)
-{
-	lock_take(&c->lock);
-	lb_config_print(c->config, out);
-	lock_drop(&c->lock);
-}
-
-json_t *show_config(struct control *c)
-{
-	lock_take(&c->lock);
-	json_t *data = lb_config_json(c->config);
-	lock_drop(&c->lock);
-	return data;
 }
 
 json_t *show_counters(struct control *c)

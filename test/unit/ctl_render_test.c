@@ -24,6 +24,8 @@ static const struct {
                 "a b\n1 x\\ y\n2 back\\\\\n"},
         {"[{'a': 1, 'b': [2], 'c': {'d': 3}, 'e': 4}]", {.columns = NULL}, "a e\n1 4\n"},
         {"[{'a': 1, 'b': 0}, {'a': ''}]", {.columns = "a/b b", .skip_zeros = true}, "a/b b\n1/0 0\n-/- -\n"},
+        {"[{'a': 'x y', 'b': 'two words'}]", {.columns = "a b", .bare = true, .open_end = true},
+                "x\\ y two words\n"},
         {"[{'a': 1}]", {.columns = "a", .bare = true}, "1\n"},
         {"[]", {.columns = "a b"}, "a b\n"},
         {"[]", {.columns = NULL}, ""},

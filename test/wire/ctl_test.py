@@ -182,6 +182,30 @@ class Show(CtlCase):
             want = {"engine": "async", "loops": "1", "driver": ENGINE, "fibers": "3"}
         self.assertEqual({name: got[name] for name in want}, want)
 
+    def test_listeners(self):
+        self.start()
+        client = self.client()
+        self.assertEqual(client.get().status, 200)
+        lines = self.good("show", "listeners")
+        self.assertEqual(lines, ["listener address mode upstream connections", "web %s http up 1" % self.balancer.address])
+
+    def test_events(self):
+        server = self.server()
+        self.start(server)
+        self.good("set", "server", "up/" + server.address, "maint")
+        self.good("reload")
+        time = r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z "
+        lines = self.good("show", "events")
+        self.assertRegex(lines[0], time + "info listening on %s \\(web\\)$" % self.balancer.address)
+        self.assertRegex(lines[1], time + "info tplb .* is ready: ")
+        self.assertRegex(lines[2], time + "info server %s of up is maint: the operator wants it so " % server.address)
+        self.assertRegex(lines[3], time + "info reload: nothing has changed$")
+        self.assertEqual(self.good("show", "events", "2"), lines[2:])
+        got = self.json("show", "events", "1")
+        self.assertEqual([(e["id"], e["level"], e["text"]) for e in got], [(4, "info", "reload: nothing has changed")])
+        for word in ("0", "201", "x"):
+            self.assertIn('a whole number from 1 to 200, not "%s"' % word, self.bad("show", "events", word))
+
     def test_counters(self):
         self.start()
         for _ in range(5):
