@@ -17,6 +17,10 @@ json_t *show_pool(struct control *c);
 json_t *show_queue(struct control *c);
 json_t *show_counters(struct control *c); /* all, by name */
 
+/* The configuration that runs: the file's as it was read last, the command line's word in its place, without what commands have set. As `tplb -T` prints it, or as data. */
+void show_config_text(struct control *c, FILE *out);
+json_t *show_config(struct control *c);
+
 /* Arrays of objects, one a server; `active` is null where that is not counted. */
 json_t *show_servers(struct control *c);
 /* One a listener: `listener`, `address`, `mode`, `upstream`, and how many `connections` it has. */

@@ -29,6 +29,15 @@ SHOW(pool)
 SHOW(queue)
 SHOW(counters)
 SHOW(listeners)
+SHOW(config)
+
+static bool print_config(void *arg, char *const *words, FILE *out, char why[ANSWER_WHY_BYTES])
+{
+	(void)words;
+	(void)why;
+	show_config_text(arg, out);
+	return true;
+}
 
 /* "UPSTREAM/SERVER"; either may have a slash in it. */
 static bool is_called(const struct upstream *u, const struct server *s, const char *name)
@@ -227,6 +236,13 @@ const struct answer_command lb_commands[] = {
                 .help = "all that are not 0",
                 .data = counters_data,
                 .look = {.skip_zeros = true}},
+        {.name = "show config",
+                .arguments = "",
+                .help = "the configuration that runs, defaults filled in, as a file; what commands have set "
+                        "is "
+                        "not in it",
+                .run = print_config,
+                .data = config_data},
         {.name = "set server",
                 .arguments = "UPSTREAM/SERVER drain|ready|maint|weight [N]",
                 .help = "drain: no new requests; maint: nor probes; ready: what its health allows; weight "

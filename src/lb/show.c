@@ -161,6 +161,22 @@ json_t *show_queue(struct control *c)
 	return into;
 }
 
+/* Under the lock no reload takes it away. */
+void show_config_text(struct control *c, FILE *out)
+{
+	lock_take(&c->lock);
+	lb_config_print(c->config, out);
+	lock_drop(&c->lock);
+}
+
+json_t *show_config(struct control *c)
+{
+	lock_take(&c->lock);
+	json_t *data = lb_config_json(c->config);
+	lock_drop(&c->lock);
+	return data;
+}
+
 json_t *show_counters(struct control *c)
 {
 	json_t *into = json_object();

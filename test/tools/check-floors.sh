@@ -5,7 +5,7 @@ set -eu
 build=$(cd "${builddir:-.}" && pwd)
 cd "${srcdir:-$(dirname "$0")/../..}"
 
-declare -A floor=([base]=0 [http]=1 [net]=1 [work]=1 [conf]=1 [obs]=1 [wire]=2 [engine]=3 [ctl]=3 [lb]=4 [load]=4 [origin]=4 [bin]=5 [bench]=5)
+declare -A floor=([base]=0 [http]=1 [net]=1 [work]=1 [conf]=1 [obs]=1 [wire]=2 [engine]=3 [ctl]=3 [lb]=4 [load]=4 [origin]=4 [page]=4 [bin]=5 [bench]=5)
 bad=0
 
 for dir in src/*/ include/*/; do

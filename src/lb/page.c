@@ -1,0 +1,54 @@
+#include "lb/page.h"
+
+#include "base/clock.h"
+#include "ctl/render.h"
+#include "lb/show.h"
+#include "lb/show_events.h"
+#include "obs/events.h"
+
+/* Of all counters those that the page makes rates of. */
+static const enum counter_id shown[] = {COUNTER_connections_accepted, COUNTER_requests,
+        COUNTER_requests_failed, COUNTER_requests_refused, COUNTER_refused_limit,
+        COUNTER_refused_client_connections, COUNTER_responses_2xx, COUNTER_responses_3xx,
+        COUNTER_responses_4xx, COUNTER_responses_5xx, COUNTER_bytes_in, COUNTER_bytes_out};
+
+static json_t *counters_data(struct control *c)
+{
+	json_t *into = json_object();
+
+	for (size_t i = 0; i < sizeof(shown) / sizeof(*shown); i++)
+		render_set_number(into, counter_name(shown[i]), balancer_counter(c->balancer, shown[i]));
+	return into;
+}
+
+static bool write_data(json_t *data, FILE *out)
+{
+	bool written = data && render_json(data, out);
+
+	json_decref(data);
+	return written;
+}
+
+bool page_status(void *arg, FILE *out)
+{
+	struct control *c = arg;
+	json_t *into = json_object();
+
+	render_set_number(into, "time_ms", (uint64_t)(clock_now() / CLOCK_NS_PER_MS));
+	render_set_number(into, "events_last", events_last());
+	render_set(into, "status", show_status(c));
+	render_set(into, "queue", show_queue(c));
+	render_set(into, "counters", counters_data(c));
+	render_set(into, "listeners", show_listeners(c));
+	render_set(into, "servers", show_servers(c));
+	return write_data(into, out);
+}
+
+bool page_events(void *arg, FILE *out)
+{
+	json_t *into = json_object();
+
+	(void)arg;
+	render_set(into, "events", show_events(EVENTS_KEPT));
+	return write_data(into, out);
+}

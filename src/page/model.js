@@ -1,0 +1,168 @@
+// What the page knows: the last answer, and of each figure the last two minutes. Rates and latencies come from two answers in a row.
+
+export const KEPT = 120;
+
+// A figure's course; NaN where there was no answer.
+export class Course {
+	constructor() {
+		this.values = [];
+	}
+
+	add(value) {
+		this.values.push(value);
+		if (this.values.length > KEPT) this.values.shift();
+	}
+
+	get last() {
+		return this.values.length ? this.values[this.values.length - 1] : NaN;
+	}
+
+	get highest() {
+		return this.values.reduce((most, v) => (v > most ? v : most), 0);
+	}
+}
+
+// Of a histogram: counts of what was at most bounds[i], not added up; the last count is of what was more. q: 0 to 1. NaN: there was none.
+export function quantile(bounds, counts, q) {
+	const total = counts.reduce((sum, n) => sum + n, 0);
+	let wanted = q * total;
+
+	if (total === 0) return NaN;
+	for (let i = 0; i < counts.length; i++) {
+		if (counts[i] > 0 && counts[i] >= wanted) {
+			if (i >= bounds.length) return bounds[bounds.length - 1];
+			const low = i > 0 ? bounds[i - 1] : 0;
+			return low + (bounds[i] - low) * (wanted / counts[i]);
+		}
+		wanted -= counts[i];
+	}
+	return bounds[bounds.length - 1];
+}
+
+function less(now, before) {
+	return now.map((n, i) => Math.max(0, n - (before ? before[i] || 0 : 0)));
+}
+
+export class Model {
+	constructor() {
+		this.courses = new Map();
+		this.now = null;
+		this.before = null;
+		this.restarted = false;
+		this.ticks = 0; // that each course has
+	}
+
+	course(name) {
+		let course = this.courses.get(name);
+
+		if (!course) {
+			course = new Course();
+			for (let i = 0; i < this.ticks; i++) course.add(NaN);
+			this.courses.set(name, course);
+		}
+		return course;
+	}
+
+	// Seconds between the two answers.
+	get passed() {
+		return (this.now.time_ms - this.before.time_ms) / 1000;
+	}
+
+	take(answer) {
+		this.before = this.now;
+		this.now = answer;
+		answer.workers ||= [];
+		this.restarted = false;
+		if (this.before && (this.before.status.pid !== answer.status.pid || this.passed <= 0)) {
+			this.restarted = this.before.status.pid !== answer.status.pid;
+			this.before = null;
+		}
+		if (this.before && this.passed > 5) this.gap();
+		if (this.before) this.derive();
+		else this.gap();
+	}
+
+	// Nothing was heard: all courses have a hole.
+	gap() {
+		for (const course of this.courses.values()) course.add(NaN);
+		this.ticks = Math.min(this.ticks + 1, KEPT);
+	}
+
+	// What a counter grew by in a second.
+	rate(read) {
+		const now = read(this.now), before = read(this.before);
+
+		return now >= before ? (now - before) / this.passed : NaN;
+	}
+
+	counted(...names) {
+		return this.rate((answer) => names.reduce((sum, name) => sum + (answer.counters[name] || 0), 0));
+	}
+
+	derive() {
+		const seen = new Set();
+		const add = (name, value) => {
+			this.course(name).add(value);
+			seen.add(name);
+		};
+
+		this.deriveProgram(add);
+		for (const s of this.now.servers) this.deriveServer(s, add);
+		for (const name of this.courses.keys()) if (!seen.has(name)) this.courses.delete(name);
+		this.ticks = Math.min(this.ticks + 1, KEPT);
+	}
+
+	deriveProgram(add) {
+		const { now } = this;
+
+		add("requests", this.counted("requests"));
+		add("failed", this.counted("requests_failed"));
+		add("refused", this.counted("requests_refused", "refused_limit", "refused_client_connections"));
+		for (const c of [2, 3, 4, 5]) add(c + "xx", this.counted(`responses_${c}xx`));
+		add("in", this.counted("bytes_in"));
+		add("out", this.counted("bytes_out"));
+		add("accepted", this.counted("connections_accepted"));
+		add("connections", now.status.connections);
+		add("queue", now.queue.queue_depth);
+		add("busy", busy(now.workers));
+		this.deriveTimes("time", now.bounds, now.request_time, this.before.request_time, add);
+		this.deriveTimes("wait", now.wait_bounds, now.waits, this.before.waits, add);
+	}
+
+	deriveTimes(name, bounds, now, before, add) {
+		if (!bounds || !now) return;
+		const counts = less(now, before);
+
+		for (const q of [50, 99]) add(`${name}.${q}`, quantile(bounds, counts, q / 100));
+	}
+
+	deriveServer(s, add) {
+		const was = this.before.servers.find((o) => o.upstream === s.upstream && o.server === s.server);
+		const grown = (name) => (was && s[name] >= was[name] ? (s[name] - was[name]) / this.passed : NaN);
+		const key = serverKey(s);
+
+		add(key + ".requests", grown("requests"));
+		add(key + ".failures", grown("failures"));
+		add(key + ".active", s.active === null ? NaN : s.active);
+		this.deriveTimes(key + ".time", this.now.bounds, s.time, was && was.time, add);
+	}
+}
+
+export function serverKey(s) {
+	return JSON.stringify([s.upstream, s.server]);
+}
+
+export function isBusy(worker) {
+	return !["gone", "idle"].includes(worker.doing);
+}
+
+// Those that requests need: threads of the pool, or the loops where there are none.
+export function busy(workers) {
+	return crew(workers).filter((w) => isBusy(w)).length;
+}
+
+export function crew(workers) {
+	const threads = workers.filter((w) => w.kind === "worker" && w.doing !== "gone");
+
+	return threads.length ? threads : workers.filter((w) => w.kind === "loop");
+}
