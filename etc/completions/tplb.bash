@@ -29,13 +29,14 @@ _tplb_origin()
 # As `tplbctl help` has them. A word in capitals stands for others, | between words means either, and what is in brackets may be left out.
 _tplbctl_commands="show status
 show servers
+show listeners
 show pool
 show queue
 show counters
 show config
 show connections [N] [parked|queued|busy|closing] [listener=NAME] [client=ADDRESS]
 show workers
-show events
+show events [N]
 set server UPSTREAM/SERVER drain|ready|maint|weight [N]
 set pool workers N
 reload

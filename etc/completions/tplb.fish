@@ -22,13 +22,14 @@ complete -c tplb-origin -s h -l help -d "print the usage"
 # As `tplbctl help` has them. A word in capitals stands for others, | between words means either, and what is in brackets may be left out.
 set -g __tplbctl_commands "show status
 show servers
+show listeners
 show pool
 show queue
 show counters
 show config
 show connections [N] [parked|queued|busy|closing] [listener=NAME] [client=ADDRESS]
 show workers
-show events
+show events [N]
 set server UPSTREAM/SERVER drain|ready|maint|weight [N]
 set pool workers N
 reload
