@@ -118,6 +118,8 @@ json_t *conf_json(const struct conf_section *root, const void *values);
 
 /* The manual's part about keys, in mdoc(7): subsections, the first of which is "Top level". Each key with its help, type, bounds and default. */
 void conf_print_manual(const struct conf_section *root, FILE *out);
+/* One row of such a list, for other tables: a word, and what it means, without a full stop. */
+void conf_print_manual_row(const char *word, const char *help, FILE *out);
 
 /* The path of every key, one a line: "pool", "pool.workers", "upstreams.servers.address". */
 void conf_print_paths(const struct conf_section *root, FILE *out);

@@ -47,12 +47,15 @@ enum refusal {
 	REFUSAL_CLIENT,
 	REFUSAL_NO_MEMORY /* the service says so itself */
 };
+enum { REFUSAL_COUNT = REFUSAL_NO_MEMORY + 1 };
 
 /* The answer that goes with a refusal, but for its date. */
 struct http_reply refusal_reply(enum refusal why);
 
 /* The refusal in one word, for the log. */
 const char *refusal_word(enum refusal why);
+/* What it means, for the manual. */
+const char *refusal_help(enum refusal why);
 
 struct service {
 	void *app;

@@ -76,6 +76,10 @@ enum http_fault {
 
 /* One word for logs and counters, e.g. "bad_host". */
 const char *http_fault_word(enum http_fault fault);
+/* What it means, for the manual. */
+const char *http_fault_help(enum http_fault fault);
+/* A request can have it. */
+bool http_fault_is_clients(enum http_fault fault);
 /* The status that answers a request with this fault; a response with any fault is a 502. */
 int http_fault_status(enum http_fault fault);
 

@@ -38,6 +38,9 @@ struct log_format {
 	char *full; /* the text that the items point into */
 };
 
+/* Tells of every variable. */
+void log_variables_tell(void (*tell)(void *arg, const char *name, const char *help), void *arg);
+
 /* NULL: the text is wrong, and why tells; or memory is out, and why is empty. */
 struct log_format *log_format_new(const char *text, char why[LOG_FORMAT_WHY_BYTES]);
 void log_format_free(struct log_format *f);

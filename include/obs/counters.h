@@ -56,12 +56,14 @@
 	ROW(client_left, "exchanges cut short because the client left")                                      \
 	ROW(client_left_queued, "of these, requests dropped after a wait, before any server was asked")      \
 	ROW(client_timeout, "exchanges cut short because the client was silent or did not read")             \
+	ROW(tunnel_timeout, "tunnels cut after timeouts.tunnel without a byte")                              \
 	ROW(client_slow, "exchanges cut short at limits.min_body_rate or min_answer_rate")                   \
 	ROW(server_connects, "connections opened to servers")                                                \
 	ROW(server_reuses, "requests sent on a kept connection to a server")                                 \
 	ROW(server_stale, "kept server connections found closed and replaced")                               \
 	ROW(server_connect_failed, "failed connects to servers")                                             \
-	ROW(server_broke, "server answers that broke the protocol or ended early")                           \
+	ROW(server_broke, "server answers that broke the protocol")                                          \
+	ROW(server_lost, "server connections that ended before the answer or amid it")                       \
 	ROW(server_timeout, "server answers that did not come in time")                                      \
 	ROW(retries, "requests sent to another server after one had lost them")                              \
 	ROW(retries_denied, "retries that retry_budget did not allow")                                       \

@@ -209,3 +209,12 @@ void conf_print_paths(const struct conf_section *root, FILE *out)
 {
 	print_paths(root, "", out);
 }
+
+void conf_print_manual_row(const char *word, const char *help, FILE *out)
+{
+	fputs(".It Ic \\&", out);
+	put_text(word, out);
+	fputc('\n', out);
+	put_text(help, out);
+	fputs(".\n", out);
+}

@@ -37,18 +37,28 @@ struct http_reply refusal_reply(enum refusal why)
 	return reply;
 }
 
+static const struct {
+	const char *word, *help;
+} refusals[REFUSAL_COUNT] = {
+        [REFUSAL_QUEUE_FULL] = {"queue_full", "more than queue.size waited"},
+        [REFUSAL_QUEUE_TIMEOUT] = {"queue_timeout", "waited for queue.timeout"},
+        [REFUSAL_LIMIT] = {"limit", "limits.connections are open, and none of them is idle"},
+        [REFUSAL_HEADER_TIMEOUT] = {"header_timeout",
+                "the head did not come within timeouts.request_header; for a missing PROXY protocol header "
+                "there is no answer"},
+        [REFUSAL_SHED] = {"shed", "waited for queue.target while the queue stood, with discipline codel"},
+        [REFUSAL_DRAINING] = {"draining", "was in the queue still when timeouts.drain was over"},
+        [REFUSAL_CLIENT] = {"client_connections",
+                "the client has limits.connections_per_client open already"},
+        [REFUSAL_NO_MEMORY] = {"no_memory", "memory was out"},
+};
+
 const char *refusal_word(enum refusal why)
 {
-	static const char *const words[] = {
-	        [REFUSAL_QUEUE_FULL] = "queue_full",
-	        [REFUSAL_QUEUE_TIMEOUT] = "queue_timeout",
-	        [REFUSAL_LIMIT] = "limit",
-	        [REFUSAL_HEADER_TIMEOUT] = "header_timeout",
-	        [REFUSAL_SHED] = "shed",
-	        [REFUSAL_DRAINING] = "draining",
-	        [REFUSAL_CLIENT] = "client_connections",
-	        [REFUSAL_NO_MEMORY] = "no_memory",
-	};
+	return refusals[why].word;
+}
 
-	return words[why];
+const char *refusal_help(enum refusal why)
+{
+	return refusals[why].help;
 }

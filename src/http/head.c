@@ -27,28 +27,46 @@ const unsigned char http_chars[256] = { /* a row is 16 characters, the first is 
 static const struct {
 	const char *word;
 	int status;
+	const char *help; /* empty: no request has it */
 } faults[HTTP_FAULT_COUNT] = {
-        [HTTP_OK] = {"ok", 200},
-        [HTTP_BAD_REQUEST_LINE] = {"bad_request_line", 400},
-        [HTTP_BAD_STATUS_LINE] = {"bad_status_line", 502},
-        [HTTP_BAD_VERSION] = {"bad_version", 505},
-        [HTTP_BAD_TARGET] = {"bad_target", 400},
-        [HTTP_BAD_FIELD] = {"bad_field", 400},
-        [HTTP_BAD_HOST] = {"bad_host", 400},
-        [HTTP_BAD_FRAMING] = {"bad_framing", 400},
-        [HTTP_BAD_CHUNK] = {"bad_chunk", 400},
-        [HTTP_BAD_CODING] = {"bad_coding", 501},
-        [HTTP_BAD_EXPECTATION] = {"bad_expectation", 417},
-        [HTTP_NO_CONNECT] = {"no_connect", 405},
-        [HTTP_TARGET_TOO_LONG] = {"target_too_long", 414},
-        [HTTP_HEAD_TOO_LARGE] = {"head_too_large", 431},
-        [HTTP_BODY_TOO_LARGE] = {"body_too_large", 413},
+        [HTTP_OK] = {"ok", 200, ""},
+        [HTTP_BAD_REQUEST_LINE] = {"bad_request_line", 400,
+                "no request line as HTTP/1 has it, or no HTTP at all"},
+        [HTTP_BAD_STATUS_LINE] = {"bad_status_line", 502, ""},
+        [HTTP_BAD_VERSION] = {"bad_version", 505, "a version of HTTP other than 1.0 and 1.1"},
+        [HTTP_BAD_TARGET] = {"bad_target", 400,
+                "a target that is neither a path, nor a URL, nor an asterisk"},
+        [HTTP_BAD_FIELD] = {"bad_field", 400,
+                "a header field with a bad name, bad bytes, a fold, or white space before its colon"},
+        [HTTP_BAD_HOST] = {"bad_host", 400, "no Host, two, or one that names no host"},
+        [HTTP_BAD_FRAMING] = {"bad_framing", 400,
+                "a Content-Length or Transfer-Encoding that two programs could read differently"},
+        [HTTP_BAD_CHUNK] = {"bad_chunk", 400,
+                "a body in chunks that break their form, or have too much beside the body"},
+        [HTTP_BAD_CODING] = {"bad_coding", 501, "a transfer coding other than chunked"},
+        [HTTP_BAD_EXPECTATION] = {"bad_expectation", 417, "an expectation other than 100-continue"},
+        [HTTP_NO_CONNECT] = {"no_connect", 405, "CONNECT, which only forward proxies serve"},
+        [HTTP_TARGET_TOO_LONG] = {"target_too_long", 414, "a request line longer than limits.header_size"},
+        [HTTP_HEAD_TOO_LARGE] = {"head_too_large", 431,
+                "a head larger than limits.header_size, or with more fields than limits.headers"},
+        [HTTP_BODY_TOO_LARGE] = {"body_too_large", 413, "a body larger than limits.body_size"},
 };
 
 const char *http_fault_word(enum http_fault fault)
 {
 	MUST(fault < HTTP_FAULT_COUNT);
 	return faults[fault].word;
+}
+
+const char *http_fault_help(enum http_fault fault)
+{
+	MUST(fault < HTTP_FAULT_COUNT);
+	return faults[fault].help;
+}
+
+bool http_fault_is_clients(enum http_fault fault)
+{
+	return http_fault_help(fault)[0] != '\0';
 }
 
 int http_fault_status(enum http_fault fault)

@@ -14,7 +14,7 @@ void access_log(struct exchange *x)
 	        .c = x->conn,
 	        .status = x->status,
 	        .bytes = x->body_bytes,
-	        .end = end_kinds[x->end].word};
+	        .end = x->end == END_REFUSED ? http_fault_word(x->fault) : end_kinds[x->end].word};
 	size_t len = log_format_write(x->lb->format, &r, line);
 	(void)log_access(x->worker->log, (struct str){line, len}); /* the log counts what it loses */
 }

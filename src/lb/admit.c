@@ -18,7 +18,7 @@ static bool is_there(struct exchange *x, int64_t wait)
 	if (peer == SOCK_PEER_THERE || (peer == SOCK_PEER_ENDED && !x->lb->config->abort_on_close))
 		return true;
 	COUNT(x->worker->counters, client_left_queued);
-	x->end = END_CLIENT_LEFT;
+	x->end = END_CLIENT_LEFT_QUEUED;
 	return false;
 }
 

@@ -159,6 +159,8 @@ static void tell_standing(struct exchange *x)
 		return;
 	if (x->end == END_SERVER_BROKE) {
 		dial_server_failed(x, x->server, "a broken answer");
+	} else if (x->end == END_SERVER_LOST) {
+		dial_server_failed(x, x->server, "its connection was lost");
 	} else if (x->end == END_SERVER_TIMEOUT) {
 		dial_server_failed(x, x->server, "no answer within timeouts.server");
 	} else if (x->end == END_OK && x->response.status >= 500 && u->config->passive.count_5xx) {
@@ -168,31 +170,6 @@ static void tell_standing(struct exchange *x)
 	           standing_succeeded(u, x->server, x->in_panic, clock_now())) {
 		COUNT(x->worker->counters, server_ups);
 	}
-}
-
-/* Every request is counted in one of three. */
-static enum counter_id sort_of(enum exchange_end end)
-{
-	switch (end) {
-	case END_OK:
-		return COUNTER_requests_answered;
-	case END_REFUSED:
-	case END_RATE:
-	case END_CLIENT_BUSY:
-	case END_NO_MEMORY:
-	case END_NO_SERVER:
-	case END_CONNECT_FAILED:
-	case END_SERVER_BUSY:
-		return COUNTER_requests_refused;
-	case END_CLIENT_LEFT:
-	case END_CLIENT_TIMEOUT:
-	case END_CLIENT_SLOW:
-	case END_SERVER_BROKE:
-	case END_SERVER_TIMEOUT:
-	case END_PROXY_HEADER: /* of a connection, before any request: not counted here */
-		break;
-	}
-	return COUNTER_requests_failed;
 }
 
 static void count_end(struct exchange *x)
@@ -205,8 +182,9 @@ static void count_end(struct exchange *x)
 		counter_add(c, classes[x->status / 100 - 1], 1);
 	if (end_kinds[x->end].counter != COUNTER_COUNT)
 		counter_add(c, end_kinds[x->end].counter, 1);
-	if (x->listener->mode == LB_MODE_HTTP && x->end != END_PROXY_HEADER)
-		counter_add(c, sort_of(x->end), 1);
+	/* Every request is counted in one of three. */
+	if (x->listener->mode == LB_MODE_HTTP && end_kinds[x->end].sort != COUNTER_COUNT)
+		counter_add(c, end_kinds[x->end].sort, 1);
 	tell_standing(x);
 	if (x->end != END_OK && x->status >= 500 &&
 	        atomic_load_explicit(&x->lb->retired, memory_order_relaxed))
@@ -247,7 +225,7 @@ static struct verdict verdict_of(struct exchange *x)
 	if (x->is_tunnel) /* a side that did not end well must not look to the other as if it had */
 		return (struct verdict){
 		        .kind = x->server && x->end != END_OK ? VERDICT_RESET : VERDICT_CLOSE};
-	if (x->end == END_CLIENT_LEFT)
+	if (end_is_leave(x->end))
 		return (struct verdict){.kind = VERDICT_CLOSE};
 	/* It does not read: what the kernel holds of the answer would stay there for as long as the client likes. */
 	if (x->down.state == FLOW_SINK_STUCK || x->down.state == FLOW_SINK_SLOW)
@@ -274,6 +252,8 @@ static struct verdict verdict_of(struct exchange *x)
 struct verdict exchange_finish(struct exchange *x)
 {
 	CHECK_MAGIC(x, EXCHANGE_MAGIC);
+	if (x->end == END_SERVER_BROKE && x->lost)
+		x->end = END_SERVER_LOST;
 	admit_release(x); /* first: the client has its answer and may come back by another connection */
 	count_end(x);
 	access_log(x);

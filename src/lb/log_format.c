@@ -21,7 +21,7 @@ struct writer {
 };
 
 struct log_variable {
-	const char *name;
+	const char *name, *help;
 	void (*write)(struct writer *w, const struct log_record *r);
 	bool is_clients; /* as long as the client likes */
 	bool is_time;
@@ -248,31 +248,39 @@ static void write_end(struct writer *w, const struct log_record *r)
 }
 
 static const struct log_variable variables[] = {
-        {"time", write_time, .is_time = false},
-        {"time_iso", write_time_iso, .is_time = false},
-        {"client", write_client, .is_clients = false},
-        {"client_port", write_client_port, .is_clients = false},
-        {"listener", write_listener, .is_clients = true}, /* a name may be long as well */
-        {"upstream", write_upstream, .is_clients = true},
-        {"server", write_server, .is_clients = true},
-        {"request", write_request, .is_clients = true},
-        {"method", write_method, .is_clients = true},
-        {"target", write_target, .is_clients = true},
-        {"version", write_version, .is_clients = false},
-        {"host", write_host, .is_clients = true},
-        {"referer", write_referer, .is_clients = true},
-        {"agent", write_agent, .is_clients = true},
-        {"status", write_status, .is_clients = false},
-        {"bytes", write_bytes, .is_clients = false},
-        {"bytes_in", write_bytes_in, .is_clients = false},
-        {"queue_us", write_queue_us, .is_time = true},
-        {"connect_us", write_connect_us, .is_time = true},
-        {"first_byte_us", write_first_byte_us, .is_time = true},
-        {"total_us", write_total_us, .is_time = true},
-        {"retries", write_retries, .is_clients = false},
-        {"reused", write_reused, .is_clients = false},
-        {"request_id", write_request_id, .is_clients = true},
-        {"end", write_end, .is_clients = false},
+        {"time", "when the request ended, as in the combined format", write_time, .is_time = false},
+        {"time_iso", "likewise, as RFC 3339 has it: UTC, with milliseconds", write_time_iso,
+                .is_time = false},
+        {"client", "the address that the connection came from, or that its PROXY protocol header names",
+                write_client, .is_clients = false},
+        {"client_port", "its port", write_client_port, .is_clients = false},
+        {"listener", "the name of the listener that took it", write_listener,
+                .is_clients = true}, /* a name may be long as well */
+        {"upstream", "whose servers were to answer it", write_upstream, .is_clients = true},
+        {"server", "who answered, or was to", write_server, .is_clients = true},
+        {"request", "the line of the request as it came, or what came of it", write_request,
+                .is_clients = true},
+        {"method", "its method, where it was well-formed", write_method, .is_clients = true},
+        {"target", "its target, likewise", write_target, .is_clients = true},
+        {"version", "its version, likewise", write_version, .is_clients = false},
+        {"host", "the host that it asks for, likewise", write_host, .is_clients = true},
+        {"referer", "its field Referer", write_referer, .is_clients = true},
+        {"agent", "its field User-Agent", write_agent, .is_clients = true},
+        {"status", "what the client was told; 0: nothing", write_status, .is_clients = false},
+        {"bytes", "bytes of the body of the answer that it was sent, or of a tunnel", write_bytes,
+                .is_clients = false},
+        {"bytes_in", "bytes of the request, head and body", write_bytes_in, .is_clients = false},
+        {"queue_us", "time in the queue", write_queue_us, .is_time = true},
+        {"connect_us", "time that connecting to servers took; none where a kept connection served",
+                write_connect_us, .is_time = true},
+        {"first_byte_us", "from when the request had its server to the first byte of its answer",
+                write_first_byte_us, .is_time = true},
+        {"total_us", "from when it was put into the queue, or was begun if it never was, to its end",
+                write_total_us, .is_time = true},
+        {"retries", "how many servers had lost it before", write_retries, .is_clients = false},
+        {"reused", "1 where a kept connection served, else 0", write_reused, .is_clients = false},
+        {"request_id", "its id: see forward.request_id", write_request_id, .is_clients = true},
+        {"end", "how it ended, in one word", write_end, .is_clients = false},
 };
 enum { VARIABLES = sizeof(variables) / sizeof(variables[0]) };
 
@@ -302,6 +310,12 @@ static const struct log_variable *variable_of(struct str name)
 		if (str_eq(name, str_of(variables[i].name)))
 			return &variables[i];
 	return NULL;
+}
+
+void log_variables_tell(void (*tell)(void *arg, const char *name, const char *help), void *arg)
+{
+	for (size_t i = 0; i < VARIABLES; i++)
+		tell(arg, variables[i].name, variables[i].help);
 }
 
 static void fault_variable(struct str name, char why[LOG_FORMAT_WHY_BYTES])

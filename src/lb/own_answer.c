@@ -88,6 +88,8 @@ struct verdict exchange_refuse(struct exchange *x, int status, enum exchange_end
 	char text[TEXT_MAX_BYTES], fields[FORWARD_QUEUE_BYTES + REQUEST_ID_FIELD_MAX];
 	struct http_reply r = reply_of(x, status);
 
+	if (end == END_SERVER_BROKE && x->lost)
+		end = END_SERVER_LOST;
 	r.text = reason_of(status, end, text);
 	r.extra = extra_of(x, fields);
 	x->end = end;
@@ -99,7 +101,7 @@ struct verdict exchange_refuse(struct exchange *x, int status, enum exchange_end
 	r.close = x->client_close;
 	buf_clear(x->out);
 	x->out->end = http_reply_write(&r, x->out->data, x->out->cap);
-	MUST(x->out->end > 0 && (status >= 400 || end == END_OK));
+	MUST(x->out->end > 0 && (status >= 400 || end == END_MAX_FORWARDS));
 	x->unsent = buf_str(x->out);
 	x->status = status;
 	x->body_bytes = http_reply_body_len(&r);

@@ -34,8 +34,12 @@ static struct verdict wait_for_rest(struct exchange *x)
 
 static struct verdict hang_up(struct exchange *x)
 {
-	if (buf_len(x->in) > 0)
+	if (buf_len(x->in) > 0) {
 		COUNT(x->worker->counters, client_left);
+		x->head_at = x->in->start;
+		x->end = END_CLIENT_LEFT;
+		access_log(x);
+	}
 	exchange_free(x);
 	return gone;
 }

@@ -141,10 +141,11 @@ struct verdict exchange_head(struct exchange *x, size_t head, enum http_fault fa
 	buf_consume(x->in, head); /* its bytes stay where they are until the exchange is over */
 	prepare(x);
 	if (!admit(x))
-		return x->end == END_CLIENT_LEFT ? exchange_finish(x) : exchange_refuse(x, 429, x->end);
+		return end_is_leave(x->end) ? exchange_finish(x) : exchange_refuse(x, 429, x->end);
 	x->max_forwards = max_forwards(x);
 	if (x->max_forwards == -2)
-		return exchange_refuse(x, str_eq(x->request.method, STR("TRACE")) ? 405 : 200, END_OK);
+		return exchange_refuse(
+		        x, str_eq(x->request.method, STR("TRACE")) ? 405 : 200, END_MAX_FORWARDS);
 	if (!forward_request(x, x->max_forwards)) {
 		x->fault = HTTP_HEAD_TOO_LARGE;
 		COUNT(x->worker->counters, requests_malformed);

@@ -70,7 +70,7 @@ static enum retry_end wait_for_server(struct exchange *x)
 
 static enum retry_end fail(struct exchange *x, int status)
 {
-	x->end = END_SERVER_BROKE;
+	x->end = END_SERVER_LOST;
 	x->status = status;
 	return RETRY_NONE;
 }
@@ -121,7 +121,7 @@ enum retry_end retry(struct exchange *x)
 		COUNT(counters, retries);
 		end = send_anew(x, status);
 		if (end != RETRY_NONE || x->lost) /* else it is counted at the end */
-			COUNT(counters, server_broke);
+			COUNT(counters, server_lost);
 	}
 	return end;
 }

@@ -29,9 +29,9 @@ static enum exchange_end end_of(const struct exchange *x)
 	if (x->up.state == FLOW_SOURCE_LOST || x->down.state == FLOW_SINK_LOST)
 		return END_CLIENT_LEFT;
 	if (x->down.state == FLOW_SOURCE_LOST || x->up.state == FLOW_SINK_LOST)
-		return END_SERVER_BROKE;
+		return END_SERVER_LOST;
 	if (is_lost(&x->up) || is_lost(&x->down))
-		return END_CLIENT_TIMEOUT;
+		return END_TUNNEL_TIMEOUT;
 	return END_OK;
 }
 

@@ -189,9 +189,9 @@ def _final(said, response, stays, method, wants_upgrade):
         if not wants_upgrade:
             return Expected(502, "server_broke")
         lost = said.was_reset
-        return Expected(101, "server_broke" if lost else "ok", response, rest=bytes(said.buf), was_reset=lost)
+        return Expected(101, "server_lost" if lost else "ok", response, rest=bytes(said.buf), was_reset=lost)
     whole = response.complete and not (_runs_to_the_end(response, method) and stays)
-    word = "ok" if whole else "server_timeout" if stays else "server_broke"
+    word = "ok" if whole else "server_timeout" if stays else "server_lost"
     return Expected(response.status, word, response, whole)
 
 
@@ -238,8 +238,8 @@ def _lost(behaviour, repeatable, kept, pair, told):
         if behaviour.once:
             return Expected(200, "ok", by=b"server", tries=tries)
     if repeatable and not told:
-        return _other(tries, pair) or Expected(502, "server_broke", tries=tries)
-    return Expected(502, "server_broke", tries=tries)
+        return _other(tries, pair) or Expected(502, "server_lost", tries=tries)
+    return Expected(502, "server_lost", tries=tries)
 
 
 def expected(behaviour, ident, method, kept, pair):

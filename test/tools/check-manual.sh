@@ -60,6 +60,23 @@ while read -r path; do
 done <"$work/keys"
 echo "$(wc -l <"$work/keys") keys"
 
+# Words of tables: both ways, for a row of the guide that the program does not know is as wrong as a word without a row.
+check_words()
+{
+    "$tool" "--$1" | sort >"$work/words"
+    [ -z "$(uniq -d "$work/words")" ] || fail "tplb-conf-man --$1 says twice: $(uniq -d "$work/words")"
+    while read -r word; do
+        grep -qxF -- ".It Ic \\&$word" "$page" || fail "tplb.conf(5) lacks $word of --$1"
+    done <"$work/words"
+    awk -v from="$2" 'index($0, from) == 1 { on = 1; next }
+        on && /^[^|]/ && rows { exit }
+        on && /^\| .*`/ { rows = 1; split($0, cell, "|"); n = split(cell[2], word, "`"); for (i = 2; i <= n; i += 2) print word[i] }' \
+        doc/configuration.md | sort >"$work/rows"
+    diff "$work/rows" "$work/words" >"$work/diff" || fail "the table after \"$2\" in doc/configuration.md is not that of --$1: $(cat "$work/diff")"
+}
+check_words variables 'The variables of a text'
+check_words ends '### Refusals'
+
 # The rows of the commands' table: {"set server", ...
 while read -r command; do
     grep -qE "^\.It Ic $command( |\$)" doc/man/tplbctl.1 || fail "tplbctl(1) lacks $command"

@@ -13,7 +13,7 @@ import signal
 import time
 
 from support import expect
-from support.case import WireCase, main
+from support.case import CONTROLLED, WireCase, main
 from support.raw import BOUND, wait_until
 from support.server import OK, answer, by_target, each, stalled, unconnectable
 
@@ -141,11 +141,114 @@ class Limits(Reasons):
         self.assertEqual(self.counter("client_timeout"), 1)
 
     def test_malformed(self):
+        """Each fault has its word."""
+        self.start(self.server(), limits={"header_size": "1k", "headers": 10, "body_size": "8"})
+        head = b" HTTP/1.1\r\nHost: h\r\n"
+        rows = (
+            (b"bad\r\n\r\n", "bad_request_line", 400),
+            (b"GET / HTTP/2.0\r\nHost: h\r\n\r\n", "bad_version", 505),
+            (b"GET x" + head + b"\r\n", "bad_target", 400),
+            (b"GET /" + head + b"a b: c\r\n\r\n", "bad_field", 400),
+            (b"GET / HTTP/1.1\r\n\r\n", "bad_host", 400),
+            (b"POST /" + head + b"Content-Length: 1\r\nTransfer-Encoding: chunked\r\n\r\n", "bad_framing", 400),
+            (b"POST /" + head + b"Transfer-Encoding: chunked\r\n\r\nx\r\n", "bad_chunk", 400),
+            (b"POST /" + head + b"Transfer-Encoding: gzip, chunked\r\n\r\n", "bad_coding", 501),
+            (b"GET /" + head + b"Expect: more\r\n\r\n", "bad_expectation", 417),
+            (b"CONNECT h:1 HTTP/1.1\r\nHost: h:1\r\n\r\n", "no_connect", 405),
+            (b"GET /" + b"x" * 1100, "target_too_long", 414),
+            (b"GET /" + head + b"a: b\r\n" * 11 + b"\r\n", "head_too_large", 431),
+            (b"POST /" + head + b"Content-Length: 9\r\n\r\n", "body_too_large", 413),
+        )
+        for n, (sent, word, status) in enumerate(rows):
+            with self.subTest(word):
+                self.assertEqual(self.ask(sent).response().status, status)
+                line = self.line(word, n + 1)
+                self.assertEqual(line.group("status"), str(status))
+                self.assertEqual(line.group("server") == "-", word != "bad_chunk")
+        self.assertEqual(self.counter("requests_malformed"), len(rows))
+
+    def test_max_forwards(self):
+        """Of TRACE and OPTIONS, which tplb answers itself then."""
         self.start(self.server())
-        self.assertEqual(self.ask(b"bad\r\n\r\n").response().body, b"Bad Request\n")
-        line = self.line("malformed")
-        self.assertEqual(line.group("request", "status", "server"), ("bad", "400", "-"))
-        self.assertEqual(self.counter("requests_malformed"), 1)
+        for n, (method, status) in enumerate(((b"TRACE", 405), (b"OPTIONS", 200))):
+            client = self.ask(method + b" / HTTP/1.1\r\nHost: h\r\nMax-Forwards: 0\r\n\r\n")
+            self.assertEqual(client.response().status, status)
+            line = self.lines(n + 1)[n]
+            self.assertEqual(line.group("end", "status", "server"), ("max_forwards", str(status), "-"))
+        self.assertEqual(self.counter("requests_answered"), 2)
+
+    def test_client_left_amid_its_head(self):
+        """What came of it is logged; nothing that came is not."""
+        self.start(self.server())
+        self.client().close()
+        client = self.ask(b"GET /half HTTP/1.1\r\nHo")
+        client.close()
+        line = self.line("client_left")
+        self.assertEqual(line.group("request", "status", "server"), ("GET /half HTTP/1.1", "0", "-"))
+        self.assertEqual(self.counter("client_left"), 1)
+
+
+class Clients(Reasons):
+    """Whom one client's share, or its connection's end, concerns."""
+
+    def test_rate(self):
+        self.start(self.server(), listener={"rate": {"requests": 1, "per": "1h"}})
+        self.client().get()
+        line = self.refusal(self.ask(GET % b"/1"), 429, "rate", count=2, closes=False)
+        self.assertEqual(line.group("server"), "-")
+        self.assertEqual(self.counter("refused_rate"), 1)
+
+    def test_requests(self):
+        server = self.server(stalled)
+        self.start(server, limits={"requests_per_client": 1})
+        busy = self.ask(GET % b"/busy")
+        server.wait_requests(1)
+        self.refusal(self.ask(GET % b"/1"), 429, "client_requests", closes=False)
+        server.gate.set()
+        busy.whole_response()
+        self.assertEqual(self.counter("refused_client_requests"), 1)
+
+    def test_connections(self):
+        self.start(self.server(), limits={"connections_per_client": 1})
+        first = self.client()
+        first.get()
+        self.refusal(self.client(), 429, "client_connections", count=2)
+        self.assertEqual(self.counter("refused_client_connections"), 1)
+
+    def test_left_queued(self):
+        """Before its turn came: no server was asked."""
+        self.occupied(queue={"size": 2, "timeout": "0s"}, admin=CONTROLLED)
+        client = self.ask(GET % b"/1")
+        wait_until(lambda: any(line.split() == ["queue_depth", "1"] for line in self.show("queue")), "that it is queued")
+        time.sleep(0.02)  # who has not waited for a while is not looked at
+        client.reset()
+        self.origin.gate.set()
+        self.busy.whole_response()
+        line = self.line("client_left_queued", 2)
+        self.assertEqual(line.group("status", "server"), ("0", "-"))
+        self.assertEqual(self.counter("client_left_queued"), 1)
+
+    def test_tunnel_timeout(self):
+        """Of an upgrade, with the status that was told; and of a connection in tcp mode."""
+
+        def echo(connection):
+            if connection.more():
+                connection.send(connection.take(len(connection.buf)))
+            connection.wait_gone()
+
+        switch = b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: x\r\nConnection: upgrade\r\n\r\n"
+        for mode, script, sent, status in (
+            ("http", lambda connection: connection.read_request() and (connection.send(switch), connection.wait_gone()), b"GET / HTTP/1.1\r\nHost: h\r\nUpgrade: x\r\nConnection: upgrade\r\n\r\n", "101"),
+            ("tcp", echo, b"x", "0"),
+        ):
+            with self.subTest(mode):
+                self.start(self.server(script), mode=mode, timeouts={"tunnel": "100ms"})
+                client = self.ask(sent)
+                client.read_to_end()
+                line = self.line("tunnel_timeout")
+                self.assertEqual(line.group("status"), status)
+                self.assertGreaterEqual(int(line.group("total")), 100000 - 10000)  # by the coarse clock
+                self.assertEqual(self.counter("tunnel_timeout"), 1)
 
 
 class Servers(Reasons):
@@ -216,21 +319,21 @@ class Servers(Reasons):
         self.assertEqual({m.group("end", "server") for m in self.lines(4)}, {("ok", server.address)})
         self.assertEqual(self.counter("connect_failed"), 0)
 
-    def test_server_broke(self):
-        for n, data in enumerate((b"nonsense\r\n\r\n", b"")):
+    def test_server_broke_or_was_lost(self):
+        for data, word in ((b"nonsense\r\n\r\n", "server_broke"), (b"", "server_lost"), (b"HTTP/1.1 200 OK\r\nConte", "server_lost")):
             with self.subTest(data):
                 server = self.server(lambda connection, data=data: connection.read_request() and connection.send(data))
                 self.start(server)
-                line = self.refusal(self.ask(GET % b"/1"), 502, "server_broke", closes=False)
+                line = self.refusal(self.ask(GET % b"/1"), 502, word, closes=False)
                 self.assertEqual(line.group("server"), server.address)
-                self.assertEqual(self.counter("server_broke"), 1)
+                self.assertEqual(self.counter(word), 1)
 
-    def test_server_broke_later(self):
+    def test_server_lost_later(self):
         """What was told stands: a 200, but it did not end well."""
         server = self.server(lambda connection: connection.read_request() and connection.send(OK.replace(b": 2", b": 20")))
         self.start(server)
         self.ask(GET % b"/1").read_to_end()
-        self.assertEqual(self.line("server_broke").group("status"), "200")
+        self.assertEqual(self.line("server_lost").group("status"), "200")
 
     def test_server_timeout(self):
         self.occupied(timeouts={"server": "100ms"})
