@@ -23,8 +23,17 @@ struct admin;
  */
 struct admin *admin_open(const struct addr *at, uid_t user, gid_t group, int *error);
 
+/*
+ * The same with a socket that listens at this address already, of a process whose place this one takes: until desk_keep says otherwise its file is left. It is given to this user and group. Takes
+ * fd over, in any case.
+ */
+struct admin *admin_adopt(int fd, const struct addr *at, uid_t user, gid_t group, int *error);
+
 /* Starts the thread, called "NAME-admin", which calls the table's functions with arg. Both must outlive it. Returns 0 or an errno. */
 int admin_start(struct admin *a, const char *name, const struct answer_command *table, void *arg);
+
+/* What talks with its peers, the admin's. */
+struct desk *admin_desk(const struct admin *a);
 
 /* For a process that has forked another one to serve it: closes and frees what there is of it here, and leaves the socket file. Before admin_start. */
 void admin_leave(struct admin *a);

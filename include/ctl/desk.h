@@ -53,6 +53,14 @@ int desk_start(struct desk *d, const char *name, const char *role, void *arg);
 /* The first `used` bytes of p->in are answered by out[0, len), of malloc, the desk's from now on. NULL: there was no memory, and the peer is left. */
 void desk_answer(struct desk_peer *p, size_t used, char *out, size_t len);
 
+/* The socket, still the desk's: for who is to take it over. */
+int desk_listener(const struct desk *d);
+/*
+ * false: another process has the socket: who is connected is answered still, nobody else is, and the file is left at the end. true: it is this one's again, or now. Any thread; also before
+ * desk_start.
+ */
+void desk_keep(struct desk *d, bool keep);
+
 /* For a process that has forked another one to serve: closes and frees what there is of it here, and leaves the socket file. Before desk_start. NULL is allowed. */
 void desk_leave(struct desk *d);
 

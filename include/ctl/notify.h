@@ -6,6 +6,7 @@
 #define TPLB_CTL_NOTIFY_H
 
 #include <stdint.h>
+#include <sys/types.h>
 
 enum notice {
 	NOTICE_READY, /* it serves */
@@ -17,6 +18,9 @@ enum notice {
 
 /* Sends it from this process, which must be the one that was started (NotifyAccess=main). Returns 0 or -errno; nobody need look. */
 int notify_send(enum notice notice);
+
+/* Likewise: another process is the main one from now on, and ready and alive. Whoever is told hears this process no more. */
+int notify_send_main(pid_t pid);
 
 /* How often NOTICE_ALIVE is expected, ns: half of $WATCHDOG_USEC; 0: not at all, or not of this process. */
 int64_t notify_interval(void);

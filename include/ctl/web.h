@@ -40,6 +40,9 @@ struct web *web_open(int listener, const struct addr *at, bool file_stays, const
 /* Starts the thread, called "NAME-web", which calls the pages' functions with arg. pages: ended by a row whose path is NULL. Both must outlive it. Returns 0 or an errno. */
 int web_start(struct web *w, const char *name, const struct web_page *pages, void *arg);
 
+/* What talks with its peers, the web's. NULL is allowed. */
+struct desk *web_desk(const struct web *w);
+
 /* For a process that has forked another one to serve: closes and frees what there is of it here, and leaves the socket file. Before web_start. NULL is allowed. */
 void web_leave(struct web *w);
 

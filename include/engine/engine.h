@@ -25,7 +25,7 @@ struct listener {
 	        eager; /* relaxed: a connection is dispatched at once, without waiting for its first bytes (tcp mode) */
 	const char *name;
 	struct addr addr;
-	bool file_stays; /* constant: a Unix socket's file is somebody else's to remove */
+	bool file_stays; /* a Unix socket's file is somebody else's to remove; listeners.lock once it runs */
 	void *app;       /* the service's own */
 	/* See engine/listeners.h. */
 	unsigned life;            /* of this slot; listeners.lock, or who holds it */
@@ -90,6 +90,8 @@ struct engine *engine_start(const struct engine_options *options, const char **w
  * their next answer, or are closed after a second of idleness. Returns at once.
  */
 void engine_drain(struct engine *e);
+/* Another process has the listening sockets: their files are its own to remove. Before engine_drain. */
+void engine_leave_files(struct engine *e);
 /* True while draining: answers then say `Connection: close`. Any thread. */
 bool engine_is_draining(const struct engine *e);
 

@@ -30,6 +30,8 @@ void listeners_free(struct listeners *ls, bool close);
 /* Takes fd over; name is copied. NULL when all slots are used or memory is out: then fd is the caller's still. */
 struct listener *listeners_add(struct listeners *ls, const struct listener *from);
 void listeners_leave(struct listeners *ls, struct listener *l);
+/* The files of those that are open stay when they are closed. */
+void listeners_leave_files(struct listeners *ls);
 /* Waits for the close of one that leaves, for at most so long (ns). */
 void listeners_await_closed(struct listeners *ls, const struct listener *l, int64_t patience);
 /* It is CLOSED, and its last connection has ended. */

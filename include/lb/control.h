@@ -19,6 +19,7 @@
 #include "lb/config.h"
 #include "lb/grants.h"
 #include "lb/supply.h"
+#include "lb/upgrade.h"
 
 enum { CONTROL_WHY_BYTES = 512 };
 
@@ -53,7 +54,8 @@ struct control {
 	/* set once, before commands are heard: called after each reload, so that somebody calls balancer_look */
 	void (*reloaded)(void *arg);
 	void *reloaded_arg;
-	unsigned by_command; /* lock: workers that a command asked for and has; 0: as the file says */
+	struct upgrade upgrade; /* set up before commands are heard */
+	unsigned by_command;    /* lock: workers that a command asked for and has; 0: as the file says */
 };
 
 /* Sets up locks and advisor; the other fields are set. */

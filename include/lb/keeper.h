@@ -3,7 +3,8 @@
  * given the rights up (ctl/privileges.h, ctl/sandbox.h), and asks for these few things over a socket, one question and one answer at a time.
  *
  * The parent believes the child nothing. It opens for reading what its own reading of the configuration has opened; binds where that configuration has a listener; opens as logs what it or the
- * configuration of the start calls so; and removes the socket files that it has made itself. It takes no part in serving: one thread, no state but that.
+ * configuration of the start calls so; and removes the socket files that it has made itself. It starts the program anew, as it was started, when the child says so, and believes
+ * that the new one has taken over: the child can do no worse to those whom it serves than it can do anyway. It takes no part in serving: one thread, no state but that.
  * (The split is that of Provos, Friedl and Honeyman, "Preventing Privilege Escalation", USENIX Security 2003.)
  */
 #ifndef TPLB_LB_KEEPER_H
@@ -26,15 +27,20 @@ struct keeper_link {
 };
 
 /*
- * Forks, while there is one thread. In the parent *keeper is set, in the child *link. file: the configuration's; config: as read from it, whose listeners and admin sockets are bound. given: sockets that a service manager has opened, whose files are its own. All must outlive the
+ * Forks, while there is one thread. In the parent *keeper is set, in the child *link. file: the configuration's; config: as read from it, whose listeners and admin sockets are bound. given: sockets that were listening at the start: a manager's files are its own, and those of a process whose place this one
+ * takes are left until keeper_in_office. All must outlive the
  * parent. Returns the child's pid, 0 in the child, or -errno: nothing has happened.
  */
 pid_t keeper_fork(const char *file, const struct lb_config *config, const struct activation *given,
-        struct keeper **keeper, struct keeper_link *link);
+        struct office *office, struct keeper **keeper, struct keeper_link *link);
+
+/* By the child: the process whose place this program takes is about to end. */
+void keeper_in_office(struct keeper_link *link);
 
 /*
  * The rest of the parent's life: answers the child, hands on signals to it (TERM, INT, HUP, USR1, USR2, which are blocked), and waits for its end, which it
  * says where it was no good one. Returns the exit status of the program: the child's, or 1 where a signal has ended that. Frees.
+ * Once another process has taken over, signals are for that one, and a process that nobody can be told to take it for goes on as its caretaker (office_stay).
  */
 int keeper_serve(struct keeper *keeper, pid_t child);
 

@@ -1,5 +1,5 @@
 /*
- * A thread for what must hold up neither a request nor who reads the signals: reloads by HUP, which may wait for a name server, and the end of configurations
+ * A thread for what must hold up neither a request nor who reads the signals: reloads by HUP, which may wait for a name server, upgrades by USR2, and the end of configurations
  * that were replaced.
  */
 #ifndef TPLB_LB_RELOADER_H
@@ -14,6 +14,8 @@ struct reloader *reloader_start(struct control *control, int *error);
 
 /* A reload is wanted: by and by, once for several that are wanted meanwhile. Any thread; never waits. */
 void reloader_reload(struct reloader *k);
+/* The program that stands at its path is to take this one's place: likewise, after a reload that is under way. */
+void reloader_upgrade(struct reloader *k);
 /* A reload was made elsewhere: there may be something to see to. Likewise. */
 void reloader_wake(struct reloader *k);
 

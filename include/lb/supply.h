@@ -7,6 +7,7 @@
 
 #include "ctl/activation.h"
 #include "ctl/notify.h"
+#include "ctl/office.h"
 #include "lb/config.h"
 
 struct supply {
@@ -25,9 +26,17 @@ struct supply {
 	void (*remove)(void *arg, const struct lb_config_listener *l);
 	/* Tells the service manager, if there is one. Any thread. */
 	void (*notify)(void *arg, enum notice notice);
+	/* For another process to take this one's place: as office_spawn, office_reap and office_hand_over say. Called in one thread at a time. */
+	int (*spawn)(void *arg, int channel, pid_t *pid);
+	int (*reap)(void *arg, pid_t pid, enum office_reap how);
+	void (*hand_over)(void *arg, pid_t heir, bool reload);
 };
 
-/* By the program itself: lb_config_read, sock_listen, notify_send. The socket files of what a service manager has opened stay. */
-struct supply supply_direct(const struct activation *given);
+/* By the program itself: lb_config_read, sock_listen, notify_send, the office. The socket files of what a service manager has opened stay. */
+struct supply_source {
+	const struct activation *given;
+	struct office *office;
+};
+struct supply supply_direct(const struct supply_source *source);
 
 #endif

@@ -17,6 +17,9 @@ int sock_listen(const struct addr *at, int backlog);
  */
 int sock_listen_private(const struct addr *at, int backlog, uid_t user, gid_t group);
 
+/* Gives the socket file to this user and group, where it is not theirs. Returns 0 or an errno. */
+int sock_give_file(const char *path, uid_t user, gid_t group);
+
 /* One pending connection: descriptor or -errno (-EAGAIN: none). TCP_NODELAY comes from the listener. */
 int sock_accept(int listener, struct addr *peer);
 

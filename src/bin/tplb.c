@@ -3,7 +3,9 @@
 
 #include <errno.h>
 #include <getopt.h>
+#include <pthread.h>
 #include <pwd.h>
+#include <stdarg.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -15,7 +17,10 @@
 #include "base/clock.h"
 #include "base/diag.h"
 #include "ctl/admin.h"
+#include "ctl/desk.h"
+#include "ctl/office.h"
 #include "ctl/signals.h"
+#include "ctl/takeover.h"
 #include "ctl/web.h"
 #include "lb/balancer.h"
 #include "lb/commands.h"
@@ -36,7 +41,10 @@ enum { EXIT_FAULT = 1, EXIT_USAGE = 2 };
 /* The program's one root. */
 struct program {
 	struct command_line said;
-	struct activation given; /* sockets that a service manager has opened */
+	struct activation given;  /* sockets that listen already */
+	struct takeover takeover; /* of the process whose place this one takes */
+	struct office office;
+	struct supply_source source;
 	struct supply direct;
 	const struct supply *supply; /* that one, or the parent's */
 	int64_t alive_every;         /* ns: how often the watchdog is told that we live; 0: there is none */
@@ -44,6 +52,7 @@ struct program {
 	unsigned connections;        /* at most at once: limits.connections, or what the descriptors allow */
 	enum loop_driver_kind driver;
 	bool check, print, graph;
+	bool told_ready; /* by the process whose place it has taken */
 	struct lb_config *config;
 	struct grants grants; /* what the system grants, read once */
 	struct listener *listeners;
@@ -55,9 +64,11 @@ struct program {
 	struct admin *admin;       /* NULL: no admin.socket */
 	struct web *web;           /* NULL: no admin.bind */
 	struct addr web_at;        /* where it listens */
+	bool web_managed;          /* a service manager has opened that */
 	struct rights rights;
 	pid_t parent;            /* 0: not split */
 	struct keeper_link link; /* to the parent, in the child of two processes */
+	pthread_t main_thread;
 };
 
 static void print_usage(FILE *out)
@@ -77,7 +88,8 @@ static void print_usage(FILE *out)
 	        "\n"
 	        "Signals: TERM and INT drain and stop (twice: at once), USR1 reopens log files,\n"
 	        "HUP reads the configuration again, and says what it has taken in and what needs a "
-	        "restart.\n");
+	        "restart,\n"
+	        "USR2 starts the program anew, which takes over the sockets, and drains.\n");
 }
 
 static int usage_error(const char *what, const char *value)
@@ -94,6 +106,21 @@ static int printed(void)
 		return EXIT_SUCCESS;
 	fprintf(stderr, "tplb: cannot write to standard output: %m\n");
 	return EXIT_FAULT;
+}
+
+/* What keeps it from serving: for the log of the process whose place it takes, too. */
+static void complain(const struct program *p, const char *format, ...) __attribute__((format(printf, 2, 3)));
+static void complain(const struct program *p, const char *format, ...)
+{
+	char text[DIAG_TEXT_BYTES];
+	va_list args;
+
+	va_start(args, format);
+	vsnprintf(text, sizeof(text), format, args);
+	va_end(args);
+	fprintf(stderr, "tplb: %s\n", text);
+	if (p->takeover.errors < 0) /* it is not there that this goes */
+		takeover_say(&p->takeover, text);
 }
 
 /* -1: go on; otherwise the exit status. */
@@ -237,8 +264,11 @@ static bool open_listener(struct program *p, struct listener *l, const struct lb
 	l->addr = from->addr;
 	l->name = from->name;
 	atomic_init(&l->eager, from->mode == LB_MODE_TCP && !from->accept_proxy); /* its header comes first */
-	l->fd = activation_find(&p->given, &from->addr);
-	l->file_stays = l->fd >= 0;
+	l->fd = activation_inherit(&p->given, ACTIVATION_LISTENER, from->name, &from->addr, &l->file_stays);
+	if (l->fd < 0) {
+		l->fd = activation_find(&p->given, &from->addr);
+		l->file_stays = l->fd >= 0;
+	}
 	if (l->fd < 0)
 		l->fd = p->supply->listen(p->supply->arg, from);
 	if (l->fd >= 0) {
@@ -251,13 +281,17 @@ static bool open_listener(struct program *p, struct listener *l, const struct lb
 	return false;
 }
 
+/* Before the engine has them. */
 static void close_listeners(struct program *p)
 {
 	for (size_t i = 0; p->listeners && i < p->config->listeners.count; i++) {
+		const struct addr *at = &p->listeners[i].addr;
+
 		if (p->listeners[i].fd < 0)
 			continue;
 		close(p->listeners[i].fd);
-		if (p->listeners[i].addr.u.any.sa_family == AF_UNIX && !p->listeners[i].file_stays)
+		if (at->u.any.sa_family == AF_UNIX && !p->listeners[i].file_stays &&
+		        !activation_is_inherited(&p->given, ACTIVATION_LISTENER, at))
 			unlink(p->listeners[i].addr.u.un.sun_path);
 	}
 }
@@ -271,8 +305,11 @@ static bool open_web(struct program *p)
 
 	if (at.len == 0)
 		return true;
-	fd = activation_find(&p->given, &at);
-	bool file_stays = fd >= 0;
+	int inherited = fd = activation_inherit(&p->given, ACTIVATION_WEB, "", &at, &p->web_managed);
+	if (fd < 0) {
+		fd = activation_find(&p->given, &at);
+		p->web_managed = fd >= 0;
+	}
 	if (fd < 0)
 		fd = sock_listen(&at, WEB_BACKLOG);
 	error = -fd;
@@ -281,8 +318,10 @@ static bool open_web(struct program *p)
 		(void)getsockname(fd, &at.u.any, &at.len);
 		p->web_at = at;
 		p->web = web_open(
-		        fd, &at, file_stays, (const char *const *)c->hosts.at, c->hosts.count, &error);
+		        fd, &at, p->web_managed, (const char *const *)c->hosts.at, c->hosts.count, &error);
 	}
+	if (p->web && inherited >= 0)
+		desk_keep(web_desk(p->web), false); /* until this process is in office */
 	if (p->web)
 		return true;
 	fprintf(stderr, "tplb: admin.bind: cannot listen on %s: %s%s\n", c->bind, strerror(error),
@@ -320,8 +359,11 @@ static bool open_admin(struct program *p)
 
 	if (at->len == 0)
 		return true;
-	p->admin = admin_open(
-	        at, entry ? entry->pw_uid : geteuid(), entry ? entry->pw_gid : getegid(), &error);
+	uid_t user = entry ? entry->pw_uid : geteuid();
+	gid_t group = entry ? entry->pw_gid : getegid();
+	bool managed;
+	int fd = activation_inherit(&p->given, ACTIVATION_ADMIN, "", at, &managed);
+	p->admin = fd >= 0 ? admin_adopt(fd, at, user, group, &error) : admin_open(at, user, group, &error);
 	if (p->admin)
 		return true;
 	fprintf(stderr, "tplb: admin.socket: cannot listen on %s: %s%s\n", p->config->admin.socket,
@@ -350,9 +392,11 @@ static bool split(struct program *p, int *status)
 	struct keeper *keeper;
 	char why[RIGHTS_WHY_BYTES];
 	pid_t parent = getpid();
-	pid_t child = keeper_fork(p->said.file, p->config, &p->given, &keeper, &p->link);
+	pid_t child = keeper_fork(p->said.file, p->config, &p->given, &p->office, &keeper, &p->link);
 
 	if (child == 0) {
+		if (p->office.above >= 0)
+			close(p->office.above); /* the parent's */
 		p->supply = &p->link.supply;
 		p->parent = parent;
 		if (rights_give_up(&p->rights, p->config, parent, why))
@@ -373,6 +417,7 @@ static bool split(struct program *p, int *status)
 	p->admin = NULL;
 	web_leave(p->web);
 	p->web = NULL;
+	takeover_end(&p->takeover);
 	*status = keeper_serve(keeper, child);
 	return false;
 }
@@ -399,9 +444,7 @@ static bool choose_driver(struct program *p)
 		return true;
 	p->driver = loop_choose((enum loop_driver_kind)p->config->async.driver, &why);
 	if (why && p->driver == LOOP_URING) {
-		fprintf(stderr,
-		        "tplb: async.driver: io_uring is not to be had: %s; \"auto\" takes epoll then\n",
-		        why);
+		complain(p, "async.driver: io_uring is not to be had: %s; \"auto\" takes epoll then", why);
 		return false;
 	}
 	if (why)
@@ -424,9 +467,10 @@ static bool start_log(struct program *p)
 
 	diag_set_level((enum diag_level)c->level);
 	struct engine_options options = engine_options(p);
+	takeover_errors(&p->takeover);
 	p->log = log_start(&targets, engine_sets(&options), &where, &why);
 	if (!p->log)
-		fprintf(stderr, "tplb: log: cannot open %s: %s\n", where, why);
+		complain(p, "log: cannot open %s: %s", where, why);
 	return p->log != NULL;
 }
 
@@ -458,6 +502,28 @@ static struct engine_options engine_options(struct program *p)
 	};
 }
 
+/* Another process has taken over: to have it drain. In any thread. */
+static void wake_main(void *arg)
+{
+	const struct program *p = arg;
+
+	PTHREAD_OK(pthread_kill(p->main_thread, SIGUSR2));
+}
+
+static void keep_desk(void *arg, bool keep)
+{
+	desk_keep(arg, keep);
+}
+
+/* It runs, and is this process's: the next one gets its socket. */
+static void pass_on_desk(
+        struct program *p, const char *role, const struct addr *at, bool managed, struct desk *desk)
+{
+	desk_keep(desk, true);
+	upgrade_add(&p->control.upgrade,
+	        &(struct upgrade_socket){role, at, managed, desk_listener(desk), desk, keep_desk});
+}
+
 static bool start_control(struct program *p)
 {
 	int error;
@@ -472,9 +538,13 @@ static bool start_control(struct program *p)
 	        .connections = p->connections,
 	        .config = p->config};
 	control_init(&p->control);
+	if (!upgrade_init(&p->control.upgrade, wake_main, p)) {
+		complain(p, "cannot start: %m");
+		return false;
+	}
 	p->reloader = reloader_start(&p->control, &error);
 	if (!p->reloader)
-		fprintf(stderr, "tplb: cannot start the thread for reloads: %s\n", strerror(error));
+		complain(p, "cannot start the thread for reloads: %s", strerror(error));
 	return p->reloader != NULL;
 }
 
@@ -488,6 +558,7 @@ static void start_admin(struct program *p)
 		        strerror(error));
 		(void)close_admin(p);
 	} else if (p->admin) {
+		pass_on_desk(p, ACTIVATION_ADMIN, &p->config->admin.addr, false, admin_desk(p->admin));
 		diag_info("tplbctl is heard at %s", p->config->admin.socket);
 	}
 }
@@ -503,8 +574,25 @@ static void start_web(struct program *p)
 		(void)web_stop(p->web);
 		p->web = NULL;
 	} else if (p->web) {
+		pass_on_desk(p, ACTIVATION_WEB, &p->config->admin.web, p->web_managed, web_desk(p->web));
 		diag_info("pages are served at %s", addr_format(&p->web_at, text));
 	}
+}
+
+/* Where this process takes another one's place: that one drains from here on. */
+static bool take_office(struct program *p)
+{
+	if (p->takeover.channel < 0)
+		return true;
+	if (p->rights.is_split && getppid() != p->parent) {
+		complain(p, "the parent process has ended");
+		return false;
+	}
+	p->told_ready = takeover_ready(&p->takeover);
+	if (p->rights.is_split)
+		keeper_in_office(&p->link);
+	event_info("upgrade: this process has taken over%s", p->told_ready ? "" : "; the one before is gone");
+	return true;
 }
 
 static bool start(struct program *p)
@@ -524,7 +612,7 @@ static bool start(struct program *p)
 		p->running = engine_start(&options, &why);
 	}
 	if (!p->running) {
-		fprintf(stderr, "tplb: cannot start: %s\n", why);
+		complain(p, "cannot start: %s", why);
 		return false;
 	}
 	balancer_attach(p->balancer, p->running);
@@ -533,6 +621,8 @@ static bool start(struct program *p)
 	for (size_t i = 0; i < p->config->listeners.count; i++)
 		event_info("listening on %s (%s)", addr_format(&p->listeners[i].addr, text),
 		        p->listeners[i].name);
+	if (!take_office(p))
+		return false;
 	start_admin(p);
 	start_web(p);
 	if (options.kind == ENGINE_ASYNC)
@@ -543,13 +633,51 @@ static bool start(struct program *p)
 	return true;
 }
 
+/* Signals once another process has taken over. In a thread of its own. */
+static void hand_on(void *arg, int number, bool again)
+{
+	struct program *p = arg;
+	bool stays = !p->rights.is_split && p->office.will_stay;
+
+	if (stays)
+		(void)kill(office_heir(&p->office), number); /* it may have ended */
+	if (!again)
+		return;
+	if (stays)
+		office_stay(&p->office);
+	_exit(EXIT_FAULT);
+}
+
+/* signal: of whom to end; 0: another process has taken over. */
+static void drain(struct program *p, int signal, pid_t from)
+{
+	bool ends = signal != 0 && upgrade_cancel(&p->control);
+
+	if (ends)
+		p->supply->notify(p->supply->arg, NOTICE_STOPPING);
+	control_look(&p->control);
+	struct engine_queue queue = engine_queue(p->running);
+	event_info("draining: %u connections open, %zu requests queued, the oldest for %lld ms",
+	        engine_connections(p->running), queue.depth, (long long)(queue.age / CLOCK_NS_PER_MS));
+	if (ends) {
+		signals_exit_on_next(EXIT_FAULT, p->parent, from);
+	} else {
+		if (signal != 0)
+			hand_on(p, signal, false);
+		signals_hand_over(hand_on, p, p->parent);
+	}
+	engine_drain(p->running);
+}
+
 static void serve(struct program *p)
 {
 	int64_t alive_at = p->alive_every > 0 ? clock_now() : CLOCK_NEVER;
+	struct upgrade *upgrade = &p->control.upgrade;
 	pid_t from;
 
-	p->supply->notify(p->supply->arg, NOTICE_READY);
-	for (;;) {
+	if (!p->told_ready)
+		p->supply->notify(p->supply->arg, NOTICE_READY);
+	while (!upgrade_is(upgrade, UPGRADE_DONE)) {
 		int64_t look = control_next_look(&p->control);
 		int signal = signals_next_by(look < alive_at ? look : alive_at, &from);
 
@@ -557,25 +685,20 @@ static void serve(struct program *p)
 			p->supply->notify(p->supply->arg, NOTICE_ALIVE);
 			alive_at = clock_now() + p->alive_every;
 		}
-		if (signal == SIGTERM || signal == SIGINT)
-			break;
+		if (signal == SIGTERM || signal == SIGINT) {
+			drain(p, signal, from);
+			return;
+		}
 		if (signal == 0)
 			control_look(&p->control);
-		else if (signal == SIGHUP)
+		else if (signal == SIGHUP && !upgrade_takes_reload(upgrade))
 			reloader_reload(p->reloader);
 		else if (signal == SIGUSR1)
 			log_reopen(p->log);
-		else
-			diag_warning("SIG%s is not acted upon; stop and start to run another binary",
-			        sigabbrev_np(signal));
+		else if (signal == SIGUSR2 && from != getpid())
+			reloader_upgrade(p->reloader);
 	}
-	p->supply->notify(p->supply->arg, NOTICE_STOPPING);
-	control_look(&p->control);
-	struct engine_queue queue = engine_queue(p->running);
-	event_info("draining: %u connections open, %zu requests queued, the oldest for %lld ms",
-	        engine_connections(p->running), queue.depth, (long long)(queue.age / CLOCK_NS_PER_MS));
-	signals_exit_on_next(EXIT_FAULT, p->parent, from);
-	engine_drain(p->running);
+	drain(p, 0, 0);
 }
 
 static void log_end(struct program *p)
@@ -595,6 +718,7 @@ static bool prepare_and_start(struct program *p, int *status)
 	p->rights.is_split = rights_are_split(p->config);
 	if (!open_listeners(p) || !open_admin(p))
 		return false;
+	takeover_leave_rest(&p->takeover, &p->given);
 	needs_raise(p->config, uses_uring(p, &why), &p->grants); /* while we may */
 	if (p->rights.is_split && !split(p, status))
 		return false;
@@ -603,6 +727,13 @@ static bool prepare_and_start(struct program *p, int *status)
 	rights_tell(&p->rights, p->config);
 	fit(p);
 	return choose_driver(p) && start(p);
+}
+
+/* The process that others know stays, after all. */
+static void stay(const struct program *p)
+{
+	if (!p->rights.is_split && p->office.will_stay && upgrade_is(&p->control.upgrade, UPGRADE_DONE))
+		office_stay((struct office *)(uintptr_t)&p->office);
 }
 
 static int run(struct program *p)
@@ -627,16 +758,19 @@ static int run(struct program *p)
 	if (cut > 0) {
 		event_warning("timeouts.drain is over: %u connections were cut", cut);
 		log_flush(p->log); /* workers may still hold connections: they end with the process */
+		stay(p);
 		_exit(EXIT_SUCCESS);
 	}
 	if (!commands_ended || !reloader_stop(p->reloader)) {
 		diag_info("stopped; a reload was cut");
 		log_flush(p->log);
+		stay(p);
 		_exit(EXIT_SUCCESS);
 	}
 	if (!balancer_stop(p->balancer)) {
 		diag_info("stopped; a health probe was cut");
 		log_flush(p->log);
+		stay(p);
 		_exit(EXIT_SUCCESS);
 	}
 	control_free(&p->control);
@@ -644,15 +778,27 @@ static int run(struct program *p)
 	balancer_free(p->balancer);
 	diag_info("stopped");
 	log_stop(p->log);
+	stay(p);
 	return EXIT_SUCCESS;
 }
 
 int main(int argc, char **argv)
 {
 	struct program p = {.said = {.file = SYSCONFDIR "/tplb.conf", .engine = -1}};
-	int status = parse_arguments(&p, argc, argv);
+	int status = office_take_care();
 
-	p.direct = supply_direct(&p.given);
+	if (status >= 0)
+		return status;
+	if (!takeover_begin(&p.takeover, &p.given)) {
+		fprintf(stderr, "tplb: the process whose place to take has ended, or passes nothing on\n");
+		return EXIT_FAULT;
+	}
+	office_init(&p.office, argv, p.takeover.caretaker);
+	p.parent = p.office.boss;
+	p.main_thread = pthread_self();
+	status = parse_arguments(&p, argc, argv);
+	p.source = (struct supply_source){&p.given, &p.office};
+	p.direct = supply_direct(&p.source);
 	p.supply = &p.direct;
 	p.alive_every = notify_interval();
 

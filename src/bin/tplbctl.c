@@ -30,6 +30,7 @@ static void print_usage(FILE *out)
 	        "  set server UPSTREAM/SERVER drain | ready | maint\n"
 	        "  set pool workers N\n"
 	        "  reload\n"
+	        "  upgrade\n"
 	        "  advise\n"
 	        "  help\n",
 	        default_socket);

@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "base/clock.h"
 #include "ctl/desk.h"
@@ -73,22 +74,43 @@ static const struct desk_rules rules = {.places = ADMIN_CONNECTIONS,
         .full = "error: too many others talk to tplb; say it again\n",
         .next = next_line};
 
-struct admin *admin_open(const struct addr *at, uid_t user, gid_t group, int *error)
+/* listener: or -errno. */
+static struct admin *admin_new(int listener, const struct addr *at, int *error)
 {
 	struct admin *a = calloc(1, sizeof(*a));
 
-	*error = ENOMEM;
-	if (!a)
-		return NULL;
-	int listener = sock_listen_private(at, BACKLOG, user, group);
-	if (listener < 0)
-		*error = -listener;
-	else
+	*error = a ? -listener : ENOMEM;
+	if (!a && listener >= 0)
+		close(listener);
+	if (a && listener >= 0)
 		a->desk = desk_open(listener, at, false, &rules, error);
-	if (a->desk)
+	if (a && a->desk)
 		return a;
 	free(a);
 	return NULL;
+}
+
+struct admin *admin_open(const struct addr *at, uid_t user, gid_t group, int *error)
+{
+	return admin_new(sock_listen_private(at, BACKLOG, user, group), at, error);
+}
+
+struct admin *admin_adopt(int fd, const struct addr *at, uid_t user, gid_t group, int *error)
+{
+	*error = sock_give_file(at->u.un.sun_path, user, group);
+	if (*error != 0) {
+		close(fd);
+		return NULL;
+	}
+	struct admin *a = admin_new(fd, at, error);
+	if (a)
+		desk_keep(a->desk, false);
+	return a;
+}
+
+struct desk *admin_desk(const struct admin *a)
+{
+	return a->desk;
 }
 
 int admin_start(struct admin *a, const char *name, const struct answer_command *table, void *arg)

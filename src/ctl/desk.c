@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <poll.h>
 #include <pthread.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -27,8 +28,10 @@ struct desk {
 	struct stat file; /* as it was made */
 	bool has_file;
 	int listener;
-	int wake;  /* eventfd: the thread is to end */
-	int ended; /* eventfd: it has ended */
+	int wake;           /* eventfd, non-blocking: the thread is to end, or to look at `keeps` again */
+	_Atomic bool ends;  /* relaxed, told by `wake` */
+	int ended;          /* eventfd: it has ended */
+	_Atomic bool keeps; /* relaxed: the socket is ours to accept from, and its file to remove */
 	int64_t accept_at;
 	struct desk_peer *peers; /* [place] */
 	char *inputs;            /* rules.room bytes a place */
@@ -186,14 +189,20 @@ static int64_t expire(struct desk *d, int64_t now)
 	return next;
 }
 
+static bool keeps(const struct desk *d)
+{
+	return atomic_load_explicit(&d->keeps, memory_order_relaxed);
+}
+
 /* False: the thread is to end. */
 static bool turn(struct desk *d)
 {
 	struct pollfd *fds = d->fds;
+	eventfd_t told;
 	int64_t now = clock_now(), until = expire(d, now);
 
 	fds[0] = (struct pollfd){.fd = d->wake, .events = POLLIN};
-	fds[1] = (struct pollfd){.fd = now >= d->accept_at ? d->listener : -1, .events = POLLIN};
+	fds[1] = (struct pollfd){.fd = now >= d->accept_at && keeps(d) ? d->listener : -1, .events = POLLIN};
 	for (unsigned i = 0; i < d->rules.places; i++)
 		fds[2 + i] = (struct pollfd){
 		        .fd = d->peers[i].fd, .events = d->peers[i].out ? POLLOUT : POLLIN};
@@ -201,12 +210,13 @@ static bool turn(struct desk *d)
 	MUST(ready >= 0 || errno == EINTR || errno == ENOMEM);
 	if (ready <= 0)
 		return true;
-	if (fds[0].revents)
+	if (fds[0].revents && eventfd_read(d->wake, &told) == 0 &&
+	        atomic_load_explicit(&d->ends, memory_order_relaxed))
 		return false;
 	for (unsigned i = 0; i < d->rules.places; i++)
 		if (fds[2 + i].revents)
 			attend(d, &d->peers[i]);
-	if (fds[1].revents) /* last: it may give a place to another descriptor */
+	if (fds[1].revents && keeps(d)) /* last: it may give a place to another descriptor */
 		accept_peer(d, now);
 	return true;
 }
@@ -244,8 +254,9 @@ struct desk *desk_open(
 	d->rules = *rules;
 	d->at = *at;
 	d->listener = listener;
+	atomic_init(&d->keeps, true);
 	d->has_file = !file_stays && at->u.any.sa_family == AF_UNIX;
-	d->wake = eventfd(0, EFD_CLOEXEC);
+	d->wake = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
 	d->ended = eventfd(0, EFD_CLOEXEC);
 	if (d->wake < 0 || d->ended < 0 || (d->has_file && lstat(at->u.un.sun_path, &d->file) != 0))
 		*error = errno;
@@ -267,6 +278,17 @@ int desk_start(struct desk *d, const char *name, const char *role, void *arg)
 	snprintf(text, sizeof(text), "%.9s-%.5s", name, role);
 	(void)pthread_setname_np(d->thread, text); /* a name is a convenience */
 	return 0;
+}
+
+int desk_listener(const struct desk *d)
+{
+	return d->listener;
+}
+
+void desk_keep(struct desk *d, bool keep)
+{
+	atomic_store_explicit(&d->keeps, keep, memory_order_relaxed);
+	MUST(eventfd_write(d->wake, 1) == 0);
 }
 
 void desk_leave(struct desk *d)
@@ -291,6 +313,7 @@ static bool end_thread(struct desk *d)
 	int64_t until = clock_now() + STOP_PATIENCE_NS;
 	int ready;
 
+	atomic_store_explicit(&d->ends, true, memory_order_relaxed);
 	MUST(eventfd_write(d->wake, 1) == 0);
 	do
 		ready = poll(&ended, 1, clock_poll_ms(clock_now(), until));
@@ -307,8 +330,8 @@ bool desk_stop(struct desk *d)
 
 	if (!d)
 		return true;
-	if (d->has_file && lstat(d->at.u.un.sun_path, &now) == 0 && now.st_dev == d->file.st_dev &&
-	        now.st_ino == d->file.st_ino)
+	if (d->has_file && keeps(d) && lstat(d->at.u.un.sun_path, &now) == 0 &&
+	        now.st_dev == d->file.st_dev && now.st_ino == d->file.st_ino)
 		unlink(d->at.u.un.sun_path);
 	if (d->runs && !end_thread(d))
 		return false;

@@ -54,6 +54,18 @@ int notify_send(enum notice notice)
 	return send_to(path, text);
 }
 
+int notify_send_main(pid_t pid)
+{
+	const char *path = getenv("NOTIFY_SOCKET");
+	char text[64];
+
+	if (!path || !path[0])
+		return 0;
+	/* In one, so that none of it comes before the manager knows whom to hear. */
+	snprintf(text, sizeof(text), "MAINPID=%d\nREADY=1\nWATCHDOG=1", (int)pid);
+	return send_to(path, text);
+}
+
 static long long number_of(const char *name)
 {
 	const char *text = getenv(name);

@@ -107,8 +107,8 @@ static const int allowed[] = {
         /* sockets; socket itself below, and listen is the parent's */
         SCMP_SYS(connect), SCMP_SYS(accept), SCMP_SYS(accept4), SCMP_SYS(bind), SCMP_SYS(sendto),
         SCMP_SYS(sendmsg), SCMP_SYS(sendmmsg), SCMP_SYS(recvfrom), SCMP_SYS(recvmsg), SCMP_SYS(recvmmsg),
-        SCMP_SYS(shutdown), SCMP_SYS(getsockname), SCMP_SYS(getpeername), SCMP_SYS(getsockopt),
-        SCMP_SYS(setsockopt),
+        SCMP_SYS(shutdown), SCMP_SYS(socketpair), SCMP_SYS(getsockname), SCMP_SYS(getpeername),
+        SCMP_SYS(getsockopt), SCMP_SYS(setsockopt),
         /* waiting */
         SCMP_SYS(poll), SCMP_SYS(ppoll), SCMP_SYS(select), SCMP_SYS(pselect6), SCMP_SYS(epoll_create1),
         SCMP_SYS(epoll_ctl), SCMP_SYS(epoll_wait), SCMP_SYS(epoll_pwait), SCMP_SYS(epoll_pwait2),

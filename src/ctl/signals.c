@@ -18,7 +18,7 @@ static void set_of(sigset_t *set, const int *numbers, size_t n)
 		sigaddset(set, numbers[i]);
 }
 
-static void all_signals(sigset_t *set)
+void signals_set(sigset_t *set)
 {
 	static const int numbers[] = {SIGHUP, SIGINT, SIGTERM, SIGUSR1, SIGUSR2};
 
@@ -29,7 +29,7 @@ void signals_block(void)
 {
 	sigset_t set;
 
-	all_signals(&set);
+	signals_set(&set);
 	PTHREAD_OK(pthread_sigmask(SIG_BLOCK, &set, NULL));
 	MUST(signal(SIGPIPE, SIG_IGN) != SIG_ERR);
 	MUST(signal(SIGXFSZ, SIG_IGN) != SIG_ERR); /* a log at the limit of a file's size: the write fails */
@@ -47,7 +47,7 @@ int signals_next(void)
 {
 	sigset_t set;
 
-	all_signals(&set);
+	signals_set(&set);
 	return wait_for(&set);
 }
 
@@ -58,7 +58,7 @@ int signals_next_by(int64_t deadline, pid_t *from)
 	int64_t left; /* until CLOCK_NEVER some centuries, which is well */
 	int number = -1;
 
-	all_signals(&set);
+	signals_set(&set);
 	do {
 		left = deadline - clock_now();
 		if (left < 0)
@@ -75,23 +75,35 @@ int signals_open(void)
 {
 	sigset_t set;
 
-	all_signals(&set);
+	signals_set(&set);
 	int fd = signalfd(-1, &set, SFD_NONBLOCK | SFD_CLOEXEC);
 	return fd < 0 ? -errno : fd;
 }
 
-int signals_take(int fd)
+int signals_take(int fd, pid_t *from)
 {
 	struct signalfd_siginfo info;
 
-	return read(fd, &info, sizeof(info)) == sizeof(info) ? (int)info.ssi_signo : 0;
+	if (read(fd, &info, sizeof(info)) != sizeof(info))
+		return 0;
+	*from = (pid_t)info.ssi_pid;
+	return (int)info.ssi_signo;
 }
 
-/* Written before its thread starts, that thread's from then on. told: by the parent, by others. */
+bool signals_again(struct signals_told *told, pid_t from)
+{
+	bool *by = &told->by[from != told->parent], again = *by;
+
+	*by = true;
+	return again;
+}
+
+/* Written before its thread starts, that thread's from then on. */
 static struct {
 	int status;
-	pid_t parent;
-	bool told[2];
+	struct signals_told told;
+	signals_taker *taker;
+	void *arg;
 } second;
 
 static void *exit_on_next(void *arg)
@@ -102,28 +114,55 @@ static void *exit_on_next(void *arg)
 
 	(void)arg;
 	set_of(&set, numbers, 2);
-	for (bool *told = NULL; !told || !*told;) {
-		if (told)
-			*told = true;
+	do
 		while (sigwaitinfo(&set, &info) < 0)
 			MUST(errno == EINTR);
-		told = &second.told[info.si_pid != second.parent];
-	}
+	while (!signals_again(&second.told, info.si_pid));
 	static const char text[] = "told to stop a second time: leaving at once\n";
 	(void)!write(STDERR_FILENO, text, sizeof(text) - 1); /* the log thread would be too late */
 	_exit(second.status);
 }
 
-void signals_exit_on_next(int status, pid_t parent, pid_t first)
+static void start_thread(void *(*run)(void *))
 {
 	pthread_t thread;
 
-	second.status = status;
-	second.parent = parent;
-	second.told[first != parent] = true;
-	if (pthread_create(&thread, NULL, exit_on_next, NULL) != 0) {
+	if (pthread_create(&thread, NULL, run, NULL) != 0) {
 		diag_warning("no thread to wait for a second signal: only SIGKILL ends the drain early");
 		return;
 	}
 	PTHREAD_OK(pthread_detach(thread));
+}
+
+void signals_exit_on_next(int status, pid_t parent, pid_t first)
+{
+	second.status = status;
+	second.told.parent = parent;
+	(void)signals_again(&second.told, first);
+	start_thread(exit_on_next);
+}
+
+static void *hand_over(void *arg)
+{
+	siginfo_t info = {0};
+	sigset_t set;
+
+	(void)arg;
+	signals_set(&set);
+	for (;;) {
+		while (sigwaitinfo(&set, &info) < 0)
+			MUST(errno == EINTR);
+		bool again = (info.si_signo == SIGTERM || info.si_signo == SIGINT) &&
+		             signals_again(&second.told, info.si_pid);
+		second.taker(second.arg, info.si_signo, again);
+	}
+	return NULL;
+}
+
+void signals_hand_over(signals_taker *taker, void *arg, pid_t parent)
+{
+	second.taker = taker;
+	second.arg = arg;
+	second.told.parent = parent;
+	start_thread(hand_over);
 }

@@ -317,6 +317,11 @@ int web_start(struct web *w, const char *name, const struct web_page *pages, voi
 	return desk_start(w->desk, name, "web", w);
 }
 
+struct desk *web_desk(const struct web *w)
+{
+	return w ? w->desk : NULL;
+}
+
 void web_leave(struct web *w)
 {
 	if (!w)

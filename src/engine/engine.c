@@ -222,6 +222,11 @@ bool engine_set_shelved(struct engine *e, size_t shelved)
 	return e->options.kind == ENGINE_ASYNC || queue_reserve(e->queue, shelved);
 }
 
+void engine_leave_files(struct engine *e)
+{
+	listeners_leave_files(&e->listeners);
+}
+
 void engine_drain(struct engine *e)
 {
 	if (e->options.kind == ENGINE_ASYNC)

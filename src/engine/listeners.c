@@ -90,6 +90,15 @@ void listeners_leave(struct listeners *ls, struct listener *l)
 	lock_drop(&ls->lock);
 }
 
+void listeners_leave_files(struct listeners *ls)
+{
+	lock_take(&ls->lock);
+	for (unsigned i = 0; i < LISTENERS_MAX; i++)
+		if (atomic_load_explicit(&ls->slots[i].state, memory_order_relaxed) == LISTENER_OPEN)
+			ls->slots[i].file_stays = true;
+	lock_drop(&ls->lock);
+}
+
 void listeners_await_closed(struct listeners *ls, const struct listener *l, int64_t patience)
 {
 	int64_t end = clock_after(clock_now(), patience);

@@ -194,13 +194,21 @@ static bool reload(void *arg, char *const *words, FILE *out, char why[ANSWER_WHY
 	return control_reload(arg, out);
 }
 
+static bool upgrade(void *arg, char *const *words, FILE *out, char why[ANSWER_WHY_BYTES])
+{
+	(void)words;
+	return upgrade_run(arg, out, why);
+}
+
 static bool advise_workers(void *arg, char *const *words, FILE *out, char why[ANSWER_WHY_BYTES])
 {
 	(void)words;
 	return control_advise(arg, out, why);
 }
 
-_Static_assert((int)CONTROL_WHY_BYTES <= (int)ANSWER_WHY_BYTES, "a reason fits into an answer");
+_Static_assert(
+        (int)CONTROL_WHY_BYTES <= (int)ANSWER_WHY_BYTES && (int)UPGRADE_WHY_BYTES <= (int)ANSWER_WHY_BYTES,
+        "a reason fits into an answer");
 
 const struct answer_command lb_commands[] = {
         {.name = "show status",
@@ -253,6 +261,11 @@ const struct answer_command lb_commands[] = {
                 .arguments = "N",
                 .help = "so many threads from now on, until the file says another number",
                 .run = set_workers},
+        {.name = "upgrade",
+                .arguments = "",
+                .help = "the program at its path now takes over, as by the signal USR2; answers when that "
+                        "serves",
+                .run = upgrade},
         {.name = "reload",
                 .arguments = "",
                 .help = "reads the configuration again, as the signal HUP does",

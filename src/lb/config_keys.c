@@ -535,6 +535,7 @@ static const struct conf_key timeouts_keys[] = {
         TIMEOUT(keepalive, "60s", "a client's connection idle between requests; 0s: close after each answer"),
         TIMEOUT(tunnel, "1h", "no progress in a tunnel, either way"),
         TIMEOUT(drain, "30s", "finishing what is in flight after TERM"),
+        TIMEOUT(upgrade, "30s", "after USR2, until the new program serves"),
         END,
 };
 static const struct conf_section timeouts_section = {.size = sizeof(struct lb_config_timeouts),

@@ -227,6 +227,11 @@ static bool reload_locked(struct control *c, FILE *out)
 		tell(out, DIAG_ERROR, "reload: %s is not taken in: tplb is about to end", c->said.file);
 		return false;
 	}
+	if (upgrade_is(&c->upgrade, UPGRADE_DONE)) {
+		tell(out, DIAG_ERROR,
+		        "reload: another process has taken over; say it again for that one to hear it");
+		return false;
+	}
 	struct lb_config *next = reload_read(c->supply, c->said.file, out);
 	if (!next)
 		return false;

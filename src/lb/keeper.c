@@ -27,12 +27,16 @@
 enum { TEXT_MAX = 4096 };
 
 enum ask {
-	ASK_READ,   /* read the configuration again; text: nothing */
-	ASK_FILE,   /* a file of it, by its path */
-	ASK_LISTEN, /* text: a listener's `bind` */
-	ASK_LOG,    /* text: a log's path */
-	ASK_REMOVE, /* the socket file of a closed listener; text: its `bind` */
-	ASK_NOTIFY  /* text: a digit, enum notice; it gets no answer */
+	ASK_READ,     /* read the configuration again; text: nothing */
+	ASK_FILE,     /* a file of it, by its path */
+	ASK_LISTEN,   /* text: a listener's `bind` */
+	ASK_LOG,      /* text: a log's path */
+	ASK_REMOVE,   /* the socket file of a closed listener; text: its `bind` */
+	ASK_NOTIFY,   /* text: a digit, enum notice; it gets no answer */
+	ASK_OFFICE,   /* this program is in office now; likewise */
+	ASK_SPAWN,    /* start the program anew; with its end of the channel */
+	ASK_REAP,     /* text: a digit, enum office_reap: of what was spawned */
+	ASK_HAND_OVER /* what was spawned has taken over; text: "1": it is to read its file again */
 };
 
 struct question {
@@ -40,13 +44,18 @@ struct question {
 	char text[TEXT_MAX];
 };
 
-/* The answer is an int, 0 or an errno, and the descriptor. */
+/* With the descriptor, if there is one. */
+struct answer {
+	int error; /* an errno; 0: none */
+	int value; /* what was asked for, if that is a number */
+};
 
 /* A file name; or a socket file that was made, by its path, and which it is. */
 struct known {
 	struct known *next;
 	dev_t dev;
 	ino_t ino;
+	bool inherited; /* it is still the process's whose place this program takes */
 	char path[];
 };
 
@@ -59,6 +68,8 @@ struct keeper {
 	const char *file;
 	const struct lb_config *config; /* of the start, the caller's */
 	struct lb_config *next;         /* as read last; NULL: never */
+	struct office *office;          /* the caller's */
+	pid_t spawned;                  /* to take our place; 0: none */
 	struct known *files;            /* that reading it asked for */
 	struct known *sockets;
 };
@@ -234,6 +245,43 @@ static int answer_remove(struct keeper *k, const char *bind)
 	return ENOENT;
 }
 
+static void enter_office(struct keeper *k)
+{
+	for (struct known *made = k->sockets; made; made = made->next)
+		made->inherited = false;
+}
+
+static int answer_spawn(struct keeper *k, int channel, int *pid)
+{
+	if (k->spawned || channel < 0)
+		return EBUSY;
+	int error = office_spawn(k->office, channel, &k->spawned);
+	if (error != 0)
+		k->spawned = 0;
+	*pid = k->spawned;
+	return -error;
+}
+
+static int answer_reap(struct keeper *k, const char *text, int *status)
+{
+	if (!k->spawned || text[0] < '0' || text[0] > '0' + OFFICE_KILL)
+		return ESRCH;
+	*status = office_reap(k->office, k->spawned, (enum office_reap)(text[0] - '0'));
+	if (*status != -1)
+		k->spawned = 0;
+	return 0;
+}
+
+/* The socket files are the other one's from here on. */
+static int answer_hand_over(struct keeper *k, bool reload)
+{
+	if (!k->spawned)
+		return ESRCH;
+	office_hand_over(k->office, k->spawned, reload);
+	known_free(&k->sockets);
+	return 0;
+}
+
 static void pass_notice_on(const char *text)
 {
 	if (text[0] >= '0' && text[0] < '0' + NOTICE_COUNT && text[1] == '\0')
@@ -241,8 +289,8 @@ static void pass_notice_on(const char *text)
 		        (enum notice)(text[0] - '0')); /* who does not hear it asks for it no more */
 }
 
-/* 0 or an errno; a descriptor in *fd, to be closed once it is sent. */
-static int answer_to(struct keeper *k, const struct question *q, int *fd)
+/* 0 or an errno. came: the descriptor with the question; *fd: the answer's, to be closed once it is sent; *value: a number. */
+static int answer_to(struct keeper *k, const struct question *q, int came, int *fd, int *value)
 {
 	switch (q->ask) {
 	case ASK_READ:
@@ -258,6 +306,12 @@ static int answer_to(struct keeper *k, const struct question *q, int *fd)
 		break;
 	case ASK_REMOVE:
 		return answer_remove(k, q->text);
+	case ASK_SPAWN:
+		return answer_spawn(k, came, value);
+	case ASK_REAP:
+		return answer_reap(k, q->text, value);
+	case ASK_HAND_OVER:
+		return answer_hand_over(k, q->text[0] == '1');
 	default:
 		return EINVAL;
 	}
@@ -265,26 +319,40 @@ static int answer_to(struct keeper *k, const struct question *q, int *fd)
 }
 
 /* False: the child asks no more. */
-static bool answer(struct keeper *k)
+static bool answer_one(struct keeper *k, const struct question *q, int came)
 {
-	struct question q;
-	int fd = -1, none;
-	ssize_t n = pass_recv(k->sock, &q, sizeof(q) - 1, &none);
+	struct answer answer = {0};
+	int fd = -1;
 
-	if (none >= 0)
-		close(none);
-	if (n < (ssize_t)sizeof(q.ask))
-		return n < 0 && n != -EMSGSIZE ? false : n != 0;
-	((char *)&q)[n] = '\0';
-	if (q.ask == ASK_NOTIFY) {
-		pass_notice_on(q.text);
+	if (q->ask == ASK_NOTIFY) {
+		pass_notice_on(q->text);
 		return true;
 	}
-	int error = answer_to(k, &q, &fd);
-	bool sent = pass_send(k->sock, &error, sizeof(error), fd) == 0;
+	if (q->ask == ASK_OFFICE) {
+		enter_office(k);
+		return true;
+	}
+	answer.error = answer_to(k, q, came, &fd, &answer.value);
+	bool sent = pass_send(k->sock, &answer, sizeof(answer), fd) == 0;
 	if (fd >= 0)
 		close(fd);
 	return sent;
+}
+
+static bool answer(struct keeper *k)
+{
+	struct question q;
+	int came;
+	ssize_t n = pass_recv(k->sock, &q, sizeof(q) - 1, &came);
+	bool goes_on = n < 0 ? n == -EMSGSIZE : n != 0;
+
+	if (n >= (ssize_t)sizeof(q.ask)) {
+		((char *)&q)[n] = '\0';
+		goes_on = answer_one(k, &q, came);
+	}
+	if (came >= 0)
+		close(came);
+	return goes_on;
 }
 
 /* A failure has nowhere left to be told. */
@@ -318,7 +386,8 @@ static int status_of(struct keeper *k, int status)
 static void keeper_free(struct keeper *k)
 {
 	for (const struct known *made = k->sockets; made; made = made->next)
-		remove_socket(made);
+		if (!made->inherited)
+			remove_socket(made);
 	known_free(&k->sockets);
 	known_free(&k->files);
 	lb_config_free(k->next);
@@ -330,12 +399,27 @@ static void keeper_free(struct keeper *k)
 	free(k);
 }
 
+/* A signal for the program, once for all who send it at the same time. */
+static void hand_on(const struct keeper *k, pid_t child, int number)
+{
+	bool ends = number == SIGTERM || number == SIGINT;
+	pid_t heir = office_heir(k->office);
+
+	/* Once another one has taken over the child only drains, and need know only who is in a hurry. Any of them may have ended. */
+	if (!heir || ends)
+		(void)kill(child, number);
+	if (heir && k->office->will_stay)
+		(void)kill(heir, number);
+}
+
 int keeper_serve(struct keeper *k, pid_t child)
 {
 	struct pollfd fds[] = {{.fd = signals_open(), .events = POLLIN}, {.fd = k->ended, .events = POLLIN},
 	        {.fd = k->sock, .events = POLLIN}};
 	struct signalfd_siginfo info;
+	struct office *office = k->office;
 	int number, status;
+	pid_t from;
 
 	MUST(fds[0].fd >= 0); /* one descriptor more than a moment ago */
 	for (;;) {
@@ -344,8 +428,8 @@ int keeper_serve(struct keeper *k, pid_t child)
 		MUST(ready > 0 || errno == EINTR || errno == ENOMEM);
 		if (ready <= 0)
 			continue;
-		while (fds[0].revents && (number = signals_take(fds[0].fd)) != 0)
-			(void)kill(child, number); /* it may have ended */
+		while (fds[0].revents && (number = signals_take(fds[0].fd, &from)) != 0)
+			hand_on(k, child, number);
 		if (fds[2].revents && !answer(k))
 			fds[2].fd = -1;
 		if (fds[1].revents && read(k->ended, &info, sizeof(info)) == sizeof(info) &&
@@ -355,11 +439,26 @@ int keeper_serve(struct keeper *k, pid_t child)
 	close(fds[0].fd);
 	status = status_of(k, status);
 	keeper_free(k);
+	if (office_heir(office) && office->will_stay)
+		office_stay(office);
 	return status;
 }
 
-static struct keeper *keeper_new(
-        const char *file, const struct lb_config *config, const struct activation *given, int sock)
+static void note_socket_of(
+        struct keeper *k, const struct activation *given, const char *role, const struct addr *at)
+{
+	if (activation_gave(given, at))
+		return;
+	note_socket(k, at);
+	struct known *made = at->len > 0 && at->u.any.sa_family == AF_UNIX
+	                             ? known_find(k->sockets, at->u.un.sun_path)
+	                             : NULL;
+	if (made)
+		made->inherited = activation_is_inherited(given, role, at);
+}
+
+static struct keeper *keeper_new(const char *file, const struct lb_config *config,
+        const struct activation *given, struct office *office, int sock)
 {
 	struct keeper *k = calloc(1, sizeof(*k));
 	sigset_t set;
@@ -368,7 +467,7 @@ static struct keeper *keeper_new(
 		return NULL;
 	sigemptyset(&set);
 	sigaddset(&set, SIGCHLD);
-	*k = (struct keeper){.sock = sock, .file = file, .config = config};
+	*k = (struct keeper){.sock = sock, .file = file, .config = config, .office = office};
 	k->identity = (struct log_identity){.tag = config->log.tag,
 	        .facility = config->log.facility,
 	        .what = "diagnostics",
@@ -376,11 +475,9 @@ static struct keeper *keeper_new(
 	target_name(&k->output, config->log.output, &k->identity, open_output, k);
 	k->ended = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
 	for (size_t i = 0; i < config->listeners.count; i++)
-		if (!activation_gave(given, &lb_config_listener(config, i)->addr))
-			note_socket(k, &lb_config_listener(config, i)->addr);
-	note_socket(k, &config->admin.addr);
-	if (!activation_gave(given, &config->admin.web))
-		note_socket(k, &config->admin.web);
+		note_socket_of(k, given, ACTIVATION_LISTENER, &lb_config_listener(config, i)->addr);
+	note_socket_of(k, given, ACTIVATION_ADMIN, &config->admin.addr);
+	note_socket_of(k, given, ACTIVATION_WEB, &config->admin.web);
 	return k;
 }
 
@@ -393,23 +490,32 @@ static void block_child_signal(int how)
 	PTHREAD_OK(pthread_sigmask(how, &set, NULL));
 }
 
-/* The child's questions. A descriptor, or -errno; for questions without one, 0 or -errno. */
-static int ask(struct keeper_link *link, enum ask what, const char *text)
+/* The child's questions. Returns 0 or -errno. came: the answer's descriptor, -1: none. */
+static int ask_with(
+        struct keeper_link *link, enum ask what, const char *text, int fd, struct answer *answer, int *came)
 {
 	struct question q = {.ask = what};
 	size_t len = strlen(text);
-	int error, fd;
 
 	if (len >= sizeof(q.text))
 		return -ENAMETOOLONG;
 	memcpy(q.text, text, len);
 	lock_take(&link->lock);
-	int failed = pass_send(link->sock, &q, sizeof(q.ask) + len, -1);
-	ssize_t n = failed == 0 ? pass_recv(link->sock, &error, sizeof(error), &fd) : failed;
+	int failed = pass_send(link->sock, &q, sizeof(q.ask) + len, fd);
+	ssize_t n = failed == 0 ? pass_recv(link->sock, answer, sizeof(*answer), came) : failed;
 	lock_drop(&link->lock);
-	if (n != sizeof(error))
+	if (n != sizeof(*answer))
 		return n < 0 ? (int)n : -EPIPE; /* the parent is gone, and its signal on its way */
-	return error != 0 ? -error : fd < 0 ? 0 : fd;
+	return -answer->error;
+}
+
+/* A descriptor, or -errno; for questions without one, 0 or -errno. */
+static int ask(struct keeper_link *link, enum ask what, const char *text)
+{
+	struct answer answer;
+	int fd, error = ask_with(link, what, text, -1, &answer, &fd);
+
+	return error != 0 ? error : fd < 0 ? 0 : fd;
 }
 
 static int ask_file(void *link, const char *path)
@@ -439,6 +545,32 @@ static void ask_remove(void *link, const struct lb_config_listener *l)
 	(void)ask(link, ASK_REMOVE, l->bind);
 }
 
+static int ask_spawn(void *link, int channel, pid_t *pid)
+{
+	struct answer answer;
+	int none;
+
+	int error = ask_with(link, ASK_SPAWN, "", channel, &answer, &none);
+	*pid = error == 0 ? answer.value : 0;
+	return error;
+}
+
+static int ask_reap(void *link, pid_t pid, enum office_reap how)
+{
+	const char text[] = {(char)('0' + how), '\0'};
+	struct answer answer;
+	int none;
+
+	(void)pid;
+	return ask_with(link, ASK_REAP, text, -1, &answer, &none) == 0 ? answer.value : 0;
+}
+
+static void ask_hand_over(void *link, pid_t heir, bool reload)
+{
+	(void)heir;
+	(void)ask(link, ASK_HAND_OVER, reload ? "1" : "0");
+}
+
 /* Nobody waits for the parent here: it may be reading a file that does not come, and the child is to end all the same. */
 static void ask_notify(void *arg, enum notice notice)
 {
@@ -452,8 +584,15 @@ static void ask_notify(void *arg, enum notice notice)
 		(void)pass_send_now(link->sock, &q, sizeof(q.ask) + 1);
 }
 
+void keeper_in_office(struct keeper_link *link)
+{
+	const uint32_t q = ASK_OFFICE;
+
+	(void)pass_send(link->sock, &q, sizeof(q), -1);
+}
+
 pid_t keeper_fork(const char *file, const struct lb_config *config, const struct activation *given,
-        struct keeper **keeper, struct keeper_link *link)
+        struct office *office, struct keeper **keeper, struct keeper_link *link)
 {
 	int ends[2];
 
@@ -462,7 +601,7 @@ pid_t keeper_fork(const char *file, const struct lb_config *config, const struct
 		return -errno;
 	/* Who asks and does not listen must not hold the parent up, who has signals to hand on. */
 	(void)fcntl(ends[0], F_SETFL, O_NONBLOCK);
-	struct keeper *k = keeper_new(file, config, given, ends[0]);
+	struct keeper *k = keeper_new(file, config, given, office, ends[0]);
 	block_child_signal(SIG_BLOCK);
 	pid_t child = k && k->ended >= 0 ? fork() : -1;
 	int error = k ? errno : ENOMEM;
@@ -487,7 +626,10 @@ pid_t keeper_fork(const char *file, const struct lb_config *config, const struct
 	                .read = ask_read,
 	                .listen = ask_listen,
 	                .remove = ask_remove,
-	                .notify = ask_notify}};
+	                .notify = ask_notify,
+	                .spawn = ask_spawn,
+	                .reap = ask_reap,
+	                .hand_over = ask_hand_over}};
 	lock_init(&link->lock);
 	return 0;
 }

@@ -18,6 +18,7 @@ struct reloader {
 	pthread_cond_t wake;  /* any of these was set */
 	pthread_cond_t ended; /* `over` was set */
 	bool reload;          /* lock */
+	bool upgrade;         /* lock */
 	bool look;            /* lock */
 	bool stop;            /* lock */
 	bool over;            /* lock: the thread touches nothing any more */
@@ -33,7 +34,7 @@ static void wait_locked(struct reloader *k, int64_t until)
 	struct timespec at = time_of(until);
 
 	lock_must_hold(&k->lock);
-	while (!k->reload && !k->look && !k->stop && clock_now() < until) {
+	while (!k->reload && !k->upgrade && !k->look && !k->stop && clock_now() < until) {
 		int error = until == CLOCK_NEVER ? pthread_cond_wait(&k->wake, &k->lock.mutex)
 		                                 : pthread_cond_timedwait(&k->wake, &k->lock.mutex, &at);
 
@@ -46,17 +47,20 @@ static void *reloader_thread(void *arg)
 {
 	struct reloader *k = arg;
 	int64_t until = CLOCK_NEVER;
+	char why[UPGRADE_WHY_BYTES];
 
 	lock_take(&k->lock);
 	for (;;) {
 		wait_locked(k, until);
 		if (k->stop)
 			break;
-		bool reload = k->reload;
-		k->reload = k->look = false;
+		bool reload = k->reload, upgrade = k->upgrade;
+		k->reload = k->upgrade = k->look = false;
 		lock_drop(&k->lock);
 		if (reload)
 			(void)control_reload(k->control, NULL);
+		if (upgrade)
+			(void)upgrade_run(k->control, NULL, why);
 		until = balancer_look(k->control->balancer);
 		lock_take(&k->lock);
 	}
@@ -122,6 +126,11 @@ static void set(struct reloader *k, bool *what)
 void reloader_reload(struct reloader *k)
 {
 	set(k, &k->reload);
+}
+
+void reloader_upgrade(struct reloader *k)
+{
+	set(k, &k->upgrade);
 }
 
 void reloader_wake(struct reloader *k)

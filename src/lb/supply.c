@@ -20,9 +20,9 @@ static int listen_at(void *arg, const struct lb_config_listener *l)
 
 static void remove_file(void *arg, const struct lb_config_listener *l)
 {
-	const struct activation *given = arg;
+	const struct supply_source *s = arg;
 
-	if (l->addr.u.any.sa_family == AF_UNIX && !activation_gave(given, &l->addr))
+	if (l->addr.u.any.sa_family == AF_UNIX && !activation_gave(s->given, &l->addr))
 		unlink(l->addr.u.un.sun_path);
 }
 
@@ -32,11 +32,35 @@ static void notify(void *arg, enum notice notice)
 	(void)notify_send(notice); /* who does not hear it asks for it no more */
 }
 
-struct supply supply_direct(const struct activation *given)
+static int spawn(void *arg, int channel, pid_t *pid)
 {
-	return (struct supply){.arg = (void *)(uintptr_t)given,
+	const struct supply_source *s = arg;
+
+	return office_spawn(s->office, channel, pid);
+}
+
+static int reap(void *arg, pid_t pid, enum office_reap how)
+{
+	const struct supply_source *s = arg;
+
+	return office_reap(s->office, pid, how);
+}
+
+static void hand_over(void *arg, pid_t heir, bool reload)
+{
+	const struct supply_source *s = arg;
+
+	office_hand_over(s->office, heir, reload);
+}
+
+struct supply supply_direct(const struct supply_source *source)
+{
+	return (struct supply){.arg = (void *)(uintptr_t)source,
 	        .read = read_file,
 	        .listen = listen_at,
 	        .remove = remove_file,
-	        .notify = notify};
+	        .notify = notify,
+	        .spawn = spawn,
+	        .reap = reap,
+	        .hand_over = hand_over};
 }

@@ -59,12 +59,13 @@ static void watch(void *arg)
 		        {.fd = h->alarm, .events = POLLIN}, {.fd = h->signals, .events = POLLIN}};
 		uint64_t rings;
 		int number;
+		pid_t from;
 
 		if (io_wait(io, set, 2, CLOCK_NEVER) < 0) /* no memory for it this moment */
 			io_sleep(io, clock_now() + RETRY_NS);
 		if (read(h->alarm, &rings, sizeof(rings)) == sizeof(rings))
 			h->alarm_at = 0;
-		while ((number = signals_take(h->signals)) != 0)
+		while ((number = signals_take(h->signals, &from)) != 0)
 			h->stopped = h->stopped || number == SIGINT || number == SIGTERM || number == SIGHUP;
 		io_spent(io, h->alarm, POLLIN);
 		io_spent(io, h->signals, POLLIN);

@@ -68,8 +68,8 @@ int sock_listen(const struct addr *at, int backlog)
 	return fd;
 }
 
-/* By a descriptor: what the path says may be another file by now. Returns 0 or an errno. */
-static int give_file(const char *path, uid_t user, gid_t group)
+/* By a descriptor: what the path says may be another file by now. */
+int sock_give_file(const char *path, uid_t user, gid_t group)
 {
 	struct stat st;
 	int fd = open(path, O_PATH | O_NOFOLLOW | O_CLOEXEC);
@@ -92,7 +92,7 @@ int sock_listen_private(const struct addr *at, int backlog, uid_t user, gid_t gr
 	umask(before);
 	if (fd < 0)
 		return fd;
-	int error = give_file(at->u.un.sun_path, user, group);
+	int error = sock_give_file(at->u.un.sun_path, user, group);
 	if (error == 0)
 		return fd;
 	unlink(at->u.un.sun_path);

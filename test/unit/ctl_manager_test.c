@@ -116,7 +116,7 @@ static int listener(int type, struct addr *at)
 /* As a manager gives them, from 3 on: in a process of its own, for Check has descriptors there. */
 static void take_three(const int *fds, const struct addr *web, const struct addr *datagrams)
 {
-	struct activation a;
+	struct activation a = {0};
 	char pid[32];
 
 	for (int i = 0; i < 3; i++) /* out of the way first */
@@ -159,7 +159,7 @@ END_TEST
 
 START_TEST(not_ours)
 {
-	struct activation a;
+	struct activation a = {0};
 
 	setenv("LISTEN_PID", "1", 1);
 	setenv("LISTEN_FDS", "1", 1);

@@ -74,8 +74,11 @@ static int with_child(void (*in_child)(struct keeper_link *link))
 
 	ck_assert_ptr_nonnull(config);
 	ck_assert_uint_eq(conf_fault_count(config->conf), 0);
-	struct activation given = {0};
-	pid_t child = keeper_fork(file, config, &given, &keeper, &link);
+	static struct activation given;
+	static char program[] = "/bin/false", *words[] = {program, NULL};
+	struct office office;
+	office_init(&office, words, -1);
+	pid_t child = keeper_fork(file, config, &given, &office, &keeper, &link);
 	ck_assert_int_ge(child, 0);
 	if (child == 0) {
 		in_child(&link);
@@ -136,21 +139,21 @@ END_TEST
 static int ask_raw(struct keeper_link *link, unsigned ask, const char *text)
 {
 	char question[8192];
-	int error = 0, fd;
+	int answer[2] = {0}, fd; /* error, value */
 
 	memcpy(question, &ask, sizeof(ask));
 	memcpy(question + sizeof(ask), text, strlen(text));
 	CHECK(pass_send(link->sock, question, sizeof(ask) + strlen(text), -1) == 0);
-	CHECK(pass_recv(link->sock, &error, sizeof(error), &fd) == sizeof(error));
-	CHECK((fd >= 0) == (error == 0));
+	CHECK(pass_recv(link->sock, answer, sizeof(answer), &fd) == sizeof(answer));
+	CHECK((fd >= 0) == (answer[0] == 0));
 	if (fd >= 0)
 		close(fd);
-	return error;
+	return answer[0];
 }
 
 static void ask_badly(struct keeper_link *link)
 {
-	enum { READ, FILE_, LISTEN, LOG, REMOVE };
+	enum { READ, FILE_, LISTEN, LOG, REMOVE, NOTIFY, OFFICE, SPAWN, REAP, HAND_OVER };
 	struct lb_config_listener other = {.bind = "127.0.0.1:1"};
 	struct stat st;
 	char nothing = 0;
@@ -175,6 +178,9 @@ static void ask_badly(struct keeper_link *link)
 	CHECK(stat(secret, &st) == 0);
 	CHECK(ask_raw(link, 77, "") == EINVAL);
 	CHECK(ask_raw(link, REMOVE, "127.0.0.1:1") == EINVAL);
+	CHECK(ask_raw(link, SPAWN, "") == EBUSY); /* without a channel */
+	CHECK(ask_raw(link, REAP, "0") == ESRCH);
+	CHECK(ask_raw(link, HAND_OVER, "0") == ESRCH); /* to nobody */
 	/* Too short, too long, nothing at all: no answer, and no harm. */
 	CHECK(pass_send(link->sock, &nothing, 1, -1) == 0);
 	char *large = calloc(1, 100000);
@@ -226,10 +232,10 @@ static void send_two(struct keeper_link *link)
 	CHECK(ask_raw(link, 77, "") == EINVAL);
 	int before = count_open(getppid());
 	for (int i = 0; i < 8; i++) {
-		int error, none;
+		int answer[2], none;
 
 		CHECK(sendmsg(link->sock, &message, 0) == sizeof(ask));
-		CHECK(pass_recv(link->sock, &error, sizeof(error), &none) == sizeof(error));
+		CHECK(pass_recv(link->sock, answer, sizeof(answer), &none) == sizeof(answer));
 	}
 	CHECK(ask_raw(link, 77, "") == EINVAL); /* it is through with the last one */
 	CHECK(count_open(getppid()) == before);
