@@ -86,9 +86,9 @@ class Parties:
         command = nginx_command(config) if name == "nginx" else [needed("haproxy"), "-db", "-q", "-f", config]
         return self.launch(name, port, command)
 
-    def start_tplb(self, name, mode, engine, driver, arguments=()):
+    def start_tplb(self, name, mode, engine, driver, arguments=(), more=""):
         port = self.port()
-        config = self.write("tplb.conf.in", name.replace(" ", "") + ".conf", port, ENGINE=engine, DRIVER=driver, MODE=mode)
+        config = self.write("tplb.conf.in", name.replace(" ", "") + ".conf", port, ENGINE=engine, DRIVER=driver, MODE=mode, MORE=more)
         return self.launch(name, port, [self.tplb, "-f", config, "-e", engine, *arguments])
 
     def why_no_io_uring(self):

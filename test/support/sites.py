@@ -80,7 +80,7 @@ class Daemon(Process):
         super().kill()
 
 
-Event = collections.namedtuple("Event", "at kind status what")  # status 0: no answer, and `what` says why
+Event = collections.namedtuple("Event", "at client kind status what")  # status 0: no answer, and `what` says why
 
 
 class Load:
@@ -95,7 +95,7 @@ class Load:
         self.changed = threading.Condition()
         self.events = []
         self.number = 0
-        self.threads = [threading.Thread(target=self._run, args=(list(kinds)[i % len(kinds)],), daemon=True) for i in range(clients)]
+        self.threads = [threading.Thread(target=self._run, args=(i, list(kinds)[i % len(kinds)]), daemon=True) for i in range(clients)]
         for thread in self.threads:
             thread.start()
 
@@ -104,12 +104,12 @@ class Load:
             self.number += 1
             return self.number
 
-    def _tell(self, kind, status, what):
+    def _tell(self, *what):
         with self.changed:
-            self.events.append(Event(time.monotonic(), kind, status, what))
+            self.events.append(Event(time.monotonic(), *what))
             self.changed.notify_all()
 
-    def _run(self, kind):
+    def _run(self, i, kind):
         client = None
         while not self.over.is_set():
             number = self._next()
@@ -117,11 +117,11 @@ class Load:
                 client = client or Client(self.address, bound=self.patience)
                 client.send(self.kinds[kind](number))
                 got = client.whole_response(kind.encode())
-                self._tell(kind, got.status, number if got.status < 400 else got.body)
+                self._tell(i, kind, got.status, number if got.status < 400 else got.body)
                 if not got.has_token("Connection", b"close"):
                     continue
             except (OSError, AssertionError, Late) as e:
-                self._tell(kind, 0, "request %d: %r" % (number, e))
+                self._tell(i, kind, 0, "request %d: %r" % (number, e))
                 self.over.wait(0.01)
             if client:
                 client.close()
@@ -136,10 +136,18 @@ class Load:
     def wait_more(self, count):
         """Until so many more answers have come."""
         with self.changed:
-            good = lambda: sum(e.status in range(200, 400) for e in self.events)
+            good = lambda: sum(200 <= e.status < 400 for e in self.events)
             wanted = good() + count
             if not self.changed.wait_for(lambda: good() >= wanted, case.BOUND):
                 raise Late("%d answers of %d; last: %r" % (good(), wanted, self.events[-3:]))
+
+    def wait_everyone(self):
+        """Until each client has had an answer from now on: what it may have begun before is over."""
+        with self.changed:
+            begun = len(self.events)
+            answered = lambda: {e.client for e in self.events[begun:] if 200 <= e.status < 400}
+            if not self.changed.wait_for(lambda: len(answered()) == len(self.threads), case.BOUND):
+                raise Late("answers for %r of %d clients; last: %r" % (answered(), len(self.threads), self.events[-3:]))
 
     def stop(self):
         self.over.set()
