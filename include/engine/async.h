@@ -39,6 +39,8 @@ void async_drain(struct async *a);
 bool async_is_draining(const struct async *a);
 /* Waits until a drained engine has no connection left or the drain's time has passed. How many were cut. */
 unsigned async_wait(struct async *a);
+/* Of its i-th loop; NULL: there is none. */
+const struct lot *async_lot(const struct async *a, unsigned i);
 unsigned async_connections(const struct async *a);
 /* How many requests wait in the loops' queues; *oldest: when the first of them was put, CLOCK_NEVER when there is none. Any thread. */
 size_t async_queued(const struct async *a, int64_t *oldest);

@@ -29,6 +29,29 @@ enum conn_state { CONN_FREE, CONN_PARKED, CONN_BUSY, CONN_BUSY_READY, CONN_CLOSI
 struct listener;
 struct lot;
 
+/* What a connection is at, for who looks at it from outside (engine/look.h). */
+enum conn_at {
+	CONN_AT_NOTHING, /* there is no connection in this record, or it is being made or unmade */
+	CONN_AT_NEXT,    /* parked: it waits for the client's next request, or its first */
+	CONN_AT_HEAD,    /* parked: for the rest of a head */
+	CONN_AT_QUEUE,   /* for a worker or fiber */
+	CONN_AT_WORK,    /* a worker or fiber has it */
+	CONN_AT_ROOM,    /* shelved: for a server with room */
+	CONN_AT_LOOP,    /* on its way from a worker to a loop's fiber */
+	CONN_AT_LINGER   /* it was answered, and waits for the client to close */
+};
+
+/*
+ * What its owner tells of a connection when it comes, for those who look at it from outside. Written by release after the record's generation has changed, and read by
+ * acquire; so one that looks at the generation before and after has these of one life.
+ */
+struct conn_card {
+	_Atomic uint64_t
+	        peer[3]; /* struct conn.peer; written again when a PROXY header names somebody else */
+	_Atomic int64_t accepted_at;
+	_Atomic unsigned listener; /* its slot */
+};
+
 /* What the service says of a connection that has just come, and of whose connections it is one. */
 enum welcome {
 	WELCOME,
@@ -48,7 +71,11 @@ struct conn {
 	uint32_t index;     /* of this record in the table; constant */
 	struct lot *lot;    /* whose record it is; constant */
 	int fd;
-	unsigned requests;         /* begun on this connection */
+	/* Relaxed; the owner writes them, anybody may look. */
+	_Atomic unsigned at;       /* enum conn_at */
+	_Atomic unsigned requests; /* begun on this connection; see conn_begins */
+	_Atomic int64_t queued_at; /* when its request was put on the queue; 0: it did not pass it */
+
 	struct listener *listener; /* the keeper writes it */
 	struct buf *in; /* received and not consumed; NULL: nothing. malloc'd, moves between stores */
 	size_t scanned; /* of `in`: how far http_head_find_end looked */
@@ -57,7 +84,6 @@ struct conn {
 	bool unread; /* a receive may have left bytes in the socket, of which epoll, edge-triggered, tells no more */
 	int64_t accepted_at;
 	int64_t head_since;        /* when the first byte of the incomplete head in `in` came; 0: none */
-	int64_t queued_at;         /* when its request was put on the queue; 0: it did not pass it */
 	int64_t queue_wait;        /* ns that its request waited there */
 	_Atomic int64_t deadline;  /* while PARKED: when the timer closes it; see lot.c */
 	_Atomic int64_t parked_at; /* while PARKED: since when; relaxed, for choosing whom to evict */
@@ -65,6 +91,7 @@ struct conn {
 	struct addr_ip
 	        target;  /* with such a header: where that client connected to; family 0: ask the socket */
 	bool introduced; /* the service has read the PROXY header that comes first on this connection */
+	struct conn_card card;
 	struct arrival arrival; /* of service.arrives; until the record is given back */
 	/* A request on its way from one worker to another: through the queue when it waits for its server, to a loop by `message`. */
 	void *exchange; /* NULL: none */
@@ -82,5 +109,38 @@ struct conn {
 };
 
 enum { CONN_MAGIC = 0x434f4e4e };
+
+/* By the owner: what it is at from now on. */
+static inline void conn_is_at(struct conn *c, enum conn_at at)
+{
+	atomic_store_explicit(&c->at, at, memory_order_relaxed);
+}
+
+static inline unsigned conn_requests(const struct conn *c)
+{
+	return atomic_load_explicit(&c->requests, memory_order_relaxed);
+}
+
+static inline int64_t conn_queued_at(const struct conn *c)
+{
+	return atomic_load_explicit(&c->queued_at, memory_order_relaxed);
+}
+
+/* By the owner: a request begins. */
+static inline void conn_begins(struct conn *c)
+{
+	atomic_store_explicit(&c->requests, conn_requests(c) + 1, memory_order_relaxed);
+}
+
+/* By the owner: its request was put on the queue at that time; 0: it did not pass it. */
+static inline void conn_queued(struct conn *c, int64_t at)
+{
+	atomic_store_explicit(&c->queued_at, at, memory_order_relaxed);
+}
+
+/* By the owner: c->peer is set, or is another one. */
+void conn_show_peer(struct conn *c);
+/* The same by who looks. */
+struct addr_ip conn_shown_peer(const struct conn *c);
 
 #endif

@@ -11,7 +11,8 @@ enum { CONN_CHUNK = 256 };
 
 struct conn_table {
 	unsigned limit; /* records at most */
-	unsigned made;  /* acceptor: records that exist */
+	_Atomic unsigned
+	        made; /* records that exist, and their chunks; release by the acceptor, acquire by others */
 	struct conn *
 	        *chunks;   /* written by the acceptor before the record's first use; entries then constant */
 	struct conn *free; /* acceptor */
@@ -36,7 +37,12 @@ void conn_table_give_back(struct conn_table *t, struct conn *c);
 /* Acceptor: makes what was given back free again, clearing its timer. Returns how many. */
 unsigned conn_table_collect(struct conn_table *t, struct timers *timers);
 
-/* Acceptor: the record with this index; index < made. */
+static inline unsigned conn_table_made(const struct conn_table *t)
+{
+	return atomic_load_explicit(&t->made, memory_order_acquire);
+}
+
+/* The record with this index; index < made. */
 static inline struct conn *conn_table_at(const struct conn_table *t, uint32_t index)
 {
 	return &t->chunks[index / CONN_CHUNK][index % CONN_CHUNK];

@@ -158,6 +158,13 @@ void engine_set(struct engine *e, const struct engine_settings *s);
 /* From now on the service may have so many connections shelved, if it was fewer. False when memory is out. */
 bool engine_set_shelved(struct engine *e, size_t shelved);
 
+struct lot;
+/* The lots that connections are parked in, from 0; NULL: there are no more. They stay as long as the engine. */
+const struct lot *engine_lot(const struct engine *e, unsigned i);
+/* The name of the listener in that slot, cut short to fit; "": there is none. Any thread. */
+enum { ENGINE_LISTENERS_MAX = LOOP_LISTENERS_MAX };
+void engine_listener_name(struct engine *e, unsigned slot, char *out, size_t size);
+
 /* Connections open now. */
 unsigned engine_connections(const struct engine *e);
 

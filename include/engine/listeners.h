@@ -42,6 +42,9 @@ void listeners_forget(struct listeners *ls, struct listener *l);
 /* Its state, and of which life of its slot that is: the two belong together. */
 enum listener_state listeners_state(struct listeners *ls, const struct listener *l, unsigned *life);
 
+/* The name of the one in this slot, cut short to fit; "": there is none. */
+void listeners_name(struct listeners *ls, unsigned slot, char *out, size_t size);
+
 /* By an acceptor, once a life of the listener: it neither watches it nor will. True: it was the last one, and is to close it. */
 bool listener_let_go(struct listener *l);
 /* By the last one. */

@@ -57,7 +57,7 @@ static void refuse_queued(struct acceptor *a, const struct queue_item *items, si
 	for (size_t i = 0; i < n; i++) {
 		struct conn *c = items[i].what;
 
-		c->queue_wait = a->now - c->queued_at;
+		c->queue_wait = a->now - conn_queued_at(c);
 		acceptor_refuse(a, a->counters, a->log, c, why);
 	}
 }
@@ -74,7 +74,8 @@ void acceptor_add(struct acceptor *a, struct conn *c)
 {
 	if (a->batch_count == ACCEPTOR_BATCH)
 		batch_put(a);
-	c->queued_at = a->now;
+	conn_queued(c, a->now);
+	conn_is_at(c, CONN_AT_QUEUE);
 	a->batch[a->batch_count++] = (struct queue_item){.what = c, .since = a->now};
 }
 
@@ -90,7 +91,8 @@ bool acceptor_requeue(struct acceptor *a, struct conn *c)
 {
 	struct queue_item item = {.what = c, .since = clock_now()};
 
-	c->queued_at = item.since;
+	conn_queued(c, item.since);
+	conn_is_at(c, CONN_AT_QUEUE);
 	return queue_put(a->queue, &item, 1) == 1;
 }
 
@@ -173,7 +175,11 @@ static void admit(struct acceptor *a, const struct newcomer *n, bool full)
 	c->peer = n->peer;
 	c->arrival = n->arrival;
 	c->accepted_at = a->now;
-	c->queued_at = a->now;
+	atomic_store_explicit(&c->card.accepted_at, a->now, memory_order_release);
+	atomic_store_explicit(
+	        &c->card.listener, (unsigned)(n->listener - a->listeners->slots), memory_order_release);
+	conn_show_peer(c);
+	conn_queued(c, a->now);
 	if (listener_is_leaving(n->listener) && a->leave_at == CLOCK_NEVER) /* out of its backlog */
 		a->leave_at = a->now + LEAVE_SWEEP_NS;
 	if (n->arrival.welcome == WELCOME_NOT) {

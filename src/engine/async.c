@@ -132,6 +132,7 @@ static void serve(void *arg)
 	CHECK_MAGIC(t.conn, CONN_MAGIC);
 	void *exchange = t.conn->exchange;
 	t.conn->exchange = NULL;
+	conn_is_at(t.conn, CONN_AT_WORK);
 	if (exchange && t.conn->resumes) {
 		t.conn->resumes = false;
 		v = s->begin(s->app, &t.loop->worker, t.conn, &exchange);
@@ -605,6 +606,11 @@ void async_set_rule(struct async *a, struct queue_rule rule)
 bool async_is_draining(const struct async *a)
 {
 	return acceptor_is_draining(&a->loops[0]->acceptor);
+}
+
+const struct lot *async_lot(const struct async *a, unsigned i)
+{
+	return i < a->count ? &a->loops[i]->lot : NULL;
 }
 
 unsigned async_connections(const struct async *a)

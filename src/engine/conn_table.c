@@ -1,6 +1,7 @@
 #include "engine/conn_table.h"
 
 #include <stdlib.h>
+#include <string.h>
 
 #include "base/assert.h"
 #include "base/clock.h"
@@ -15,13 +16,13 @@ bool conn_table_init(struct conn_table *t, unsigned limit, struct lot *lot, _Ato
 
 void conn_table_free(struct conn_table *t)
 {
-	for (unsigned i = 0; i * CONN_CHUNK < t->made; i++)
+	for (unsigned i = 0; i * CONN_CHUNK < conn_table_made(t); i++)
 		free(t->chunks[i]);
 	free(t->chunks);
 }
 
 /* Makes the chunk of records that comes next. */
-static bool add_chunk(struct conn_table *t)
+static bool add_chunk(struct conn_table *t, unsigned made)
 {
 	struct conn *chunk = calloc(CONN_CHUNK, sizeof(struct conn));
 
@@ -29,21 +30,46 @@ static bool add_chunk(struct conn_table *t)
 		return false;
 	for (uint32_t i = 0; i < CONN_CHUNK; i++) {
 		chunk[i].magic = CONN_MAGIC;
-		chunk[i].index = t->made + i;
+		chunk[i].index = made + i;
 		chunk[i].lot = t->lot;
 		chunk[i].fd = -1;
 	}
-	t->chunks[t->made / CONN_CHUNK] = chunk;
+	t->chunks[made / CONN_CHUNK] = chunk;
 	return true;
 }
 
 static struct conn *make_record(struct conn_table *t)
 {
-	if (t->made >= t->limit)
+	unsigned made = conn_table_made(t);
+
+	if (made >= t->limit)
 		return NULL;
-	if (t->made % CONN_CHUNK == 0 && !add_chunk(t))
+	if (made % CONN_CHUNK == 0 && !add_chunk(t, made))
 		return NULL;
-	return conn_table_at(t, t->made++);
+	atomic_store_explicit(&t->made, made + 1, memory_order_release);
+	return conn_table_at(t, made);
+}
+
+_Static_assert(sizeof(struct addr_ip) <= sizeof(((struct conn_card *)0)->peer), "an address fits");
+
+void conn_show_peer(struct conn *c)
+{
+	uint64_t words[3] = {0};
+
+	memcpy(words, &c->peer, sizeof(c->peer));
+	for (unsigned i = 0; i < 3; i++)
+		atomic_store_explicit(&c->card.peer[i], words[i], memory_order_release);
+}
+
+struct addr_ip conn_shown_peer(const struct conn *c)
+{
+	uint64_t words[3];
+	struct addr_ip peer;
+
+	for (unsigned i = 0; i < 3; i++)
+		words[i] = atomic_load_explicit(&c->card.peer[i], memory_order_acquire);
+	memcpy(&peer, words, sizeof(peer));
+	return peer;
 }
 
 struct conn *conn_table_take(struct conn_table *t)
@@ -59,12 +85,12 @@ struct conn *conn_table_take(struct conn_table *t)
 	}
 	c->next = NULL;
 	c->listener = NULL;
-	c->requests = 0;
 	c->in = NULL;
 	c->scanned = 0;
 	c->led = false;
 	c->head_since = 0;
-	c->queued_at = 0;
+	atomic_store_explicit(&c->requests, 0, memory_order_relaxed);
+	conn_queued(c, 0);
 	c->queue_wait = 0;
 	c->exchange = NULL;
 	c->arrival.client = NULL;
@@ -84,6 +110,7 @@ void conn_table_give_back(struct conn_table *t, struct conn *c)
 	free(c->in);
 	c->in = NULL;
 	c->fd = -1;
+	conn_is_at(c, CONN_AT_NOTHING);
 	atomic_fetch_add_explicit(&c->generation, 1, memory_order_relaxed);
 	MUST(atomic_exchange_explicit(&c->state, CONN_FREE, memory_order_acq_rel) != CONN_FREE);
 	struct conn *top = atomic_load_explicit(&t->given_back, memory_order_relaxed);
@@ -121,7 +148,7 @@ static struct conn *find_oldest(struct conn_table *t)
 	struct conn *oldest = NULL;
 	int64_t since = CLOCK_NEVER;
 
-	for (uint32_t i = 0; i < t->made; i++) {
+	for (uint32_t i = 0; i < conn_table_made(t); i++) {
 		struct conn *c = conn_table_at(t, i);
 		int64_t parked_at = atomic_load_explicit(&c->parked_at, memory_order_relaxed);
 

@@ -254,6 +254,7 @@ void engine_resume(struct engine *e, struct conn *c, void *exchange)
 {
 	c->exchange = exchange;
 	c->resumes = true;
+	conn_is_at(c, CONN_AT_QUEUE);
 	if (e->options.kind == ENGINE_ASYNC) {
 		async_give_back(c);
 		return;
@@ -261,6 +262,18 @@ void engine_resume(struct engine *e, struct conn *c, void *exchange)
 	/* It has waited already: it is next. There is room, by queue_reserve; and the queue is open, for a connection is. */
 	bool fits = queue_return(e->queue, (struct queue_item){.what = c, .since = CLOCK_NEVER});
 	MUST(fits);
+}
+
+const struct lot *engine_lot(const struct engine *e, unsigned i)
+{
+	if (e->options.kind == ENGINE_ASYNC)
+		return async_lot(e->async, i);
+	return i == 0 ? &e->lot : NULL;
+}
+
+void engine_listener_name(struct engine *e, unsigned slot, char *out, size_t size)
+{
+	listeners_name(&e->listeners, slot, out, size);
 }
 
 void engine_free(struct engine *e)

@@ -45,6 +45,7 @@ void lingerer_add(struct lingerer *l, struct conn *c, int epoll)
 	if (epoll >= 0)
 		(void)epoll_ctl(epoll, EPOLL_CTL_DEL, c->fd, NULL); /* not there: as good */
 	atomic_store_explicit(&c->state, CONN_CLOSING, memory_order_relaxed);
+	conn_is_at(c, CONN_AT_LINGER);
 	lock_take(&l->lock);
 	bool first = l->inbox == NULL;
 	c->next = l->inbox;
@@ -79,7 +80,7 @@ static bool discard(struct lingerer *l, struct conn *c)
 
 static void set_timer(struct lingerer *l, struct conn *c, int64_t now)
 {
-	int64_t end = c->queued_at + TOTAL_NS; /* queued_at: since when it lingers */
+	int64_t end = conn_queued_at(c) + TOTAL_NS; /* queued_at: since when it lingers */
 	int64_t idle = now + IDLE_NS;
 
 	timers_set(&l->timers, &c->linger_timer, idle < end ? idle : end);
@@ -89,7 +90,7 @@ static void begin(struct lingerer *l, struct conn *c, int64_t now)
 {
 	struct epoll_event e = {.events = EPOLLIN, .data.ptr = c};
 
-	c->queued_at = now;
+	conn_queued(c, now);
 	(void)shutdown(c->fd, SHUT_WR); /* fails when the client is gone, which the read then tells */
 	if (!discard(l, c) || epoll_ctl(l->epoll, EPOLL_CTL_ADD, c->fd, &e) != 0) {
 		finish(l, c);

@@ -1,6 +1,7 @@
 #include "engine/listeners.h"
 
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -138,6 +139,13 @@ enum listener_state listeners_state(struct listeners *ls, const struct listener 
 	        &l->state, memory_order_acquire);
 	lock_drop(&ls->lock);
 	return state;
+}
+
+void listeners_name(struct listeners *ls, unsigned slot, char *out, size_t size)
+{
+	lock_take(&ls->lock);
+	snprintf(out, size, "%s", slot < LISTENERS_MAX && ls->slots[slot].name ? ls->slots[slot].name : "");
+	lock_drop(&ls->lock);
 }
 
 bool listener_let_go(struct listener *l)

@@ -111,6 +111,7 @@ static enum loop_parked park_on_loop(struct lot *lot, struct conn *c, int64_t de
 
 bool lot_watch(struct lot *lot, struct conn *c, int64_t now, int64_t deadline)
 {
+	conn_is_at(c, CONN_AT_NEXT);
 	if (lot->loop) {
 		atomic_store_explicit(&c->parked_at, now, memory_order_relaxed);
 		return park_on_loop(lot, c, deadline) == LOOP_PARKED;
@@ -203,7 +204,7 @@ static void take_notices(struct lot *lot)
 		if (generation_of(c) == lot->notices[i].generation)
 			take_notice(lot, c);
 	}
-	for (uint32_t i = 0; lot->notices_lost && i < lot->table.made; i++)
+	for (uint32_t i = 0; lot->notices_lost && i < conn_table_made(&lot->table); i++)
 		take_notice(lot, conn_table_at(&lot->table, i));
 	lot->notice_count = 0;
 	lot->notices_lost = false;
@@ -218,7 +219,7 @@ void lot_collect(struct lot *lot)
 
 struct conn *lot_claim_idle(struct lot *lot, uint32_t *at, int64_t idle_since, bool leaving)
 {
-	while (*at < lot->table.made) {
+	while (*at < conn_table_made(&lot->table)) {
 		struct conn *c = conn_table_at(&lot->table, (*at)++);
 		unsigned state = CONN_PARKED;
 
@@ -249,6 +250,7 @@ enum loop_parked lot_park(struct lot *lot, struct conn *c, int64_t deadline)
 	struct lot_notice notice = {c->index, generation_of(c)};
 	unsigned state = CONN_BUSY;
 
+	conn_is_at(c, c->head_since ? CONN_AT_HEAD : CONN_AT_NEXT);
 	/* A client that trickles its head does not get younger by it. */
 	atomic_store_explicit(
 	        &c->parked_at, c->head_since ? c->head_since : clock_coarse(), memory_order_relaxed);

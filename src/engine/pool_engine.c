@@ -78,6 +78,7 @@ static bool settle_or_hold(struct hand *h, struct conn *c, struct verdict v, uns
 static void leave(struct hand *h, struct conn *c, void *exchange)
 {
 	COUNT(h->worker->counters, handed_off);
+	conn_is_at(c, CONN_AT_LOOP);
 	c->exchange = exchange;
 	async_give(h->engine->async, c);
 }
@@ -188,6 +189,7 @@ static void work(void *arg, unsigned id, const struct queue_item *items, size_t 
 		h.todo_count--;
 		void *exchange = c->exchange;
 		c->exchange = NULL;
+		conn_is_at(c, CONN_AT_WORK);
 		if (exchange && !c->resumes) {
 			add_waiting(&h, (struct waiting){c, exchange, c->wait_deadline, 1, c->wait_fd});
 			continue;

@@ -62,8 +62,9 @@ void buf_store_free(struct buf_store *s)
 
 void worker_takes(struct worker *w, struct conn *c, int64_t now)
 {
-	int64_t wait = now - c->queued_at;
+	int64_t wait = now - conn_queued_at(c);
 
+	conn_is_at(c, CONN_AT_WORK);
 	c->queue_wait = wait > 0 ? wait : 0; /* `now` may be the beginning of a turn in which it was queued */
 	COUNT(w->counters, dispatched);
 	waits_record(&w->counters->waits, wait);
@@ -71,7 +72,8 @@ void worker_takes(struct worker *w, struct conn *c, int64_t now)
 
 void worker_goes_on(struct conn *c)
 {
-	c->queued_at = 0;
+	conn_is_at(c, CONN_AT_WORK);
+	conn_queued(c, 0);
 	c->queue_wait = 0;
 }
 

@@ -10,6 +10,7 @@
 #include "lb/health.h"
 #include "lb/pick.h"
 #include "lb/show.h"
+#include "lb/show_connections.h"
 #include "lb/show_events.h"
 #include "lb/standing.h"
 #include "obs/events.h"
@@ -37,6 +38,13 @@ static bool print_config(void *arg, char *const *words, FILE *out, char why[ANSW
 	(void)why;
 	show_config_text(arg, out);
 	return true;
+}
+
+static json_t *connections_data(void *arg, char *const *words, char why[ANSWER_WHY_BYTES])
+{
+	struct show_filter filter;
+
+	return show_filter_parse(&filter, words, why) ? show_connections(arg, &filter) : NULL;
 }
 
 /* "UPSTREAM/SERVER"; either may have a slash in it. */
@@ -244,6 +252,12 @@ const struct answer_command lb_commands[] = {
                 .help = "all that are not 0",
                 .data = counters_data,
                 .look = {.skip_zeros = true}},
+        {.name = "show connections",
+                .arguments = "[N] [parked|queued|busy|closing] [listener=NAME] [client=ADDRESS]",
+                .help = "clients' connections, 100 or N, the longest in their state first: what they wait "
+                        "for",
+                .data = connections_data,
+                .look = {.columns = "id listener client state waits_for server requests age_ms since_ms"}},
         {.name = "show config",
                 .arguments = "",
                 .help = "the configuration that runs, defaults filled in, as a file; what commands have set "

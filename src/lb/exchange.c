@@ -77,8 +77,8 @@ struct exchange *exchange_new(const struct lb_listener *listener, struct worker 
 	if (!x->in)
 		x->in = buf_store_get(&w->heads);
 	x->timed = w->log && lb->format->timed;
-	if (c->queued_at == 0 && x->timed)
-		c->queued_at = clock_now();
+	if (conn_queued_at(c) == 0 && x->timed)
+		conn_queued(c, clock_now());
 	if (x->out && x->from_server && x->in)
 		return x;
 	exchange_free(x);

@@ -224,7 +224,7 @@ static void write_first_byte_us(struct writer *w, const struct log_record *r)
 
 static void write_total_us(struct writer *w, const struct log_record *r)
 {
-	put_us(w, clock_now() - (r->c->queued_at ? r->c->queued_at : r->c->head_since));
+	put_us(w, clock_now() - (conn_queued_at(r->c) ? conn_queued_at(r->c) : r->c->head_since));
 }
 
 static void write_retries(struct writer *w, const struct log_record *r)

@@ -20,7 +20,7 @@ static struct verdict wait_for_rest(struct exchange *x)
 	struct conn *c = x->conn;
 	int64_t deadline = clock_after(c->head_since, exchange_timeouts(x)->request_header);
 
-	if (buf_len(x->in) == 0 && c->requests > 0) /* nothing came: still idle */
+	if (buf_len(x->in) == 0 && conn_requests(c) > 0) /* nothing came: still idle */
 		deadline = clock_after(clock_coarse(), exchange_timeouts(x)->keepalive);
 	else if (buf_len(x->in) == 0)
 		deadline = clock_after(c->accepted_at, exchange_timeouts(x)->request_header);
@@ -132,6 +132,7 @@ static void take_header(struct exchange *x, const struct proxy_header *header)
 	if (!header->relayed)
 		return;
 	c->peer = addr_ip_of(&header->source);
+	conn_show_peer(c);
 	c->target = addr_ip_of(&header->destination);
 }
 
@@ -245,7 +246,7 @@ static struct verdict relay_begin(void *app, struct worker *w, struct conn *c, v
 		return refuse_without(app, w, c);
 	*exchange = x;
 	/* A connection that had requests before a reload asked for headers goes on as it began: one amid it is nobody's word. */
-	if (x->listener->accept_proxy && !c->introduced && c->requests == 0 && !read_header(x, &v))
+	if (x->listener->accept_proxy && !c->introduced && conn_requests(c) == 0 && !read_header(x, &v))
 		return v;
 	return x->listener->mode == LB_MODE_TCP ? begin_tcp(x) : begin_http(x);
 }

@@ -128,7 +128,7 @@ static struct verdict go_on(struct exchange *x, enum dial_end end)
 
 struct verdict exchange_head(struct exchange *x, size_t head, enum http_fault fault)
 {
-	x->conn->requests++;
+	conn_begins(x->conn);
 	COUNT(x->worker->counters, requests);
 	if (fault == HTTP_OK)
 		fault = http_request_framing(&x->request, &x->request_framing);

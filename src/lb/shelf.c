@@ -159,9 +159,12 @@ bool shelf_put(struct exchange *x)
 	if (!atomic_load_explicit(&lb->engine, memory_order_acquire))
 		return false;     /* the program is just starting */
 	lb_begin_use(lb, worker); /* x may be over, and with it the last use of lb, before this function is */
+	conn_is_at(x->conn, CONN_AT_ROOM);
 	bool waits = put(x, u, now);
 	if (waits)
 		share_out(lb, u);
+	else
+		conn_is_at(x->conn, CONN_AT_WORK);
 	lb_end_use(lb, worker);
 	return waits;
 }

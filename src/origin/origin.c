@@ -225,7 +225,7 @@ static struct verdict origin_begin(void *app, struct worker *w, struct conn *c, 
 		if (got != HEAD_WHOLE)
 			return stop_reading(o, w, c, got);
 		c->head_since = 0;
-		c->requests++;
+		conn_begins(c);
 		COUNT(w->counters, requests);
 		request_init(&r, o, w, c, len);
 		serve(&r);

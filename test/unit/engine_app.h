@@ -180,7 +180,7 @@ static inline struct verdict put_off(
 static inline struct verdict begin_line(
         struct worker *w, struct conn *c, const char *line, size_t len, void **exchange)
 {
-	c->requests++;
+	conn_begins(c);
 	if (line[0] == 'b' && w->patience == 0) /* it is on a loop already */
 		return serve(w, c, line + 1, len - 1);
 	if (line[0] == 'b' || line[0] == 'f' || line[0] == 'w')

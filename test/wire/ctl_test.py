@@ -5,6 +5,7 @@ import sys
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), os.pardir))
 
+import json
 import pwd
 import random
 import re
@@ -17,11 +18,11 @@ import time
 import unittest
 
 from support.case import main
-from support.ctl import CtlCase
+from support.ctl import SOCKET, CtlCase
 from support.load import Load, workers_of
-from support.raw import BOUND, wait_until
+from support.raw import BOUND, Client, wait_until
 from support.server import OK, stalled
-from support.tplb import CTL, ENGINE, run
+from support.tplb import CTL, ENGINE, one_listener, run
 
 
 class Socket(CtlCase):
@@ -300,6 +301,147 @@ class Json(CtlCase):
         self.assertEqual(set(got), {"messages", "error"})
         if ENGINE == "pool":
             self.assertRegex(self.json("set", "pool", "workers", "3")["messages"][0], "pool.workers: 3 in place of")
+
+
+class Connections(CtlCase):
+    def rows(self, *words):
+        return self.json("show", "connections", *words)
+
+    def of(self, client):
+        """What is said of this client's connection; None: nothing."""
+        found = [row for row in self.rows() if row["client"] == "127.0.0.1:%d" % client.port]
+        self.assertLessEqual(len(found), 1)
+        return found[0] if found else None
+
+    def wait_for(self, client, state, waits_for):
+        def said():
+            row = self.of(client)
+            return row and (row["state"], row["waits_for"])
+
+        wait_until(lambda: said() == (state, waits_for), lambda: "(%s, %s), but %s" % (state, waits_for, said()))
+        return self.of(client)
+
+    def test_each_state(self):
+        """From accept to close; and that what is shown costs the client nothing."""
+        server = self.server(stalled)
+        self.start(server, pool={"workers": 1, "burst": 1}, queue={"timeout": "0s"})
+        client = self.client()
+        row = self.wait_for(client, "parked", "first-request")
+        self.assertEqual((row["listener"], row["requests"], row["server"]), ("web", 0, None))
+        self.assertLess(row["age_ms"], 2000 * BOUND)
+        first = row["id"]
+        client.send(b"GET / HTT")
+        self.wait_for(client, "parked", "rest-of-head")
+        client.send(b"P/1.1\r\nHost: h\r\n\r\n")
+        server.wait_requests(1)
+        row = self.wait_for(client, "busy", "work")
+        self.assertEqual((row["requests"], row["id"]), (1, first))
+        self.assertLessEqual(row["since_ms"], row["age_ms"])
+        other = self.client().send(b"GET / HTTP/1.1\r\nHost: h\r\n\r\n")
+        self.wait_for(other, "queued", "worker")
+        self.assertEqual([row["state"] for row in self.rows()], ["busy", "queued"])  # the longest first
+        server.gate.set()
+        for each in (client, other):
+            self.assertEqual(each.whole_response().status, 200)
+        self.assertEqual(self.wait_for(client, "parked", "next-request")["requests"], 1)
+        client.close()
+        wait_until(lambda: len(self.rows()) == 1, "one left")
+        again = self.client()
+        self.assertNotEqual(self.wait_for(again, "parked", "first-request")["id"], first)
+
+    def test_room(self):
+        """Who waits for a server with room, and who reads slowly."""
+        server = self.server(stalled)
+        self.start({"address": server.address, "max_connections": 1}, queue={"timeout": "0s"})
+        clients = [self.client().send(b"GET / HTTP/1.1\r\nHost: h\r\n\r\n")]
+        server.wait_requests(1)
+        clients.append(self.client().send(b"GET / HTTP/1.1\r\nHost: h\r\n\r\n"))
+        self.assertIsNone(self.wait_for(clients[1], "queued", "server-with-room")["server"])
+        server.gate.set()
+        for client in clients:
+            self.assertEqual(client.whole_response().status, 200)
+
+    def test_lingering(self):
+        """A client that was refused and does not close."""
+        self.start()
+        client = self.client().send(b"GET / HTTP/9.9\r\n\r\n")
+        self.assertEqual(client.response().status, 505)
+        self.wait_for(client, "closing", "client-to-close")
+
+    def test_filters(self):
+        server = self.server()
+        folder = self.directory()
+        listeners = [
+            {"name": "one", "bind": "127.0.0.1:0", "upstream": "up"},
+            {"name": "two", "bind": "127.0.0.1:0", "upstream": "up", "accept_proxy": True},
+            {"name": "three", "bind": "unix:%s/s" % folder, "upstream": "up"},
+        ]
+        config = one_listener([server], admin=SOCKET)
+        config["listeners"] = listeners
+        self.tplb(config=config)
+        self.path = os.path.join(self.balancer.directory, "ctl.sock")
+        plain = [self.client(self.balancer.addresses["one"]) for _ in range(5)]
+        proxied = self.client(self.balancer.addresses["two"])
+        proxied.send(b"PROXY TCP6 2001:db8::7 ::1 1234 80\r\nGET / HTTP/1.1\r\nHost: h\r\n\r\n")
+        self.assertEqual(proxied.whole_response().status, 200)
+        unix = self.client("unix:%s/s" % folder)
+        self.assertEqual(unix.get().status, 200)
+        wait_until(lambda: len(self.rows("parked")) == 7, "seven that are parked")
+        self.assertEqual({row["client"] for row in self.rows("listener=one")}, {"127.0.0.1:%d" % client.port for client in plain})
+        self.assertEqual([row["client"] for row in self.rows("listener=two")], ["[2001:db8::7]:1234"])
+        self.assertEqual([row["client"] for row in self.rows("listener=three")], ["unix:"])
+        self.assertEqual(len(self.rows("client=127.0.0.0/8")), 5)
+        self.assertEqual(len(self.rows("client=2001:db8::/32")), 1)
+        self.assertEqual(len(self.rows("client=unix:")), 1)
+        self.assertEqual(self.rows("queued"), [])
+        self.assertEqual(self.rows("listener=none"), [])
+        self.assertEqual(len(self.rows("3")), 3)
+        self.assertEqual(len(self.rows("listener=one", "2", "parked")), 2)
+        ages = [row["since_ms"] for row in self.rows()]
+        self.assertEqual(ages, sorted(ages, reverse=True))
+        lines = self.good("show", "connections", "listener=three")
+        self.assertEqual(lines[0], "id listener client state waits_for server requests age_ms since_ms")
+        self.assertRegex(lines[1], r"\A[\d.]+ three unix: parked next-request - 1 \d+ \d+\Z")
+        for word, said in (
+            ("0", '1 to 100000 connections can be shown, not "0"'),
+            ("5x", "1 to 100000 connections can be shown"),
+            ("idle", "connections are chosen by a number, parked, queued, busy or closing"),
+            ("client=x", "client= takes an address or a block of them"),
+        ):
+            self.assertIn(said, self.bad("show", "connections", word))
+        self.assertIn("usage: show connections [N]", self.bad("show", "connections", *"12345"))
+
+    def test_under_load(self):
+        """Looked at while they come and go and work, no request fails, and nobody is shown who is not there."""
+        self.start(*(self.server() for _ in range(2)))
+        load = Load(self.balancer.address, 8)
+        client = self.raw()
+        over = threading.Event()
+
+        def come_and_go():
+            while not over.is_set():
+                passing = Client(self.balancer.address)
+                passing.get()
+                passing.close()
+
+        passers = threading.Thread(target=come_and_go)
+        passers.start()
+        try:
+            for i in range(200):
+                client.send(b"json show connections\n")
+                rows = json.loads(client.read_until(b"\n"))
+                client.read_until(b"ok\n")
+                self.assertLessEqual(len(rows), 8 + 4)
+                self.assertEqual(len({row["id"] for row in rows}), len(rows))
+                for row in rows:
+                    self.assertEqual(row["listener"], "web")
+                    self.assertRegex(row["client"], r"\A127\.0\.0\.1:\d+\Z")
+            wait_until(lambda: min(load.answers) > 10 or load.failures, "ten answers for each")
+        finally:
+            over.set()
+            passers.join()
+            load.stop()
+        self.assertEqual(load.failures, [])
 
 
 class SetServer(CtlCase):
