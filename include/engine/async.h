@@ -13,6 +13,7 @@ struct async;
 struct async_options {
 	const struct engine_options *engine;
 	struct counters *counters; /* one set a loop; its worker id is its number */
+	struct board_row *board;   /* one row a loop, likewise */
 	struct lingerer *lingerer; /* for lots of their own */
 	_Atomic unsigned *total;   /* see conn_table.h */
 	struct listeners *listeners;

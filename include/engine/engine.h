@@ -12,6 +12,7 @@
 #include "engine/service.h"
 #include "net/addr.h"
 #include "net/loop.h"
+#include "obs/board.h"
 #include "obs/counters.h"
 #include "obs/log.h"
 #include "work/queue.h"
@@ -122,6 +123,16 @@ void engine_free(struct engine *e);
  * the next one's. They stay where they are. Any thread.
  */
 const struct counters *engine_counters(const struct engine *e, unsigned *count);
+
+/*
+ * What each of them does now, a row for each of those sets: see obs/board.h. The rows stay where they are. Any thread.
+ */
+const struct board_row *engine_board(const struct engine *e, unsigned *count);
+
+/* Whose row or set it is, and the thread's name behind options.name and a dash: "loop0", "accept", "17". */
+enum engine_seat { SEAT_LOOP, SEAT_ACCEPTOR, SEAT_WORKER };
+enum { ENGINE_SEAT_BYTES = 16 };
+enum engine_seat engine_seat(const struct engine *e, unsigned id, char name[ENGINE_SEAT_BYTES]);
 
 /*
  * A further listener: all accept from it within a turn. The record is the engine's and stays good until engine_forget. fd is the engine's. NULL: there

@@ -24,6 +24,7 @@ struct pool_engine {
 	struct async *async;       /* loops for what would hold a worker for too long; NULL: it stays */
 	unsigned first_id;         /* worker id of the pool's first thread */
 	struct counters *counters; /* by worker id */
+	struct board_row *board;   /* likewise */
 	struct pool *pool;
 	struct pool_worker *
 	        workers; /* pool_engine_most of them, sparse; each touched by its thread only, while that runs */

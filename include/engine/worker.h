@@ -7,6 +7,7 @@
 #include "base/buf.h"
 #include "http/date.h"
 #include "net/io.h"
+#include "obs/board.h"
 #include "obs/counters.h"
 #include "obs/log.h"
 #include "wire/pump.h"
@@ -30,7 +31,8 @@ struct worker {
 	const struct queue *queue; /* where those who wait for the worker are; NULL: nowhere that matters */
 	struct io *io;
 	struct counters *counters;
-	struct log_ring *log; /* NULL: no log thread */
+	struct board_row *row; /* what it does now; NULL: nobody looks */
+	struct log_ring *log;  /* NULL: no log thread */
 	struct http_date_cache date;
 	struct buf_store heads;  /* buffers of limits.header_size, for what clients send */
 	struct buf_store bodies; /* larger ones, for what goes to clients */

@@ -14,6 +14,7 @@
 #include "lb/end.h"
 #include "lb/lb.h"
 #include "lb/request_id.h"
+#include "obs/board.h"
 #include "wire/flow.h"
 
 /* What is still to be done, in order: the calls that are left may be made by another worker. */
@@ -135,6 +136,13 @@ bool exchange_is_last(const struct exchange *x);
 
 /* The worker's retry budget for the exchange's upstream. */
 struct retry_budget *exchange_budget(const struct exchange *x);
+
+/* For the board: its worker does this for it from now on. */
+static inline void exchange_doing(const struct exchange *x, enum doing doing)
+{
+	board_step(x->worker->row, doing, x->server ? x->server->label : LABEL_NONE,
+	        x->fd >= 0 ? x->fd : x->conn->fd);
+}
 
 static inline const struct lb_config_timeouts *exchange_timeouts(const struct exchange *x)
 {

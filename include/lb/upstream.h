@@ -58,7 +58,8 @@ struct server {
 	/* constant */
 	unsigned
 	        index; /* among all servers of all upstreams: of its per-worker counters and idle connections */
-	unsigned most; /* requests at once (max_connections); 0: no limit */
+	unsigned most;  /* requests at once (max_connections); 0: no limit */
+	unsigned label; /* of "UPSTREAM/SERVER": obs/labels.h */
 	uint64_t
 	        id; /* for hashes: of its text, so that it stays when others come and go, or its address changes */
 

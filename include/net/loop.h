@@ -38,6 +38,11 @@ struct loop_events {
 	void (*ready)(void *arg, void *thing, bool over);
 	/* A connection was accepted from the listener (peer NULL: ask the socket), or accepting failed with -errno. False: no more for now. */
 	bool (*accepted)(void *arg, unsigned listener, int fd, const struct addr *peer);
+	/* NULL, or: the thread is about to sleep until something happens, or was asleep. */
+	void (*sleeps)(void *arg, bool asleep);
+	/* Both NULL, or: on a fiber that is about to wait: what is to be kept for it; and when it goes on, with that. */
+	uint64_t (*leaves)(void *arg);
+	void (*returns)(void *arg, uint64_t kept);
 };
 
 enum loop_driver_kind { LOOP_AUTO, LOOP_URING, LOOP_EPOLL };
@@ -143,6 +148,13 @@ extern const struct loop_driver loop_uring;
 /* Whether this kernel lets us: 0 or an errno. */
 int loop_uring_probe(void);
 #endif
+
+/* Around what may sleep, once a turn. */
+static inline void loop_sleeps(const struct loop *l, bool asleep)
+{
+	if (l->options.events.sleeps)
+		l->options.events.sleeps(l->options.events.arg, asleep);
+}
 
 /* A fiber's wait; on its own stack. */
 struct loop_wait {

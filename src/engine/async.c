@@ -81,6 +81,33 @@ struct passed {
 	struct addr peer;
 };
 
+/* What the board tells ---------------------------------------------------------------------------------------*/
+
+static const uint64_t between_fibers = DOING_TURN | (uint64_t)UINT32_MAX << BOARD_FD_SHIFT;
+
+static void on_sleep(void *arg, bool asleep)
+{
+	struct async_loop *l = arg;
+
+	board_step(l->worker.row, asleep ? DOING_IDLE : DOING_TURN, LABEL_NONE, -1);
+}
+
+static uint64_t on_leave(void *arg)
+{
+	struct async_loop *l = arg;
+	uint64_t kept = board_get(l->worker.row);
+
+	board_put(l->worker.row, between_fibers);
+	return kept;
+}
+
+static void on_return(void *arg, uint64_t kept)
+{
+	struct async_loop *l = arg;
+
+	board_put(l->worker.row, kept);
+}
+
 /* On a fiber ---------------------------------------------------------------------------------------------------*/
 
 static struct async_loop *loop_of_io(struct io *io)
@@ -91,6 +118,7 @@ static struct async_loop *loop_of_io(struct io *io)
 /* A connection of the pool's leaves the loop with the verdict. */
 static bool settle_at_home(struct async_loop *l, struct conn *c, struct verdict v, unsigned turns)
 {
+	board_step(l->worker.row, DOING_SETTLE, LABEL_NONE, c->fd);
 	if (!l->has_lot)
 		io_forget(&l->loop.io, c->fd);
 	if (settle(l->home, &l->worker, c, v, turns))
@@ -130,6 +158,7 @@ static void serve(void *arg)
 	struct verdict v;
 
 	CHECK_MAGIC(t.conn, CONN_MAGIC);
+	board_hold(t.loop->worker.row, board_holds(t.loop->worker.row) + 1);
 	void *exchange = t.conn->exchange;
 	t.conn->exchange = NULL;
 	conn_is_at(t.conn, CONN_AT_WORK);
@@ -143,6 +172,8 @@ static void serve(void *arg)
 		v = s->begin(s->app, &t.loop->worker, t.conn, &exchange);
 	}
 	serve_on(t.loop, t.conn, v, exchange);
+	board_hold(t.loop->worker.row, board_holds(t.loop->worker.row) - 1);
+	board_put(t.loop->worker.row, between_fibers);
 }
 
 /* In the loop --------------------------------------------------------------------------------------------------*/
@@ -346,6 +377,8 @@ static void tick(struct async_loop *l, int64_t now)
 	const struct service *s = &l->async->options.engine->service;
 	struct loop_stats *stats = &l->loop.stats;
 
+	board_step_at(l->worker.row, DOING_TICK, LABEL_NONE, -1, now);
+
 	counter_add(l->worker.counters, COUNTER_ring_full, stats->ring_full);
 	counter_add(l->worker.counters, COUNTER_ring_buffers_short, stats->buffers_short);
 	*stats = (struct loop_stats){0};
@@ -357,6 +390,7 @@ static void tick(struct async_loop *l, int64_t now)
 		l->trim_at = now + TRIM_NS;
 	}
 	l->tick_at = now + TICK_NS;
+	board_put(l->worker.row, between_fibers);
 }
 
 static bool is_over(struct async_loop *l)
@@ -415,12 +449,18 @@ static int open_parts(struct async_loop *l)
 	worker_init(&l->worker, id, &l->loop.io, &o->counters[l->index], e->log ? log_ring(e->log, id) : NULL,
 	        e->header_size, l->has_lot ? fibers : KEEP_GIVEN);
 	l->worker.is_loop = true;
+	l->worker.row = &o->board[id];
 	struct loop_options options = {.driver = e->driver,
 	        .fibers = fibers,
 	        .client_buffer = l->worker.heads.cap,
 	        .server_buffer = l->worker.bodies.cap,
 	        .helpers = a->helpers,
-	        .events = {.arg = l, .ready = on_ready, .accepted = on_accepted}};
+	        .events = {.arg = l,
+	                .ready = on_ready,
+	                .accepted = on_accepted,
+	                .sleeps = on_sleep,
+	                .leaves = on_leave,
+	                .returns = on_return}};
 	int error = loop_open(&l->loop, &options);
 	if (error != 0)
 		return error;
@@ -483,6 +523,7 @@ static void *loop_thread(void *arg)
 	l->tick_at = clock_now() + TICK_NS;
 	run(l);
 	tick(l, clock_now());
+	board_step(l->worker.row, DOING_GONE, LABEL_NONE, -1);
 	if (l->has_lot && atomic_load(&l->acceptor.cut) > 0)
 		return NULL; /* fibers still run: the process is about to end */
 	if (s->worker_stop)

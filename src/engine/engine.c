@@ -2,6 +2,7 @@
 
 #include <pthread.h>
 #include <sched.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -18,6 +19,7 @@
 struct engine {
 	struct engine_options options; /* constant */
 	struct counters *counters;     /* loops, the pool's acceptor, workers */
+	struct board_row *board;       /* likewise */
 	_Atomic unsigned total;        /* see conn_table.h */
 	struct acceptor_settings settings;
 	struct lingerer *lingerer;
@@ -63,6 +65,7 @@ static bool start_loops(struct engine *e, struct acceptor *pool, const char **wh
 {
 	struct async_options options = {.engine = &e->options,
 	        .counters = e->counters,
+	        .board = e->board,
 	        .lingerer = e->lingerer,
 	        .total = &e->total,
 	        .listeners = &e->listeners,
@@ -91,6 +94,7 @@ static bool start_pool(struct engine *e, const char **why)
 	        .queue = e->queue,
 	        .settings = &e->settings,
 	        .counters = &e->counters[id],
+	        .row = &e->board[id],
 	        .log = o->log ? log_ring(o->log, id) : NULL,
 	        .listeners = &e->listeners};
 	if (o->loops > 0 && !start_loops(e, &e->acceptor.acceptor, why))
@@ -101,7 +105,8 @@ static bool start_pool(struct engine *e, const char **why)
 	        .queue = e->queue,
 	        .async = e->async,
 	        .first_id = id + 1,
-	        .counters = e->counters};
+	        .counters = e->counters,
+	        .board = e->board};
 	if (!pool_engine_start(&e->pool, why))
 		return false;
 	int error = pool_acceptor_start(&e->acceptor);
@@ -141,7 +146,8 @@ static bool start_parts(struct engine *e, const char **why)
 	if (!add_listeners(e))
 		return false;
 	e->counters = counters_new(engine_sets(&e->options));
-	if (!e->counters)
+	e->board = board_new(engine_sets(&e->options));
+	if (!e->counters || !e->board)
 		return false;
 	e->lingerer = lingerer_start(e->options.name, lot_done_lingering, &error);
 	if (!e->lingerer) {
@@ -291,6 +297,7 @@ void engine_free(struct engine *e)
 		lot_free(&e->lot);
 	queue_free(e->queue);
 	counters_free(e->counters, engine_sets(&e->options));
+	board_free(e->board, engine_sets(&e->options));
 	listeners_free(&e->listeners, e->started);
 	free(e);
 }
@@ -299,6 +306,28 @@ const struct counters *engine_counters(const struct engine *e, unsigned *count)
 {
 	*count = e->options.kind == ENGINE_ASYNC ? e->options.loops : pool_engine_ids(&e->pool);
 	return e->counters;
+}
+
+const struct board_row *engine_board(const struct engine *e, unsigned *count)
+{
+	*count = e->options.kind == ENGINE_ASYNC ? e->options.loops : pool_engine_ids(&e->pool);
+	return e->board;
+}
+
+enum engine_seat engine_seat(const struct engine *e, unsigned id, char name[ENGINE_SEAT_BYTES])
+{
+	unsigned loops = e->options.loops;
+
+	if (id < loops) {
+		snprintf(name, ENGINE_SEAT_BYTES, "loop%u", id);
+		return SEAT_LOOP;
+	}
+	if (id == loops) {
+		snprintf(name, ENGINE_SEAT_BYTES, "accept");
+		return SEAT_ACCEPTOR;
+	}
+	snprintf(name, ENGINE_SEAT_BYTES, "%u", id - loops - 1);
+	return SEAT_WORKER;
 }
 
 struct engine_queue engine_queue(const struct engine *e)

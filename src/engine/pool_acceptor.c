@@ -9,6 +9,7 @@
 #include "base/assert.h"
 #include "base/clock.h"
 #include "net/sock.h"
+#include "obs/board.h"
 
 enum { EVENTS = 256, ACCEPTS_A_TURN = 64 };
 
@@ -87,10 +88,12 @@ static void turn(struct acceptor *a)
 {
 	struct epoll_event events[EVENTS];
 	int timeout = clock_poll_ms(clock_now(), acceptor_next_look(a));
-	int n = epoll_wait(a->lot->epoll, events, EVENTS, timeout);
 
+	board_step(a->row, DOING_IDLE, LABEL_NONE, -1);
+	int n = epoll_wait(a->lot->epoll, events, EVENTS, timeout);
 	MUST(n >= 0 || errno == EINTR);
 	acceptor_begin_turn(a);
+	board_step_at(a->row, DOING_TURN, LABEL_NONE, -1, a->now);
 	for (int i = 0; i < n; i++)
 		handle_event(a, &events[i]);
 	acceptor_end_turn(a);
@@ -102,6 +105,7 @@ static void *acceptor_thread(void *arg)
 
 	while (!acceptor_is_finished(a))
 		turn(a);
+	board_step(a->row, DOING_GONE, LABEL_NONE, -1);
 	return NULL;
 }
 

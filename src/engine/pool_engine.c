@@ -25,6 +25,7 @@ struct waiting {
 	int64_t deadline;
 	unsigned turns; /* of this connection, so far */
 	int fd;
+	unsigned label; /* of that server, for the board */
 };
 
 /* What one worker has in hand. */
@@ -69,7 +70,10 @@ static bool hold(struct hand *h, struct conn *c, int64_t deadline)
 /* Does what the service said. True: the connection has a further request here and now. */
 static bool settle_or_hold(struct hand *h, struct conn *c, struct verdict v, unsigned turns)
 {
-	if (v.kind == VERDICT_PARK && !c->unread && h->engine->options->hold_connection)
+	bool holds = v.kind == VERDICT_PARK && !c->unread && h->engine->options->hold_connection;
+
+	board_step(h->worker->row, holds ? DOING_HOLD : DOING_SETTLE, LABEL_NONE, c->fd);
+	if (holds)
 		return hold(h, c, v.deadline);
 	return settle(h->engine->acceptor, h->worker, c, v, turns);
 }
@@ -100,7 +104,9 @@ static void begin(struct hand *h, struct conn *c, void *exchange, unsigned turns
 
 		turns++;
 		if (v.kind == VERDICT_WAIT) {
-			add_waiting(h, (struct waiting){c, exchange, v.deadline, turns, v.fd});
+			unsigned label = board_entry_of(board_get(h->worker->row)).label;
+
+			add_waiting(h, (struct waiting){c, exchange, v.deadline, turns, v.fd, label});
 			return;
 		}
 		if (v.kind == VERDICT_LEAVE) {
@@ -181,6 +187,7 @@ static void work(void *arg, unsigned id, const struct queue_item *items, size_t 
 	int64_t now = clock_now(); /* once a burst, and at its end */
 
 	w->hand = &h;
+	board_hold(w->worker.row, (unsigned)n);
 	while (h.todo_count > 0) {
 		struct conn *c = h.todo->what;
 
@@ -191,7 +198,8 @@ static void work(void *arg, unsigned id, const struct queue_item *items, size_t 
 		c->exchange = NULL;
 		conn_is_at(c, CONN_AT_WORK);
 		if (exchange && !c->resumes) {
-			add_waiting(&h, (struct waiting){c, exchange, c->wait_deadline, 1, c->wait_fd});
+			add_waiting(&h,
+			        (struct waiting){c, exchange, c->wait_deadline, 1, c->wait_fd, LABEL_NONE});
 			continue;
 		}
 		if (!exchange)
@@ -203,7 +211,27 @@ static void work(void *arg, unsigned id, const struct queue_item *items, size_t 
 		wait_once(&h);
 	w->hand = NULL;
 	COUNT(w->worker.counters, bursts);
-	counter_add(w->worker.counters, COUNTER_busy_ns, (uint64_t)(clock_now() - now));
+	int64_t end = clock_now();
+	counter_add(w->worker.counters, COUNTER_busy_ns, (uint64_t)(end - now));
+	board_hold(w->worker.row, 0);
+	board_step_at(w->worker.row, DOING_IDLE, LABEL_NONE, -1, end);
+}
+
+/* The board tells of it: a sleep is no hang, since it has a time limit. */
+static void tell_asleep(struct pool_worker *w, bool asleep)
+{
+	struct board_row *row = w->worker.row;
+	uint64_t word = board_get(row);
+	bool for_all = w->hand && w->hand->waits_for_all;
+
+	if (for_all && asleep && w->hand->count == 1)
+		word = board_word(DOING_WAIT, w->hand->waiting[0].label, w->hand->waiting[0].fd);
+	else if (for_all && asleep)
+		word = board_word(DOING_WAIT, LABEL_NONE, -1);
+	if (w->hand)
+		board_hold(row,
+		        (unsigned)w->hand->todo_count + w->hand->count + w->hand->ready_count + !for_all);
+	board_go(row, asleep ? word | BOARD_ASLEEP : word & ~BOARD_ASLEEP, clock_coarse());
 }
 
 static void sleeping(void *arg, int asleep)
@@ -212,10 +240,12 @@ static void sleeping(void *arg, int asleep)
 
 	if (!asleep) {
 		queue_worker_wakes(w->queue);
+		tell_asleep(w, false);
 		return;
 	}
 	if (w->hand && !w->hand->waits_for_all)
 		pass_on(w->hand);
+	tell_asleep(w, true);
 	queue_worker_sleeps(w->queue);
 }
 
@@ -238,10 +268,12 @@ static bool enter(void *arg, unsigned place)
 	worker_init(w, id, &pw->io.io, &p->counters[id], log, o->header_size, KEEP_BUFFERS);
 	w->patience = p->async && !o->hold_connection ? o->patience : 0;
 	w->queue = p->queue;
+	w->row = &p->board[id];
 	if (o->service.worker_start && !o->service.worker_start(o->service.app, w)) {
 		worker_free(w);
 		return false;
 	}
+	board_step(w->row, DOING_IDLE, LABEL_NONE, -1);                /* its thread is not there yet */
 	if (id >= atomic_load_explicit(&p->ids, memory_order_relaxed)) /* only written here, one at a time */
 		atomic_store(&p->ids, id + 1);
 	return true;
@@ -256,6 +288,7 @@ static void depart(void *arg, unsigned place)
 
 	if (s->worker_stop)
 		s->worker_stop(s->app, w);
+	board_step(w->row, DOING_GONE, LABEL_NONE, -1);
 	worker_free(w);
 }
 

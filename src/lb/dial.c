@@ -122,6 +122,7 @@ static bool connect_to(struct exchange *x, struct server *s)
 	int64_t began = clock_now(), deadline = clock_after(began, exchange_timeouts(x)->connect);
 	struct addr addr;
 
+	board_step_at(x->worker->row, DOING_CONNECT, s->label, x->conn->fd, began);
 	if (!server_address(s, &addr, &x->generation)) /* its slot was emptied since it was picked */
 		return false;
 	int fd = io_connect(x->worker->io, &addr, deadline);
@@ -246,6 +247,7 @@ static enum dial_end or_wait(struct exchange *x, enum dial_end end)
 
 enum dial_end dial(struct exchange *x)
 {
+	exchange_doing(x, DOING_PICK);
 	retry_budget_deposit(exchange_budget(x), (unsigned)x->listener->upstream->config->retry_budget);
 	return or_wait(x, dial_but(x, NULL));
 }

@@ -254,6 +254,7 @@ struct verdict exchange_finish(struct exchange *x)
 	CHECK_MAGIC(x, EXCHANGE_MAGIC);
 	if (x->end == END_SERVER_BROKE && x->lost)
 		x->end = END_SERVER_LOST;
+	exchange_doing(x, DOING_FINISH);
 	admit_release(x); /* first: the client has its answer and may come back by another connection */
 	count_end(x);
 	access_log(x);

@@ -15,6 +15,7 @@
 #include "lb/retry.h"
 #include "lb/standing.h"
 #include "net/io_blocking.h"
+#include "obs/labels.h"
 #include "work/pool.h"
 #include "work/queue.h"
 
@@ -25,6 +26,18 @@ static const char *host_of(const struct server *s, const struct lb_config_server
 	if (!from->is_name)
 		return s->addr.u.any.sa_family == AF_UNIX ? "localhost" : s->text;
 	return name_is_srv(from->address) ? name_srv_domain(from->address) : from->address;
+}
+
+/* LABEL_NONE when memory is out: then it has no name on the board. */
+static unsigned label_for(const struct upstream *u, const struct server *s)
+{
+	char *text;
+
+	if (asprintf(&text, "%s/%s", u->name, s->text) < 0)
+		return LABEL_NONE;
+	unsigned label = label_of(text);
+	free(text);
+	return label;
 }
 
 /* slot: of a name, from 0. False when memory is out. */
@@ -45,6 +58,7 @@ static bool server_init(struct upstream *u, struct upstream *before, struct serv
 		addr_format(&from->addr, s->text);
 	s->host = host_of(s, from);
 	s->id = XXH3_64bits(s->text, strlen(s->text));
+	s->label = label_for(u, s);
 	standing_init(s, (enum lb_server_state)from->state, s->addr.len > 0, clock_now());
 	lock_init(&s->addr_lock);
 	atomic_init(&s->lighter, target && target->share > 0 ? SHARE_FULL - target->share : 0);

@@ -58,6 +58,7 @@ int exchange_tell(struct exchange *x)
 
 struct verdict exchange_refuse_rest(struct exchange *x)
 {
+	exchange_doing(x, DOING_REFUSE);
 	int error = exchange_tell(x);
 
 	if (x->leaves) {

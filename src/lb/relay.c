@@ -237,6 +237,7 @@ static struct verdict relay_begin(void *app, struct worker *w, struct conn *c, v
 	struct exchange *x = *exchange;
 	struct verdict v;
 
+	board_step(w->row, x ? DOING_PICK : DOING_HEAD, LABEL_NONE, c->fd);
 	if (x) {
 		x->worker = w;
 		return exchange_resume(x);

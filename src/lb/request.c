@@ -109,6 +109,7 @@ static struct verdict go_on(struct exchange *x, enum dial_end end)
 		return (struct verdict){.kind = VERDICT_SHELVED};
 	if (end != DIAL_DONE)
 		return exchange_refuse(x, 503, dial_refusal(end));
+	exchange_doing(x, DOING_SEND);
 	if (x->has_body) {
 		if (!prepare_body(x))
 			return exchange_refuse(x, 503, END_NO_MEMORY);

@@ -307,6 +307,7 @@ static bool begin_answer(struct exchange *x)
 	x->down.sink_pace = pace_of(limits->min_answer_rate, limits->rate_grace);
 	x->down.pipes = framing.kind == BODY_LENGTH ? x->lb->pipes : NULL;
 	x->stage = STAGE_BODY;
+	exchange_doing(x, DOING_BODY);
 	if (framing.kind == BODY_TUNNEL)
 		exchange_tunnel_begin(x);
 	return true;
@@ -315,6 +316,7 @@ static bool begin_answer(struct exchange *x)
 /* Begins where the worker before left off. */
 static void exchange_body(struct exchange *x)
 {
+	exchange_doing(x, x->stage == STAGE_HEAD ? DOING_ANSWER : DOING_BODY);
 	if (x->stage == STAGE_HEAD && (!read_final_head(x) || !begin_answer(x)))
 		return;
 	if (x->stage == STAGE_TUNNEL) {

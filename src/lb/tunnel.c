@@ -50,6 +50,7 @@ void exchange_tunnel(struct exchange *x)
 		x->leaves = true;
 		return;
 	}
+	exchange_doing(x, DOING_TUNNEL);
 	while (!is_lost(&x->up) && !is_lost(&x->down) &&
 	        (x->up.state == FLOW_OPEN || x->down.state == FLOW_OPEN))
 		pump_run(x->worker->io, &x->up, &x->down, -1, (struct patience){0, 0});

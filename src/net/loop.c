@@ -197,11 +197,16 @@ void loop_post(struct loop *l, struct loop_message *m)
 
 bool loop_suspend(struct loop *l, struct loop_wait *w, int64_t deadline)
 {
+	const struct loop_events *e = &l->options.events;
+
 	w->fiber = l->fibers.current;
 	w->late = false;
 	w->timer = (struct timer){.next = NULL};
 	timers_set(&l->timers, &w->timer, deadline);
+	uint64_t kept = e->leaves ? e->leaves(e->arg) : 0;
 	fiber_suspend(&l->fibers);
+	if (e->returns)
+		e->returns(e->arg, kept);
 	timers_clear(&l->timers, &w->timer);
 	return !w->late;
 }

@@ -328,10 +328,12 @@ static void epoll_turn(struct loop *l, int64_t deadline)
 {
 	struct epoll_event events[EVENTS];
 	int timeout = deadline == CLOCK_NEVER ? -1 : deadline <= 0 ? 0 : clock_poll_ms(clock_now(), deadline);
-	int n = epoll_wait(own(l)->epoll, events, EVENTS, timeout);
 
+	loop_sleeps(l, true);
+	int n = epoll_wait(own(l)->epoll, events, EVENTS, timeout);
 	MUST(n >= 0 ||
 	        errno == EINTR); /* a loop that cannot wait is the end of the process, not of some clients */
+	loop_sleeps(l, false);
 	for (int i = 0; i < n; i++) {
 		uint64_t data = events[i].data.u64;
 		uint64_t count;

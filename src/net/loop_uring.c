@@ -813,8 +813,11 @@ static void turn(struct loop *l, int64_t deadline)
 	if (left < 0)
 		left = 0;
 	struct __kernel_timespec ts = {.tv_sec = left / CLOCK_NS_PER_S, .tv_nsec = left % CLOCK_NS_PER_S};
+
+	loop_sleeps(l, true);
 	int error = io_uring_submit_and_wait_timeout(
 	        &o->ring, &cqe, 1, deadline == CLOCK_NEVER ? NULL : &ts, NULL);
+	loop_sleeps(l, false);
 
 	/* A loop that cannot wait is the end of the process, not of some clients. The rest passes: a signal, no memory this moment. */
 	MUST(error >= 0 || error == -ETIME || error == -EINTR || error == -EAGAIN || error == -EBUSY ||

@@ -1,0 +1,28 @@
+/* What the threads that serve do now, as data: for `show workers`, the page, and whoever else asks. Any thread; no worker waits for it. The caller frees the result. */
+#ifndef TPLB_LB_SHOW_WORKERS_H
+#define TPLB_LB_SHOW_WORKERS_H
+
+#include <jansson.h>
+
+#include "lb/control.h"
+
+/*
+ * An array of objects, one for each thread that there is: loops, the pool's acceptor, workers. In each:
+ *
+ *	worker   the thread's name, behind "tplb-": "0", "loop1", "accept"
+ *	kind     "worker", "loop" or "acceptor"
+ *	doing    the word of obs/board.h
+ *	asleep   true: a worker sleeps in the kernel until that is over, or its time limit comes
+ *	age_us   since that step began, to some 4 ms; of a loop that is busy at most since then
+ *	in_hand  connections that it has
+ *	server   "UPSTREAM/SERVER", or null
+ *	fd       the descriptor that it works on, or null
+ *	taken    connections that it was given to begin a request, so far
+ *	busy_us  how long a worker had connections in hand, up to the last time that it had none; null for others
+ */
+json_t *show_workers(struct control *c);
+
+/* An object: how many there are in all (`threads`), of them `idle`, `asleep` amid a request, `running`; and `in_hand` of all together. The acceptor does not count. */
+json_t *show_workers_total(struct control *c);
+
+#endif

@@ -1,0 +1,71 @@
+#include "lb/show_workers.h"
+
+#include "base/clock.h"
+#include "engine/engine.h"
+#include "obs/board.h"
+
+static uint64_t counter_of(const struct counters *set, enum counter_id id)
+{
+	return atomic_load_explicit(&set->value[id], memory_order_relaxed);
+}
+
+/* The step that began last, for at least as long as that. */
+static int64_t age_of(const struct board_row *row, int64_t now)
+{
+	int64_t since = atomic_load_explicit(&row->since, memory_order_relaxed);
+
+	return since < now ? now - since : 0;
+}
+
+static json_t *row_data(const struct control *c, unsigned id, const struct board_row *row,
+        const struct counters *set, int64_t now)
+{
+	static const char *const kinds[] = {
+	        [SEAT_LOOP] = "loop", [SEAT_ACCEPTOR] = "acceptor", [SEAT_WORKER] = "worker"};
+	struct board_entry e = board_entry_of(board_get(row));
+	char name[ENGINE_SEAT_BYTES];
+	enum engine_seat seat = engine_seat(c->engine, id, name);
+	uint64_t busy_us = counter_of(set, COUNTER_busy_ns) / (uint64_t)CLOCK_NS_PER_US;
+
+	return json_pack("{s:s, s:s, s:s, s:b, s:I, s:i, s:o, s:o, s:I, s:o}", "worker", name, "kind",
+	        kinds[seat], "doing", doing_word(e.doing), "asleep", (int)e.asleep, "age_us",
+	        (json_int_t)(age_of(row, now) / CLOCK_NS_PER_US), "in_hand", (int)board_holds(row), "server",
+	        e.label == LABEL_NONE ? json_null() : json_string_nocheck(label_text(e.label)), "fd",
+	        e.fd < 0 ? json_null() : json_integer(e.fd), "taken",
+	        (json_int_t)counter_of(set, COUNTER_dispatched), "busy_us",
+	        seat == SEAT_WORKER ? json_integer((json_int_t)busy_us) : json_null());
+}
+
+json_t *show_workers(struct control *c)
+{
+	unsigned count;
+	const struct board_row *board = engine_board(c->engine, &count);
+	const struct counters *sets = engine_counters(c->engine, &count);
+	json_t *rows = json_array();
+	int64_t now = clock_now();
+
+	for (unsigned id = 0; rows && id < count; id++)
+		if (board_entry_of(board_get(&board[id])).doing != DOING_GONE)
+			(void)json_array_append_new(rows, row_data(c, id, &board[id], &sets[id], now));
+	return rows;
+}
+
+json_t *show_workers_total(struct control *c)
+{
+	unsigned count, idle = 0, asleep = 0, running = 0, in_hand = 0;
+	const struct board_row *board = engine_board(c->engine, &count);
+
+	for (unsigned id = 0; id < count; id++) {
+		struct board_entry e = board_entry_of(board_get(&board[id]));
+		char name[ENGINE_SEAT_BYTES];
+
+		if (e.doing == DOING_GONE || engine_seat(c->engine, id, name) == SEAT_ACCEPTOR)
+			continue;
+		idle += e.doing == DOING_IDLE;
+		asleep += e.doing != DOING_IDLE && e.asleep;
+		running += e.doing != DOING_IDLE && !e.asleep;
+		in_hand += board_holds(&board[id]);
+	}
+	return json_pack("{s:i, s:i, s:i, s:i, s:i}", "threads", (int)(idle + asleep + running), "idle",
+	        (int)idle, "asleep", (int)asleep, "running", (int)running, "in_hand", (int)in_hand);
+}
