@@ -22,7 +22,10 @@
  */
 json_t *show_workers(struct control *c);
 
-/* An object: how many there are in all (`threads`), of them `idle`, `asleep` amid a request, `running`; and `in_hand` of all together. The acceptor does not count. */
-json_t *show_workers_total(struct control *c);
+/*
+ * Into the object: how many workers and loops there are (`threads`); of them `idle`, `asleep` amid a request, `running`; and `in_hand` of all of them. The
+ * acceptor does not count.
+ */
+void show_workers_total(struct control *c, json_t *into);
 
 #endif

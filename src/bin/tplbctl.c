@@ -26,7 +26,7 @@ static void print_usage(FILE *out)
 	        "  -h, --help           print this and exit\n"
 	        "\n"
 	        "Commands, which `tplbctl help` explains, asking the tplb that runs:\n"
-	        "  show status | servers | pool | queue | counters\n"
+	        "  show status | servers | pool | workers | queue | counters\n"
 	        "  set server UPSTREAM/SERVER drain | ready | maint\n"
 	        "  set pool workers N\n"
 	        "  reload\n"

@@ -12,6 +12,7 @@
 #include "lb/show.h"
 #include "lb/show_connections.h"
 #include "lb/show_events.h"
+#include "lb/show_workers.h"
 #include "lb/standing.h"
 #include "obs/events.h"
 
@@ -27,6 +28,7 @@
 SHOW(status)
 SHOW(servers)
 SHOW(pool)
+SHOW(workers)
 SHOW(queue)
 SHOW(counters)
 SHOW(listeners)
@@ -241,8 +243,15 @@ const struct answer_command lb_commands[] = {
                 .look = {.columns = "time level text", .bare = true, .open_end = true}},
         {.name = "show pool",
                 .arguments = "",
-                .help = "the workers, how many there are to be and who said so; the loops",
+                .help = "the workers, how many there are to be and who said so; the loops; how many do what",
                 .data = pool_data},
+        {.name = "show workers",
+                .arguments = "",
+                .help = "what each thread does now, for how long, with how many connections in hand, for "
+                        "which "
+                        "server and descriptor",
+                .data = workers_data,
+                .look = {.columns = "worker doing asleep age_us in_hand server fd taken"}},
         {.name = "show queue",
                 .arguments = "",
                 .help = "how many wait and for how long; how long they waited",

@@ -6,6 +6,7 @@
 
 #include "base/clock.h"
 #include "ctl/render.h"
+#include "lb/show_workers.h"
 #include "lb/pick.h"
 #include "lb/standing.h"
 
@@ -138,6 +139,7 @@ json_t *show_pool(struct control *c)
 		render_set_number(into, "fibers", (uint64_t)lb->config->async.fibers);
 	}
 	balancer_unpin(c->balancer, lb);
+	show_workers_total(c, into);
 	return into;
 }
 

@@ -1,6 +1,7 @@
 #include "lb/show_workers.h"
 
 #include "base/clock.h"
+#include "ctl/render.h"
 #include "engine/engine.h"
 #include "obs/board.h"
 
@@ -27,13 +28,19 @@ static json_t *row_data(const struct control *c, unsigned id, const struct board
 	enum engine_seat seat = engine_seat(c->engine, id, name);
 	uint64_t busy_us = counter_of(set, COUNTER_busy_ns) / (uint64_t)CLOCK_NS_PER_US;
 
-	return json_pack("{s:s, s:s, s:s, s:b, s:I, s:i, s:o, s:o, s:I, s:o}", "worker", name, "kind",
-	        kinds[seat], "doing", doing_word(e.doing), "asleep", (int)e.asleep, "age_us",
-	        (json_int_t)(age_of(row, now) / CLOCK_NS_PER_US), "in_hand", (int)board_holds(row), "server",
-	        e.label == LABEL_NONE ? json_null() : json_string_nocheck(label_text(e.label)), "fd",
-	        e.fd < 0 ? json_null() : json_integer(e.fd), "taken",
-	        (json_int_t)counter_of(set, COUNTER_dispatched), "busy_us",
-	        seat == SEAT_WORKER ? json_integer((json_int_t)busy_us) : json_null());
+	json_t *into = json_object();
+
+	render_set_text(into, "worker", name);
+	render_set_text(into, "kind", kinds[seat]);
+	render_set_text(into, "doing", doing_word(e.doing));
+	render_set_bool(into, "asleep", e.asleep);
+	render_set_number(into, "age_us", (uint64_t)(age_of(row, now) / CLOCK_NS_PER_US));
+	render_set_number(into, "in_hand", board_holds(row));
+	render_set_text(into, "server", e.label == LABEL_NONE ? NULL : label_text(e.label));
+	render_set(into, "fd", e.fd < 0 ? NULL : json_integer(e.fd));
+	render_set_number(into, "taken", counter_of(set, COUNTER_dispatched));
+	render_set(into, "busy_us", seat == SEAT_WORKER ? json_integer((json_int_t)busy_us) : NULL);
+	return into;
 }
 
 json_t *show_workers(struct control *c)
@@ -50,7 +57,7 @@ json_t *show_workers(struct control *c)
 	return rows;
 }
 
-json_t *show_workers_total(struct control *c)
+void show_workers_total(struct control *c, json_t *into)
 {
 	unsigned count, idle = 0, asleep = 0, running = 0, in_hand = 0;
 	const struct board_row *board = engine_board(c->engine, &count);
@@ -66,6 +73,9 @@ json_t *show_workers_total(struct control *c)
 		running += e.doing != DOING_IDLE && !e.asleep;
 		in_hand += board_holds(&board[id]);
 	}
-	return json_pack("{s:i, s:i, s:i, s:i, s:i}", "threads", (int)(idle + asleep + running), "idle",
-	        (int)idle, "asleep", (int)asleep, "running", (int)running, "in_hand", (int)in_hand);
+	render_set_number(into, "threads", idle + asleep + running);
+	render_set_number(into, "idle", idle);
+	render_set_number(into, "asleep", asleep);
+	render_set_number(into, "running", running);
+	render_set_number(into, "in_hand", in_hand);
 }
