@@ -450,6 +450,7 @@ static int open_parts(struct async_loop *l)
 	        e->header_size, l->has_lot ? fibers : KEEP_GIVEN);
 	l->worker.is_loop = true;
 	l->worker.row = &o->board[id];
+	board_step(l->worker.row, DOING_TURN, LABEL_NONE, -1);
 	struct loop_options options = {.driver = e->driver,
 	        .fibers = fibers,
 	        .client_buffer = l->worker.heads.cap,

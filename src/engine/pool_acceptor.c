@@ -120,6 +120,7 @@ int pool_acceptor_start(struct pool_acceptor *p)
 	a->arg = p;
 	if (!acceptor_open(a))
 		return errno;
+	board_step(a->row, DOING_TURN, LABEL_NONE, -1); /* its thread is not there yet */
 	int error = pthread_create(&p->thread, NULL, acceptor_thread, a);
 	if (error == 0) {
 		snprintf(name, sizeof(name), "%.8s-accept", a->options->name);
