@@ -86,7 +86,8 @@ Event = collections.namedtuple("Event", "at client kind status what")  # status 
 class Load:
     """
     Clients that ask and ask, each on a connection of its own that it keeps, and opens anew after a failure. kinds: by its method a request, a
-    function of a number that comes once. patience: seconds that a client waits for a connection or an answer before it fails.
+    function of a number that comes once. patience: seconds that a client waits for a connection or an answer before it fails;
+    it may be changed, for what is begun afterwards.
     """
 
     def __init__(self, address, clients, kinds, patience):
@@ -115,6 +116,7 @@ class Load:
             number = self._next()
             try:
                 client = client or Client(self.address, bound=self.patience)
+                client.bound = self.patience
                 client.send(self.kinds[kind](number))
                 got = client.whole_response(kind.encode())
                 self._tell(i, kind, got.status, number if got.status < 400 else got.body)
