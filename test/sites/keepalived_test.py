@@ -24,6 +24,7 @@ KINDS = {
 }
 CLIENTS, ENOUGH = 8, 100
 PATIENCE = 0.5  # a client's, for an answer or a connection, while one goes; in between a machine that is busy elsewhere is no failure
+PAUSE = 0.01
 ROUNDS = 5 if LONG else 1
 # Up to a second until keepalived asks, up to another for an answer that does not come, a second until a silent node is taken for gone, the client's
 # own patience; and this machine's other work.
@@ -94,7 +95,7 @@ class TwoNodes(SiteCase):
         self.first.host.wait_has(SHARED)
         self.second.boot()
         self.second.wait_waits(1)
-        self.load = Load(WEB, CLIENTS, KINDS, BOUND)
+        self.load = Load(WEB, CLIENTS, KINDS, BOUND, PAUSE)
         self.addCleanup(self.load.stop)
         self.load.wait_more(ENOUGH)
         self.gaps = []

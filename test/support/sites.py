@@ -87,11 +87,11 @@ class Load:
     """
     Clients that ask and ask, each on a connection of its own that it keeps, and opens anew after a failure. kinds: by its method a request, a
     function of a number that comes once. patience: seconds that a client waits for a connection or an answer before it fails;
-    it may be changed, for what is begun afterwards.
+    it may be changed, for what is begun afterwards. pause: seconds between an answer and the next request, not to keep the machine busy.
     """
 
-    def __init__(self, address, clients, kinds, patience):
-        self.address, self.kinds, self.patience = address, kinds, patience
+    def __init__(self, address, clients, kinds, patience, pause=0):
+        self.address, self.kinds, self.patience, self.pause = address, kinds, patience, pause
         self.over = threading.Event()
         self.changed = threading.Condition()
         self.events = []
@@ -120,6 +120,8 @@ class Load:
                 client.send(self.kinds[kind](number))
                 got = client.whole_response(kind.encode())
                 self._tell(i, kind, got.status, number if got.status < 400 else got.body)
+                if self.pause:
+                    self.over.wait(self.pause)
                 if not got.has_token("Connection", b"close"):
                     continue
             except (OSError, AssertionError, Late) as e:
