@@ -10,6 +10,7 @@ import json
 import os
 import re
 import signal
+import time
 
 from support.case import WireCase, main
 from support.raw import wait_until
@@ -59,6 +60,27 @@ class Access(WireCase):
             m.group("client", "request", "status", "bytes", "referer", "agent"),
             ("127.0.0.1", "GET /a?b=c HTTP/1.1", "200", "2", "http://x/y", "test/1.0 (z)"),
         )
+
+    def test_each_line_has_its_own_second(self):
+        """A worker keeps the text of a second for the lines that follow in it, and not for longer."""
+        slack = 0.05  # the kernel's coarse clock is a tick late, and a line is made when its answer has gone
+        self.start(format="%{time}|%{time_iso}")
+        client = self.client()
+        asked = []
+        after = 0
+        for _ in range(2):
+            wait_until(lambda: time.time() > after, "the next second")
+            since = time.time()
+            client.get()
+            client.get()
+            asked += [(since - slack, time.time() + slack)] * 2
+            after = int(time.time()) + 1 + 2 * slack
+        shapes = ("%d/%b/%Y:%H:%M:%S %z", "%Y-%m-%dT%H:%M:%S.%f%z")
+        for line, (since, until) in zip(self.lines(len(asked)), asked):
+            for text, shape in zip(line.split("|"), shapes):
+                at = datetime.datetime.strptime(text.replace("Z", "+0000"), shape).timestamp()
+                self.assertLessEqual(int(since), at)
+                self.assertLessEqual(at, until)
 
     def json_lines(self, count):
         return [json.loads(line) for line in self.lines(count)]
