@@ -244,11 +244,11 @@ class Origins(SiteCase):
         lost = load.failures("PUT")
         for event in lost:
             self.assertEqual(event.status, 502, event)
-            self.assertIn(b"server_broke", event.what)
+            self.assertIn(b"server_lost", event.what)
         counters = self.counters()
         print("%d requests; %d PUTs lost; kept connections found closed: %d, requests sent again: %d"
               % (load.count(), len(lost), counters.get("server_stale", 0), counters.get("retries", 0)))
-        self.assertEqual(counters.get("server_broke", 0), len(lost))
+        self.assertEqual(counters.get("server_lost", 0), len(lost))
         self.assertLessEqual(len(lost), 2 * ROUNDS * CLIENTS // 2)
         puts = [m for name in self.logs for line in self.lines(name) for m in re.findall(r"PUT (/put-\d+) ", line)]
         self.assertEqual(len(puts), len(set(puts)), "PUTs that ran twice")
