@@ -38,6 +38,7 @@ struct exchange {
 	struct buf *out;    /* the head as it goes out: first to the server, later to the client */
 	struct buf *up_buf; /* for a request body that did not come with its head; NULL: none needed */
 	struct flow up;     /* client to server */
+	size_t early;       /* bytes that were in `in` when `up` began */
 	bool has_body;
 	bool is_head; /* HEAD */
 	bool wants_upgrade;
@@ -57,6 +58,7 @@ struct exchange {
 	bool counted;          /* in server->load */
 	bool overdue;          /* it has waited on the shelf for too long, or there was no room: refuse it */
 	int64_t shelved_at;    /* when it was shelved first; 0: never */
+	int64_t shelf_wait;    /* ns from then to when it was taken off last */
 	bool in_panic;         /* it was down, and was asked all the same */
 	int fd;                /* its connection; -1: none */
 	unsigned generation;   /* of the address that fd is to */
@@ -130,6 +132,9 @@ struct verdict exchange_refuse_rest(struct exchange *x);
 
 /* Sends the head of a request without a body. A kept connection that was closed under it is replaced where that is safe. False: x->end and x->status say how it ends. */
 bool exchange_send(struct exchange *x);
+
+/* Bytes of the request that came: its head, and its body or the client's share of a tunnel, with their framing. */
+uint64_t exchange_bytes_in(const struct exchange *x);
 
 /* Its answer is the connection's last: the program or the listener goes. */
 bool exchange_is_last(const struct exchange *x);

@@ -128,6 +128,15 @@ struct retry_budget *exchange_budget(const struct exchange *x)
 	return lb_budget(x->lb, x->worker->id, x->listener->upstream);
 }
 
+uint64_t exchange_bytes_in(const struct exchange *x)
+{
+	uint64_t body = x->up.buf ? x->early + x->up.received : 0;
+
+	if (x->up.buf && x->up.state == FLOW_DONE) /* what is behind it is the next request's */
+		body -= buf_len(x->up.buf);
+	return x->request.size + body;
+}
+
 bool exchange_is_last(const struct exchange *x)
 {
 	return lb_is_draining(x->lb) || listener_is_leaving(x->conn->listener);
@@ -189,7 +198,7 @@ static void count_end(struct exchange *x)
 	if (x->end != END_OK && x->status >= 500 &&
 	        atomic_load_explicit(&x->lb->retired, memory_order_relaxed))
 		atomic_fetch_add_explicit(&x->lb->late_failures, 1, memory_order_relaxed);
-	counter_add(c, COUNTER_bytes_in, x->request.size + x->up.received);
+	counter_add(c, COUNTER_bytes_in, exchange_bytes_in(x));
 }
 
 /* Bytes that were read beyond the request's body belong to the next request: back to the connection's buffer. */

@@ -250,12 +250,17 @@ static void write_bytes(struct writer *w, const struct log_record *r)
 
 static void write_bytes_in(struct writer *w, const struct log_record *r)
 {
-	put_number(w, r->x ? r->x->request.size + r->x->up.received : 0);
+	put_number(w, r->x ? exchange_bytes_in(r->x) : 0);
 }
 
 static void write_queue_us(struct writer *w, const struct log_record *r)
 {
 	put_us(w, r->c->queue_wait);
+}
+
+static void write_server_queue_us(struct writer *w, const struct log_record *r)
+{
+	put_us(w, r->x ? r->x->shelf_wait : -1);
 }
 
 static void write_connect_us(struct writer *w, const struct log_record *r)
@@ -317,6 +322,8 @@ static const struct log_variable variables[] = {
                 .is_clients = false},
         {"bytes_in", "bytes of the request, head and body", write_bytes_in, .is_clients = false},
         {"queue_us", "time in the queue", write_queue_us, .is_time = true},
+        {"server_queue_us", "time that it waited for a server with room, see max_connections",
+                write_server_queue_us, .is_time = true},
         {"connect_us", "time that connecting to servers took; none where a kept connection served",
                 write_connect_us, .is_time = true},
         {"first_byte_us", "from when the request had its server to the first byte of its answer",
@@ -342,7 +349,8 @@ static const struct {
                  "\"version\":\"%{version}\",\"host\":\"%{host}\",\"referer\":\"%{referer}\","
                  "\"agent\":\"%{agent}\",\"status\":%{status},\"bytes\":%{bytes},\"bytes_in\":%{bytes_in},"
                  "\"upstream\":\"%{upstream}\",\"server\":\"%{server}\",\"reused\":%{reused},"
-                 "\"retries\":%{retries},\"queue_us\":%{queue_us},\"connect_us\":%{connect_us},"
+                 "\"retries\":%{retries},\"queue_us\":%{queue_us},\"server_queue_us\":%{server_queue_us},"
+                 "\"connect_us\":%{connect_us},"
                  "\"first_byte_us\":%{first_byte_us},\"total_us\":%{total_us},\"request_id\":\"%{request_id}"
                  "\",\"end\":\"%{end}\"}"},
 };

@@ -74,6 +74,7 @@ static bool prepare_body(struct exchange *x)
 	unsigned line_limit = (unsigned)limits->header_size;
 
 	flow_init(&x->up, x->conn->fd, x->fd, x->in, x->request_framing, line_limit);
+	x->early = buf_len(x->in);
 	x->up.prefix = buf_str(x->out);
 	x->up.chunked = x->request_framing.kind == BODY_CHUNKED;
 	x->up.pipes = x->up.chunked ? NULL : x->lb->pipes;
@@ -161,6 +162,7 @@ struct verdict exchange_resume(struct exchange *x)
 	CHECK_MAGIC(x, EXCHANGE_MAGIC);
 	bool is_tcp = x->listener->mode == LB_MODE_TCP;
 
+	x->shelf_wait = clock_coarse() - x->shelved_at;
 	if (!x->overdue && !admit_shelved(x))
 		return exchange_finish(x);
 	enum dial_end end = x->overdue ? DIAL_BUSY : dial_shelved(x);

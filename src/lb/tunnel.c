@@ -10,6 +10,7 @@ static void prepare(struct exchange *x)
 	struct str prefix = x->down.prefix; /* the 101's head; empty in tcp mode */
 
 	flow_init(&x->up, x->conn->fd, x->fd, x->in, opaque, 0);
+	x->early = buf_len(x->in);
 	flow_init(&x->down, x->fd, x->conn->fd, x->from_server, opaque, 0);
 	x->up.more = x->up_buf; /* NULL when memory is out: then the small buffer serves on */
 	x->down.prefix = prefix;

@@ -11,7 +11,6 @@ import signal
 import unittest
 
 from support.case import WireCase, main
-from support.raw import wait_until
 from support.receiver import Receiver, Stopwatch
 from support.tplb import thread_sanitized
 
@@ -126,10 +125,10 @@ class WithoutRights(TargetCase):
 
 
 class Stalled(TargetCase):
-    """Nobody takes access lines, far more of them than there is room for."""
+    """Nobody takes access lines, far more of them than there is room for. (A pipe and a full disk: scarcity_test.)"""
 
     LINE = "x" * 500  # of the format
-    COUNT = 600  # x 500 bytes: more than the rings of two workers and a pipe hold
+    COUNT = 400  # x 500 bytes: more than the rings of two workers and the socket hold
 
     def check(self, access, release, lines):
         watch = Stopwatch()
@@ -146,34 +145,6 @@ class Stalled(TargetCase):
         self.assertEqual(len(set(numbers)), len(numbers))
         self.assertLess(watch.worst, 10 if thread_sanitized() else 2)  # a request that waited for the log would never have ended
         return watch.worst
-
-    def test_pipe(self):
-        path = os.path.join(self.directory(), "pipe")
-        os.mkfifo(path)
-        reader = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
-        self.addCleanup(os.close, reader)
-        got = bytearray()
-
-        def read():
-            try:
-                data = os.read(reader, 1 << 20)
-            except BlockingIOError:
-                return False
-            got.extend(data)
-            return not data
-
-        def release():
-            wait_until(lambda: read() or len(got) > 65536, "what is in the pipe")
-
-        def lines():
-            wait_until(read, "the pipe's end")
-            return got.decode().split("\n")[:-1]
-
-        def drain_then_say():
-            # The log thread writes on as we read: so long until it says that it is well again.
-            wait_until(lambda: (read(), "takes lines again" in self.balancer.stderr)[1], "that lines are taken again")
-
-        self.check(path, drain_then_say, lines)
 
     def test_syslog(self):
         taker = self.receiver(hold=True)
