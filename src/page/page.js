@@ -21,7 +21,9 @@ const events = new Events(at("log"), () => ask("/events.json"));
 let timer = 0, failures = 0, lost = 0, paused = false, asking = false;
 
 async function ask(path) {
-	const answer = await fetch(path, { cache: "no-store", signal: AbortSignal.timeout(PATIENCE) });
+	const answer = await fetch(path, { cache: "no-store", signal: AbortSignal.timeout(PATIENCE) }).catch((error) => {
+		throw new Error(error.name === "TimeoutError" ? `no answer for ${PATIENCE / 1000} s` : "there is no connection");
+	});
 
 	if (!answer.ok) throw new Error(`${path}: ${answer.status} ${answer.statusText}`);
 	return answer.json();
@@ -57,8 +59,8 @@ function missing(error) {
 	lost ||= Date.now();
 	if (model.now) model.gap();
 	at("gone").hidden = false;
-	setText(at("gone"), `tplb has not answered since ${clock(new Date(lost))}: ${model.now ? "what you see is how it was then. " : ""}` +
-		`Asking again every few seconds. (${error.message})`);
+	setText(at("gone"), `tplb has not answered since ${clock(new Date(lost))} (${error.message}). ` +
+		`${model.now ? "What you see is how it was then. " : ""}It is asked again every few seconds.`);
 	document.body.classList.add("lost");
 	document.title = "(gone) tplb";
 	setText(at("beat"), "gone");
@@ -72,17 +74,24 @@ async function tick() {
 	if (asking) return;
 	asking = true;
 	try {
-		const answer = await ask("/status.json");
-		model.take(answer);
-		draw();
-		await events.draw(answer.events_last);
+		take(await ask("/status.json"));
+		await events.draw(model.now.events_last);
 		found();
 	} catch (error) {
-		if (error instanceof TypeError && error.stack.includes("draw")) console.error(error);
 		next = missing(error);
 	}
 	asking = false;
 	plan(next);
+}
+
+// A mistake of ours is no silence of tplb's.
+function take(answer) {
+	try {
+		model.take(answer);
+		draw();
+	} catch (error) {
+		console.error(error);
+	}
 }
 
 // Nobody looks: nothing is asked.
@@ -130,7 +139,7 @@ const KEYS = {
 	t: nextTheme,
 	w: () => at("workers").focus(),
 	s: () => (servers.visible.length ? servers.focus() : at("servers").focus()),
-	e: () => at("events").focus(),
+	e: () => at("lines").focus(),
 	"/": () => at("filter").focus(),
 };
 

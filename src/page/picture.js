@@ -6,6 +6,7 @@ import { Workers } from "./workers.js";
 const LINE = 17; // pixels from a line of text to the next
 const SHOWN = 12; // servers one by one; of more than that each upstream is one box
 const WIDE = 860; // pixels from which on there is room to the right
+const TITLE = 26; // and those of an upstream's name above its servers
 const TRUNK = 14; // where there is not: pixels from the left, along which all flows
 
 const ruler = document.createElement("canvas").getContext("2d");
@@ -91,6 +92,12 @@ class Edge {
 	}
 }
 
+// Where there are several upstreams, the name of each above the first of its servers.
+function headings(targets) {
+	if (new Set(targets.map((t) => t.upstream)).size < 2) return [];
+	return targets.map((t, i) => (i > 0 && targets[i - 1].upstream === t.upstream ? null : shape("text", { class: "heading" }, t.upstream)));
+}
+
 export class Picture {
 	constructor(svg, caption, legend) {
 		this.svg = svg;
@@ -103,7 +110,7 @@ export class Picture {
 		this.model = model;
 		const width = this.svg.parentElement.clientWidth;
 		const form = JSON.stringify([width, crew(model.now.workers).length, model.now.status.engine,
-			model.now.listeners.map((l) => [l.listener, l.address]), this.targets(model).map((t) => t.name)]);
+			model.now.listeners.map((l) => [l.listener, l.address]), this.targets(model).map((t) => [t.upstream, t.name])]);
 
 		if (form !== this.form) this.lay(model, width);
 		this.form = form;
@@ -118,7 +125,7 @@ export class Picture {
 		const requests = (s) => model.course(serverKey(s) + ".requests").last;
 
 		if (servers.length <= SHOWN)
-			return servers.map((s) => ({ name: s.server, state: s.state, note: s.state === "up" ? "" : s.state, rate: requests(s) }));
+			return servers.map((s) => ({ name: s.server, upstream: s.upstream, state: s.state, note: s.state === "up" ? "" : s.state, rate: requests(s) }));
 		return [...new Set(servers.map((s) => s.upstream))].slice(0, SHOWN).map((upstream) => {
 			const members = servers.filter((s) => s.upstream === upstream);
 			const up = members.filter((s) => s.state === "up").length;
@@ -140,6 +147,7 @@ export class Picture {
 		this.full = shape("rect", { class: "full", rx: 3 });
 		this.pool = new Box("pool", pool ? "workers" : "event loops");
 		this.servers = targets.map((t) => new Box("server", t.name));
+		this.headings = headings(targets);
 		this.into = this.listeners.map(() => new Edge());
 		this.outof = this.servers.map(() => new Edge());
 		this.middle = [new Edge(), new Edge()];
@@ -148,7 +156,7 @@ export class Picture {
 		else this.layDown(width);
 		this.join();
 		this.svg.replaceChildren(...[this.back, ...this.into, ...this.middle, ...this.outof].map((e) => e.node),
-			...[...this.listeners, this.lot, this.queue, this.pool, ...this.servers].map((b) => b.node), this.full, this.fill, this.cells);
+			...[...this.listeners, this.lot, this.queue, this.pool, ...this.servers].map((b) => b.node), ...this.headings.filter(Boolean), this.full, this.fill, this.cells);
 	}
 
 	size(width, height) {
@@ -160,7 +168,8 @@ export class Picture {
 		const side = Math.min(230, Math.round(width * 0.19)), gap = Math.round(width * 0.045);
 		const lot = Math.round(width * 0.135), queue = Math.round(width * 0.125);
 		const pool = width - 2 * side - lot - queue - 4 * gap;
-		const rows = Math.max(this.servers.length * 44, this.listeners.length * 56, 190);
+		const right = this.stack(0, 0, side, 8);
+		const rows = Math.max(right, this.listeners.length * 56, 190);
 		const middle = rows / 2;
 		const column = (boxes, x, w, each, h) => boxes.forEach((b, i) => b.place(x, middle - (boxes.length * each) / 2 + i * each + (each - h) / 2, w, h));
 
@@ -172,9 +181,26 @@ export class Picture {
 		const tall = Math.max(inside + 58, 100);
 		this.pool.place(x, middle - tall / 2, pool, tall);
 		this.workers.lay({ x: x + 12, y: middle - tall / 2 + 52, w: pool - 24, h: Math.max(rows - 64, 100) }, this.workersCount());
-		column(this.servers, x + pool + gap, side, 44, 36);
+		this.stack(x + pool + gap, middle - right / 2, side, 8);
 		this.gauge();
 		this.size(width, Math.max(rows, middle + tall / 2 + 32));
+	}
+
+	// The servers below each other, with their upstreams' names; returns the height.
+	stack(x, y, width, between) {
+		const top = y;
+
+		this.servers.forEach((box, i) => {
+			const heading = this.headings[i];
+			if (heading) {
+				set(heading, "x", x + 2);
+				set(heading, "y", y + TITLE - 9);
+				y += TITLE;
+			}
+			box.place(x, y, width, 36);
+			y += 36 + between;
+		});
+		return y - between - top;
 	}
 
 	workersCount() {
@@ -184,12 +210,9 @@ export class Picture {
 	layDown(width) {
 		const gap = 22;
 		let y = 1;
-		const stack = (boxes, h) => {
-			boxes.forEach((b, i) => b.place(TRUNK * 2, y + i * (h + 6), width - TRUNK * 2, h));
-			y += boxes.length * (h + 6) - 6 + gap;
-		};
 
-		stack(this.listeners, 48);
+		this.listeners.forEach((b, i) => b.place(TRUNK * 2, y + i * 54, width - TRUNK * 2, 48));
+		y += this.listeners.length * 54 - 6 + gap;
 		this.lot.place(0, y, width, 66);
 		y += 66 + gap;
 		this.queue.place(0, y, width, 82);
@@ -197,7 +220,7 @@ export class Picture {
 		const inside = this.workers.lay({ x: 12, y: y + 52, w: width - 24, h: 150 }, this.workersCount());
 		this.pool.place(0, y, width, inside + 58);
 		y += inside + 58 + gap;
-		stack(this.servers, 36);
+		y += this.stack(TRUNK * 2, y, width - TRUNK * 2, 6) + gap;
 		this.gauge();
 		this.size(width, y - gap + 2);
 	}

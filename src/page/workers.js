@@ -64,7 +64,9 @@ export class Workers {
 		this.workers = workers;
 		workers.forEach((worker, i) => {
 			if (this.cells[i]) set(this.cells[i], "class", "cell " + doingOf(worker));
-			if (this.held[i]) setText(this.held[i], worker.in_hand ? number(worker.in_hand) : "");
+			if (!this.held[i]) return;
+			set(this.held[i], "class", "held " + doingOf(worker));
+			setText(this.held[i], worker.in_hand ? number(worker.in_hand) : "");
 		});
 		set(this.group, "aria-label", `${workers.length} ${model.now.status.engine === "pool" ? "workers" : "loops"}, ${busy(workers)} busy`);
 		this.drawLegend(workers);

@@ -133,7 +133,7 @@ class Page(PageCase):
         page.key("w")
         self.assertEqual(page.value(FOCUS + ".id"), "workers")
         page.key("e")
-        self.assertEqual(page.value(FOCUS + ".id"), "events")
+        self.assertEqual(page.value(FOCUS + ".id"), "lines")
         # Dark or light: as the system says, until it is told otherwise.
         ground = "getComputedStyle(document.documentElement).backgroundColor"
         page.prefer(prefers_color_scheme="light")
@@ -148,6 +148,116 @@ class Page(PageCase):
         self.assertEqual(page.value(ground), dark)
         page.key("t")
         self.assertEqual(page.value(ground), light)
+        self.check_clean()
+
+    def test_arithmetic(self):
+        page = self.look()
+        quantile = "import('/page/model.js').then((m) => [0, .5, .99, 1].map((q) => m.quantile([1, 2, 4], %s, q)))"
+        self.assertEqual(page.value(quantile % "[0, 0, 0, 0]"), [None] * 4)
+        self.assertEqual(page.value(quantile % "[0, 10, 0, 0]"), [1, 1.5, 1.99, 2])
+        self.assertEqual(page.value(quantile % "[2, 0, 2, 0]"), [0, 1, 3.96, 4])
+        self.assertEqual(page.value(quantile % "[0, 0, 0, 7]"), [4] * 4)
+        texts = "import('/page/format.js').then((m) => %s)"
+        self.assertEqual(
+            page.value(texts % "[0, 0.42, 7.5, 312, 9312, 12400, 1.02e6, NaN].map(m.number)"),
+            ["0", "0.42", "7.50", "312", "9312", "12.4k", "1.02M", "–"],
+        )
+        self.assertEqual(page.value(texts % "[0, 0.01, 4.92, 12.6].map(m.rate)"), ["0", "<0.1", "4.9", "13"])
+        self.assertEqual(page.value(texts % "[0, 2e-5, 0.0125, 3, 200].map(m.duration)"), ["0", "20.0 µs", "12.5 ms", "3.00 s", "3 min 20 s"])
+        self.assertEqual(page.value(texts % "[0, 59, 3600, 90061, 864000].map(m.span)"), ["0 s", "59 s", "1 h", "1 d 1 h", "10 d"])
+        self.assertEqual(page.value(texts % "[12, 2048, 3.5 * 1048576].map(m.bytes)"), ["12 B", "2.00 KiB", "3.50 MiB"])
+        # A counter that begins anew is no rate; what was not heard is a hole.
+        course = """import('/page/model.js').then(({ Model }) => {
+            const model = new Model(), answers = %s;
+            const answer = ([ms, pid, requests]) => ({ time_ms: ms, status: { pid, connections: 1 }, queue: { queue_depth: 0 }, servers: [],
+                counters: { requests } });
+            for (const a of answers) a ? model.take(answer(a)) : model.gap();
+            return model.course('requests').values;
+        })"""
+        self.assertEqual(page.value(course % "[[0, 1, 10], [1000, 1, 30], [3000, 1, 130]]"), [None, 20, 50])
+        self.assertEqual(page.value(course % "[[0, 1, 10], [1000, 1, 30], null, [4000, 1, 60], [5000, 2, 5], [6000, 2, 9]]"), [None, 20, None, 10, None, 4])
+        self.assertEqual(page.value(course % "[[0, 1, 10], [1000, 1, 5]]"), [None, None])
+        self.check_clean()
+
+
+@unittest.skipUnless(LONG, "make check-long")
+class Long(PageCase):
+    def test_gone_and_back(self):
+        page = self.look()
+        self.balancer.stop()
+        page.wait("!document.getElementById('gone').hidden && document.title.includes('gone')")
+        self.assertIn(self.origins[0].address, page.text())  # what was known stays
+        self.start(bind=self.web)
+        page.wait("document.getElementById('gone').hidden")
+        page.wait("document.body.innerText.includes(%s)" % quoted(self.origins[0].address))
+        page.wait("%s.length === %d" % (ROWS, len(self.origins) + 1))
+        page.wait("document.getElementById('program').textContent.includes('process %d ')" % self.balancer.pid)
+        self.assertEqual([line for line in page.console if "ERR_CONNECTION_REFUSED" not in line], [])
+
+    def test_widths(self):
+        page = self.look(servers=14)
+        for width in (320, 400, 760, 1000, 1600, 2400):
+            for scheme in ("light", "dark"):
+                page.resize(width, 900)
+                page.prefer(prefers_color_scheme=scheme)
+                page.wait("document.getElementById('picture').viewBox.baseVal.width <= document.getElementById('road').clientWidth")
+                self.assertLessEqual(page.value("document.documentElement.scrollWidth"), width)
+        self.check_clean()
+
+    def test_asks_only_while_it_is_seen(self):
+        page = self.look()
+        hide = "Object.defineProperty(document, 'hidden', { value: %s, configurable: true }); document.dispatchEvent(new Event('visibilitychange'))"
+        page.value("fetched = 0; of = window.fetch; window.fetch = (...args) => { fetched++; return of(...args); }; true")
+        page.wait("fetched >= 2")
+        page.value(hide % "true")
+        page.value("new Promise((done) => setTimeout(done, 1500)).then(() => { fetched = 0; })")  # what was asked is answered
+        self.assertEqual(page.value("new Promise((done) => setTimeout(done, 3500)).then(() => fetched)"), 0)
+        page.value(hide % "false")
+        page.wait("fetched >= 2")
+        # So does a pause.
+        page.key("p")
+        page.wait("document.getElementById('beat').textContent === 'paused'")
+        page.value("new Promise((done) => setTimeout(done, 1500)).then(() => { fetched = 0; })")
+        self.assertEqual(page.value("new Promise((done) => setTimeout(done, 2500)).then(() => fetched)"), 0)
+        page.key("p")
+        page.wait("fetched >= 2 && document.getElementById('beat').textContent === 'live'")
+
+    def test_motion(self):
+        page = self.look()
+        moves = "getComputedStyle(document.querySelector('.flows .flow')).animationName"
+        with_load = [self.client() for _ in range(2)]
+        for client in with_load:
+            client.get()
+        page.wait("document.querySelector('.flows .flow') !== null")
+        self.assertEqual(page.value(moves), "flow")
+        page.prefer(prefers_reduced_motion="reduce")
+        for client in with_load:
+            client.get()
+        page.wait("document.querySelector('.flows .flow') !== null")
+        self.assertEqual(page.value(moves), "none")
+
+    def test_tabulator(self):
+        """Everything that can be used is reached, in the order in which it stands."""
+        page = self.look()
+        reached = []
+        for _ in range(12):
+            page.key("Tab")
+            reached.append(page.value(FOCUS + ".id || %s.className.baseVal || %s.className || %s.getAttribute('href')" % (FOCUS, FOCUS, FOCUS)))
+            self.assertNotEqual(page.value("getComputedStyle(%s).outlineStyle + getComputedStyle(%s.querySelector('.ring') || %s).visibility" % ((FOCUS,) * 3)), "nonehidden")
+        self.assertEqual(reached, ["skip", "pause", "theme", "keys", "workers", "filter", "server up", "lines", "/metrics", "/status.json", "", ""][: len(reached)])
+
+    def test_many(self):
+        """Hundreds of servers and thousands of workers: drawn in time, as upstreams and small cells."""
+        address = self.server().address
+        upstreams = [{"name": "u%d" % u, "servers": [{"address": "127.0.0.1:%d" % (20000 + 50 * u + i)} for i in range(50)]} for u in range(6)]
+        upstreams.append({"name": UPSTREAM, "servers": [{"address": address}]})
+        self.start(upstreams=upstreams, pool={"workers": 1000})
+        page = self.browser
+        page.open("http://%s/" % self.web)
+        page.wait(ROWS + ".length === 301")
+        page.wait("document.querySelectorAll('#picture .server').length === 7")
+        took = page.value("import('/page/page.js').then(() => performance.getEntriesByType('resource').filter((e) => e.name.endsWith('status.json'))[0].duration)")
+        self.assertLess(took, 5000)
         self.check_clean()
 
 
