@@ -17,8 +17,8 @@ from support.tplb import CTL
 LONG = os.environ.get("TPLB_LONG") == "1"
 
 # Names as somebody might write them who means no good.
-UPSTREAM = "up <script>window.hacked=1</script>"
-LISTENER = "<img src=x onerror='window.hacked=1'>\"&amp;"
+UPSTREAM = "up <script>window.hacked=1</script><img src=/x onerror='window.hacked=1'>"
+LISTENER = "<img src=/x onerror='window.hacked=1'>\"&amp;"
 
 ROWS = "[...document.querySelectorAll('tr.server')]"
 FOCUS = "document.activeElement"
