@@ -1,9 +1,13 @@
 #include "lb/page.h"
 
+#include <string.h>
+
 #include "base/clock.h"
 #include "ctl/render.h"
 #include "lb/show.h"
 #include "lb/show_events.h"
+#include "lb/show_workers.h"
+#include "obs/board.h"
 #include "obs/events.h"
 
 /* Of all counters those that the page makes rates of. */
@@ -35,6 +39,34 @@ static json_t *queue_data(struct control *c)
 	return into;
 }
 
+static bool says_nothing(const json_t *value)
+{
+	return json_is_null(value) || json_is_false(value) ||
+	       (json_is_integer(value) && json_integer_value(value) == 0);
+}
+
+/* There may be thousands of them: what says nothing is left out, and of those that are idle for how long. */
+static json_t *workers_data(struct control *c)
+{
+	json_t *rows = show_workers(c), *row, *value;
+	const char *name;
+	void *next;
+	size_t i;
+
+	json_array_foreach(rows, i, row)
+	{
+		const char *doing = json_string_value(json_object_get(row, "doing"));
+
+		(void)json_object_del(row, "taken");
+		(void)json_object_del(row, "busy_us");
+		if (doing && strcmp(doing, doing_word(DOING_IDLE)) == 0)
+			(void)json_object_del(row, "age_us");
+		json_object_foreach_safe(row, next, name, value) if (says_nothing(value))(void)
+		        json_object_del(row, name);
+	}
+	return rows;
+}
+
 static bool write_data(json_t *data, FILE *out)
 {
 	bool written = data && render_json(data, out);
@@ -55,6 +87,7 @@ bool page_status(void *arg, FILE *out)
 	render_set(into, "counters", counters_data(c));
 	render_set(into, "listeners", show_listeners(c));
 	render_set(into, "servers", show_servers(c));
+	render_set(into, "workers", workers_data(c));
 	return write_data(into, out);
 }
 

@@ -11,9 +11,9 @@ const FIGURES = [
 		note: (m) => `4xx ${rate(m.course("4xx").last)}/s, 5xx ${rate(m.course("5xx").last)}/s`,
 	},
 	{
-		title: "Answered: 99 % within", course: "time.99", least: 0.001, needs: "request_time",
+		title: "Answer time, p99", course: "time.99", least: 0.001,
 		value: (m, v) => duration(v),
-		note: (m) => `half within ${duration(m.course("time.50").last)}`,
+		note: (m) => `p50 ${duration(m.course("time.50").last)}`,
 	},
 	{
 		title: "Failed", course: "failed", least: 1, kind: "bad",
@@ -64,8 +64,6 @@ class Figure {
 		const { row } = this;
 		const course = model.course(row.course);
 
-		this.node.hidden = Boolean(row.needs && !model.now[row.needs]);
-		if (this.node.hidden) return;
 		setText(this.value, row.value(model, course.last));
 		setText(this.note, row.note(model));
 		this.node.classList.toggle(row.kind || "warn", Boolean(row.warns && row.warns(model, course.last)));

@@ -40,7 +40,15 @@ export function quantile(bounds, counts, q) {
 }
 
 function less(now, before) {
-	return now.map((n, i) => Math.max(0, n - (before ? before[i] || 0 : 0)));
+	return now.map((n, i) => Math.max(0, n - (before[i] || 0)));
+}
+
+// Of all listeners together.
+function allTimes(answer) {
+	return answer.listeners.reduce((sums, l) => {
+		l.time.forEach((n, i) => (sums[i] = (sums[i] || 0) + n));
+		return sums;
+	}, []);
 }
 
 export class Model {
@@ -71,7 +79,8 @@ export class Model {
 	take(answer) {
 		this.before = this.now;
 		this.now = answer;
-		answer.workers ||= [];
+		answer.bounds_s ||= [];
+		for (const part of [...answer.listeners, ...answer.servers]) part.time ||= [];
 		this.restarted = false;
 		if (this.before && (this.before.status.pid !== answer.status.pid || this.passed <= 0)) {
 			this.restarted = this.before.status.pid !== answer.status.pid;
@@ -125,15 +134,17 @@ export class Model {
 		add("connections", now.status.connections);
 		add("queue", now.queue.queue_depth);
 		add("busy", busy(now.workers));
-		this.deriveTimes("time", now.bounds, now.request_time, this.before.request_time, add);
-		this.deriveTimes("wait", now.wait_bounds, now.waits, this.before.waits, add);
+		this.deriveTimes("time", allTimes(now), allTimes(this.before), add);
+		for (const l of now.listeners) {
+			const was = this.before.listeners.find((o) => o.listener === l.listener && o.address === l.address);
+			add(listenerKey(l) + ".requests", was && l.requests >= was.requests ? (l.requests - was.requests) / this.passed : NaN);
+		}
 	}
 
-	deriveTimes(name, bounds, now, before, add) {
-		if (!bounds || !now) return;
-		const counts = less(now, before);
+	deriveTimes(name, now, before, add) {
+		const counts = less(now, before || []);
 
-		for (const q of [50, 99]) add(`${name}.${q}`, quantile(bounds, counts, q / 100));
+		for (const q of [50, 99]) add(`${name}.${q}`, quantile(this.now.bounds_s, counts, q / 100));
 	}
 
 	deriveServer(s, add) {
@@ -144,12 +155,16 @@ export class Model {
 		add(key + ".requests", grown("requests"));
 		add(key + ".failures", grown("failures"));
 		add(key + ".active", s.active === null ? NaN : s.active);
-		this.deriveTimes(key + ".time", this.now.bounds, s.time, was && was.time, add);
+		this.deriveTimes(key + ".time", s.time, was && was.time, add);
 	}
 }
 
 export function serverKey(s) {
 	return JSON.stringify([s.upstream, s.server]);
+}
+
+export function listenerKey(l) {
+	return JSON.stringify([l.listener, l.address]);
 }
 
 export function isBusy(worker) {

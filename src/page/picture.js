@@ -1,6 +1,6 @@
 // The road of a request, with the names and figures of this tplb: from left to right, or downwards where there is little room.
 import { duration, number, plural, rate, set, setText, shape } from "./format.js";
-import { crew, serverKey } from "./model.js";
+import { crew, listenerKey, serverKey } from "./model.js";
 import { Workers } from "./workers.js";
 
 const LINE = 17; // pixels from a line of text to the next
@@ -260,7 +260,7 @@ export class Picture {
 		now.listeners.slice(0, this.listeners.length).forEach((l, i) => {
 			this.listeners[i].call(this.listeners[i].w - 24);
 			this.listeners[i].say(l.address);
-			this.into[i].draw(l.connections > 0 ? requests / this.into.length : 0);
+			this.into[i].draw(model.course(listenerKey(l) + ".requests").last);
 		});
 		this.lot.say(plural(now.status.connections, "connection"), `${rate(model.course("accepted").last)}/s new`);
 		this.queue.say(`${number(depth)} of ${number(now.queue.queue_size)}`, depth > 0 ? `oldest ${duration(now.queue.queue_oldest_us / 1e6)}` :

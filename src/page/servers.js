@@ -1,9 +1,9 @@
 // The table of servers, an upstream after the other.
-import { duration, element, number, rate, set, setText } from "./format.js";
+import { duration, element, number, rate, set, setText, span } from "./format.js";
 import { serverKey } from "./model.js";
 import { Spark } from "./spark.js";
 
-const COLUMNS = ["Server", "Weight", "Active", "Requests/s", "Half within", "99 % within", "Failures/s", "Downs"];
+const COLUMNS = ["Server", "Weight", "Active", "Requests/s", "p50", "p99", "Failures/s", "Downs"];
 const CLASSES = ["name", "weight num", "active num", "requests num", "half num", "most num", "failures num", "downs num"];
 
 class Row {
@@ -62,7 +62,7 @@ class Row {
 		const wanted = server.state === "up" ? "maint" : "ready";
 		const quoted = /^[\w./:#\[\]-]+$/.test(name) ? name : `'${name.replaceAll("'", "'\\''")}'`;
 
-		setText(this.more.firstChild, `${server.state}${server.address ? `, at ${server.address}` : ""}; since the start ` +
+		setText(this.more.firstChild, `${server.state} for ${span(server.since_s)}; since the start ` +
 			`${server.requests} requests, ${server.failures} failures, went down ${server.downs} times. ` +
 			`To change it: tplbctl set server ${quoted} ${wanted}`);
 	}
@@ -93,8 +93,6 @@ export class Servers {
 		const { servers } = model.now;
 		const shown = new Set();
 
-		this.timed = servers.some((s) => s.time);
-		this.table.classList.toggle("untimed", !this.timed);
 		this.most = servers.reduce((most, s) => Math.max(most, model.course(serverKey(s) + ".requests").highest), 1);
 		for (const server of servers) {
 			const row = this.row(server);

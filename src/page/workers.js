@@ -37,7 +37,7 @@ export class Workers {
 		group.addEventListener("focus", () => this.select(Math.max(this.at, 0)));
 		group.addEventListener("blur", () => this.select(-1));
 		group.addEventListener("pointerover", (event) => this.select(this.cells.indexOf(event.target)));
-		group.addEventListener("pointerleave", () => this.select(-1));
+		group.addEventListener("pointerleave", () => this.focused || this.select(-1));
 	}
 
 	// Within this box: cells as large as fit, with what each has in hand where there is room for it. Returns the height that they take.
@@ -54,7 +54,7 @@ export class Workers {
 			x: Number(cell.getAttribute("x")) + size / 2, y: Number(cell.getAttribute("y")) + size / 2 + 4 }));
 		this.ring = shape("rect", { class: "ring", width: size + 4, height: size + 4, rx: size > 8 ? 4 : 2, visibility: "hidden" });
 		this.group.replaceChildren(...this.cells, ...this.held, this.ring);
-		this.select(-1);
+		this.select(this.focused ? Math.min(Math.max(this.at, 0), count - 1) : -1);
 		return Math.ceil(count / this.columns) * (size + gap);
 	}
 
@@ -94,8 +94,12 @@ export class Workers {
 		}
 	}
 
+	get focused() {
+		return this.group.matches(":focus");
+	}
+
 	select(at) {
-		this.at = this.group.matches(":focus") || at >= 0 ? at : -1;
+		this.at = at;
 		const cell = this.cells[at];
 		if (this.ring) set(this.ring, "visibility", cell ? "visible" : "hidden");
 		if (cell) {
@@ -109,7 +113,7 @@ export class Workers {
 		const worker = this.workers && this.workers[this.at];
 
 		setText(this.caption, worker ? describe(worker) : "");
-		set(this.caption, "aria-live", this.group.matches(":focus") ? "polite" : "off");
+		set(this.caption, "aria-live", this.focused ? "polite" : "off");
 	}
 
 	key_down(event) {
@@ -128,9 +132,9 @@ function describe(worker) {
 
 	if (means) parts[0] += ` (${means})`;
 	if (worker.server) parts.push(worker.server);
-	if (worker.fd !== null) parts.push(`descriptor ${worker.fd}`);
+	if (worker.fd !== undefined) parts.push(`descriptor ${worker.fd}`);
 	if (worker.in_hand) parts.push(`${number(worker.in_hand)} in hand`);
-	parts.push(`for ${duration(worker.age_us / 1e6)}`);
+	if (worker.age_us) parts.push(`for ${duration(worker.age_us / 1e6)}`);
 	return parts.join(", ");
 }
 

@@ -55,6 +55,7 @@ class PageCase(WireCase):
         config = {
             "listeners": [{"name": LISTENER, "bind": "127.0.0.1:0", "upstream": UPSTREAM}],
             "upstreams": [{"name": UPSTREAM, "servers": [{"address": o.address} for o in self.origins]}],
+            "pool": {"workers": 3},
             "admin": {"socket": "@DIR@/ctl.sock", "bind": bind},
         }
         config["upstreams"][0]["servers"] += [{"address": "unix:@DIR@/<b>'&lt;", "state": "maint"}]
@@ -93,6 +94,7 @@ class Page(PageCase):
             self.assertIn(name, picture)
         self.assertIsNone(page.value("window.hacked"))
         self.assertEqual(page.value("document.querySelectorAll('main img, main script, main b:not(#legend b)').length"), 0)
+        page.wait("document.querySelectorAll('#workers .cell').length === 3")
         # What is served is counted.
         for _ in range(3):
             self.client().get()
@@ -132,6 +134,8 @@ class Page(PageCase):
         page.wait(ROWS + ".filter((r) => !r.hidden).length === 3")
         page.key("w")
         self.assertEqual(page.value(FOCUS + ".id"), "workers")
+        page.key("ArrowRight")
+        page.wait("document.getElementById('doing').textContent.startsWith('worker 1: idle')")
         page.key("e")
         self.assertEqual(page.value(FOCUS + ".id"), "lines")
         # Dark or light: as the system says, until it is told otherwise.
@@ -169,7 +173,7 @@ class Page(PageCase):
         # A counter that begins anew is no rate; what was not heard is a hole.
         course = """import('/page/model.js').then(({ Model }) => {
             const model = new Model(), answers = %s;
-            const answer = ([ms, pid, requests]) => ({ time_ms: ms, status: { pid, connections: 1 }, queue: { queue_depth: 0 }, servers: [],
+            const answer = ([ms, pid, requests]) => ({ time_ms: ms, status: { pid, connections: 1 }, queue: { queue_depth: 0 }, servers: [], listeners: [], workers: [],
                 counters: { requests } });
             for (const a of answers) a ? model.take(answer(a)) : model.gap();
             return model.course('requests').values;
@@ -240,11 +244,22 @@ class Long(PageCase):
         """Everything that can be used is reached, in the order in which it stands."""
         page = self.look()
         reached = []
-        for _ in range(12):
+        wanted = ["skip", "pause", "theme", "keys", "workers", "filter", "server up", "lines", "/metrics", "/status.json"]
+        for _ in wanted:
             page.key("Tab")
-            reached.append(page.value(FOCUS + ".id || %s.className.baseVal || %s.className || %s.getAttribute('href')" % (FOCUS, FOCUS, FOCUS)))
-            self.assertNotEqual(page.value("getComputedStyle(%s).outlineStyle + getComputedStyle(%s.querySelector('.ring') || %s).visibility" % ((FOCUS,) * 3)), "nonehidden")
-        self.assertEqual(reached, ["skip", "pause", "theme", "keys", "workers", "filter", "server up", "lines", "/metrics", "/status.json", "", ""][: len(reached)])
+            reached.append(page.value("(({ id, className, attributes }) => id || className || attributes.href.value)(%s)" % FOCUS))
+            if reached[-1] == "workers":  # the cell is what is seen
+                self.assertEqual(page.value("document.querySelector('.ring').getAttribute('visibility')"), "visible")
+            else:
+                self.assertNotEqual(page.value("getComputedStyle(%s).outlineStyle" % FOCUS), "none")
+        self.assertEqual(reached, wanted)
+
+    def test_loops(self):
+        page = self.look(engine="async", **{"async": {"driver": "epoll", "loops": 2}})
+        page.wait("document.querySelectorAll('#workers .cell').length === 2")
+        self.assertIn("event loops", page.value("document.getElementById('picture').textContent"))
+        self.assertIn("event loops", page.value("document.getElementById('program').textContent"))
+        self.check_clean()
 
     def test_many(self):
         """Hundreds of servers and thousands of workers: drawn in time, as upstreams and small cells."""
@@ -256,6 +271,7 @@ class Long(PageCase):
         page.open("http://%s/" % self.web)
         page.wait(ROWS + ".length === 301")
         page.wait("document.querySelectorAll('#picture .server').length === 7")
+        page.wait("document.querySelectorAll('#workers .cell').length === 1000")
         took = page.value("import('/page/page.js').then(() => performance.getEntriesByType('resource').filter((e) => e.name.endsWith('status.json'))[0].duration)")
         self.assertLess(took, 5000)
         self.check_clean()
