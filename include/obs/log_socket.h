@@ -1,6 +1,6 @@
 /*
- * Lines as datagrams to a socket of this machine's: syslog's, as "<PRI>Mmm dd hh:mm:ss TAG[PID]: LINE" (RFC 3164 section 4.1 without the host, as syslog(3) writes it), or the
- * journal's, as fields (systemd's "Native Journal Protocol"). Nothing here waits.
+ * Lines as datagrams: to this machine's syslog, as "<PRI>Mmm dd hh:mm:ss TAG[PID]: LINE" (RFC 3164 section 4.1 without the host, as syslog(3) writes it); to another machine's over UDP
+ * (RFC 5424, RFC 5426); or to the journal, as fields (systemd's "Native Journal Protocol"). Nothing here waits.
  */
 #ifndef TPLB_OBS_LOG_SOCKET_H
 #define TPLB_OBS_LOG_SOCKET_H
@@ -10,7 +10,7 @@
 #include "base/diag.h"
 #include "base/str.h"
 
-enum log_socket_kind { LOG_SOCKET_NONE, LOG_SOCKET_SYSLOG, LOG_SOCKET_JOURNAL };
+enum log_socket_kind { LOG_SOCKET_NONE, LOG_SOCKET_SYSLOG, LOG_SOCKET_REMOTE, LOG_SOCKET_JOURNAL };
 
 /* Whose lines they are. Constant. */
 struct log_identity {
@@ -20,8 +20,11 @@ struct log_identity {
 	bool marked; /* each line begins with a mark, which is taken off; otherwise they are information */
 };
 
-/* "syslog", "journald", or one of them with ":" and the path of the socket. */
+/* "syslog", "journald", or one of them with ":" and the path of the socket; or "syslog:" and a numeric address with a port. */
 enum log_socket_kind log_socket_kind(const char *name);
+
+/* What stands behind the colon is a path from "/" on, or such an address where there may be one. */
+bool log_socket_is_right(const char *name);
 
 /* Connects to the one that is named. A descriptor, or -errno: -ENOENT or -ECONNREFUSED when nobody is there. */
 int log_socket_open(const char *name);

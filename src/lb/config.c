@@ -15,13 +15,25 @@
 #include "http/chars.h"
 #include "http/head.h"
 #include "net/ephemeral.h"
+#include "obs/log_socket.h"
 #include "work/queue.h"
 
 /* A path or one of the words: a word that is neither would silently become a file in some folder. */
 static void check_target(
         struct lb_config *c, const char *key, const char *value, const char *const *words, const char *known)
 {
-	if (value == NULL || strchr(value, '/') != NULL)
+	if (value == NULL)
+		return;
+	if (log_socket_kind(value) != LOG_SOCKET_NONE) {
+		if (!log_socket_is_right(value))
+			conf_fault(c->conf, c->log.place, key,
+			        "\"%s\": behind the colon must be the path of a socket, from \"/\" on, or "
+			        "with "
+			        "\"syslog:\" the address of another machine's, such as \"192.0.2.1:514\"",
+			        value);
+		return;
+	}
+	if (strchr(value, '/') != NULL)
 		return;
 	for (size_t i = 0; words[i] != NULL; i++) {
 		if (strcmp(words[i], value) == 0)

@@ -672,8 +672,8 @@ static const struct conf_key log_keys[] = {
                 .type = CONF_STRING,
                 .offset = offsetof(struct lb_config_log, output),
                 .fallback = "stderr",
-                .help = "stderr, syslog, journald or a path; syslog and journald may name another socket: "
-                        "\"syslog:/path\""},
+                .help = "stderr, syslog, journald or a path; syslog and journald may name another socket, "
+                        "\"syslog:/path\", syslog another machine\'s, \"syslog:192.0.2.1:514\""},
         {.name = "access",
                 .type = CONF_STRING,
                 .offset = offsetof(struct lb_config_log, access),

@@ -1,5 +1,6 @@
 #include "obs/log_socket.h"
 
+#include <arpa/inet.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <stdint.h>
@@ -14,7 +15,7 @@
 #include <time.h>
 #include <unistd.h>
 
-enum { INFORMATION = 6, HEADER_BYTES = 256, SYSLOG_CUT_LEAST = 256 };
+enum { INFORMATION = 6, HEADER_BYTES = 256, SYSLOG_CUT_LEAST = 256, HOST_BYTES = 65 };
 
 static const struct {
 	const char *name, *path;
@@ -37,25 +38,73 @@ static const char *path_of(const char *name, enum log_socket_kind kind)
 
 enum log_socket_kind log_socket_kind(const char *name)
 {
-	if (path_of(name, LOG_SOCKET_SYSLOG))
-		return LOG_SOCKET_SYSLOG;
+	const char *path = path_of(name, LOG_SOCKET_SYSLOG);
+
+	if (path)
+		return path[0] == '/' ? LOG_SOCKET_SYSLOG : LOG_SOCKET_REMOTE;
 	return path_of(name, LOG_SOCKET_JOURNAL) ? LOG_SOCKET_JOURNAL : LOG_SOCKET_NONE;
+}
+
+/* "192.0.2.1:514" or "[2001:db8::1]:514". The length of the address in *at, 0: it is none. */
+static socklen_t parse_remote(const char *text, struct sockaddr_storage *at)
+{
+	char host[INET6_ADDRSTRLEN], *end = NULL;
+	const char *colon = strrchr(text, ':');
+	unsigned long port = colon && colon[1] >= '0' && colon[1] <= '9' ? strtoul(colon + 1, &end, 10) : 0;
+	bool is_six = colon && colon > text + 1 && text[0] == '[' && colon[-1] == ']';
+	int len = colon ? (int)(colon - text) - (is_six ? 2 : 0) : 0;
+	struct sockaddr_in6 *six = (struct sockaddr_in6 *)at;
+	struct sockaddr_in *four = (struct sockaddr_in *)at;
+
+	if (port < 1 || port > UINT16_MAX || *end || len < 1 || (size_t)len >= sizeof(host))
+		return 0;
+	snprintf(host, sizeof(host), "%.*s", len, text + (is_six ? 1 : 0));
+	*at = (struct sockaddr_storage){.ss_family = is_six ? AF_INET6 : AF_INET};
+	four->sin_port = htons((uint16_t)port); /* in the same place of both */
+	if (is_six)
+		return inet_pton(AF_INET6, host, &six->sin6_addr) == 1 ? sizeof(*six) : 0;
+	return inet_pton(AF_INET, host, &four->sin_addr) == 1 ? sizeof(*four) : 0;
+}
+
+bool log_socket_is_right(const char *name)
+{
+	enum log_socket_kind kind = log_socket_kind(name);
+	struct sockaddr_storage at;
+
+	if (kind == LOG_SOCKET_REMOTE)
+		return parse_remote(path_of(name, LOG_SOCKET_SYSLOG), &at) > 0;
+	return kind != LOG_SOCKET_NONE && path_of(name, kind)[0] == '/';
+}
+
+/* The length of the address in *at, 0: there is none. */
+static socklen_t address_of(const char *name, struct sockaddr_storage *at)
+{
+	enum log_socket_kind kind = log_socket_kind(name);
+	struct sockaddr_un *local = (struct sockaddr_un *)at;
+
+	if (!log_socket_is_right(name))
+		return 0;
+	if (kind == LOG_SOCKET_REMOTE)
+		return parse_remote(path_of(name, LOG_SOCKET_SYSLOG), at);
+	size_t len = strlen(path_of(name, kind));
+	if (len >= sizeof(local->sun_path))
+		return 0;
+	*at = (struct sockaddr_storage){.ss_family = AF_UNIX};
+	memcpy(local->sun_path, path_of(name, kind), len);
+	return sizeof(*local);
 }
 
 int log_socket_open(const char *name)
 {
-	struct sockaddr_un at = {.sun_family = AF_UNIX};
-	enum log_socket_kind kind = log_socket_kind(name);
-	const char *path = kind == LOG_SOCKET_NONE ? "" : path_of(name, kind);
-	size_t len = strlen(path);
+	struct sockaddr_storage at;
+	socklen_t len = address_of(name, &at);
 
-	if (len >= sizeof(at.sun_path))
-		return -ENAMETOOLONG;
-	memcpy(at.sun_path, path, len);
-	int fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+	if (len == 0)
+		return -EINVAL;
+	int fd = socket(at.ss_family, SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
 	if (fd < 0)
 		return -errno;
-	if (connect(fd, (struct sockaddr *)&at, sizeof(at)) == 0)
+	if (connect(fd, (struct sockaddr *)&at, len) == 0)
 		return fd;
 	int error = errno;
 	close(fd);
@@ -111,18 +160,40 @@ static int send_pieces(int fd, struct iovec *pieces, size_t n)
 
 /* syslog ------------------------------------------------------------------------------------------------------------*/
 
-static int send_syslog(int fd, const struct log_identity *id, int severity, struct str parts[2])
+/* RFC 3164, as syslog(3) has it: local time, no host. */
+static int write_local_header(char *out, const struct log_identity *id, int severity)
 {
 	static const char months[][4] = {
 	        "Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"};
-	char header[HEADER_BYTES];
 	time_t now = time(NULL);
 	struct tm t;
 
 	localtime_r(&now, &t);
-	int len = snprintf(header, sizeof(header),
+	return snprintf(out, HEADER_BYTES,
 	        "<%d>%s %2d %02d:%02d:%02d %.64s[%d]: ", id->facility * 8 + severity, months[t.tm_mon],
 	        t.tm_mday, t.tm_hour, t.tm_min, t.tm_sec, id->tag, (int)getpid());
+}
+
+/* RFC 5424 section 6.2; no message id, no structured data. */
+static int write_remote_header(char *out, const struct log_identity *id, int severity)
+{
+	char host[HOST_BYTES] = "-", at[32];
+	struct timespec now;
+	struct tm t;
+
+	clock_gettime(CLOCK_REALTIME, &now);
+	gmtime_r(&now.tv_sec, &t);
+	strftime(at, sizeof(at), "%Y-%m-%dT%H:%M:%S", &t);
+	(void)gethostname(host, sizeof(host) - 1); /* "-": not known */
+	return snprintf(out, HEADER_BYTES, "<%d>1 %s.%06ldZ %.64s %.32s %d - - ", id->facility * 8 + severity,
+	        at, now.tv_nsec / 1000, host, id->tag, (int)getpid());
+}
+
+static int send_syslog(int fd, bool remote, const struct log_identity *id, int severity, struct str parts[2])
+{
+	char header[HEADER_BYTES];
+	int len = remote ? write_remote_header(header, id, severity)
+	                 : write_local_header(header, id, severity);
 	struct iovec pieces[] = {{header, (size_t)len}, piece(parts[0]), piece(parts[1])};
 	int error = send_pieces(fd, pieces, 3);
 	/* The socket's buffer is smaller than it: better a part than nothing, or the same error for ever. */
@@ -192,5 +263,5 @@ int log_socket_send(int fd, enum log_socket_kind kind, const struct log_identity
 	int severity = id->marked ? take_mark(line) : INFORMATION;
 
 	return kind == LOG_SOCKET_JOURNAL ? send_journal(fd, id, severity, line)
-	                                  : send_syslog(fd, id, severity, line);
+	                                  : send_syslog(fd, kind == LOG_SOCKET_REMOTE, id, severity, line);
 }

@@ -8,6 +8,7 @@ sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), os.p
 import os
 import re
 import signal
+import socket
 import unittest
 
 from support import tools
@@ -18,6 +19,16 @@ from support.sites import sample
 from support.tplb import Process
 
 SOCKET, FOLDER = "/run/rsyslog-tplb/socket", "/var/log/tplb/"
+# As on another machine.
+FAR = """
+module(load="imudp")
+input(type="imudp" address="127.0.0.1" port="%d")
+template(name="parts" type="string" string="%%syslogfacility-text%% %%syslogseverity-text%% %%programname%% %%procid%%|%%msg%%\\n")
+if $inputname == "imudp" then {
+    action(type="omfile" file="%s/far.log" template="parts")
+    stop
+}
+"""
 ACCESS = re.compile(r'127\.0\.0\.1 - - \[[^]]+\] "GET /(\d+) HTTP/1\.1" 200 2 "-" "-"')
 SAID = re.compile(r"\S+ \S+ tplb\[(\d+)\]: (error|warning|info): .*")
 
@@ -36,9 +47,13 @@ class Rsyslog(WireCase):
         super().setUp()
         self.folder = self.directory()
         self.socket = os.path.join(self.folder, "made", "socket")
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as free:
+            free.bind(("127.0.0.1", 0))
+            self.port = free.getsockname()[1]
         self.config = os.path.join(self.folder, "rsyslog.conf")
         with open(self.config, "w") as f:
             f.write('module(load="imuxsock" SysSock.Use="off")\nglobal(workDirectory="%s")\n' % self.folder)
+            f.write(FAR % (self.port, self.folder))
             f.write(sample("sites/rsyslog-tplb.conf", [(SOCKET, self.socket), (FOLDER, self.folder + "/")]))
         tools.run("rsyslogd", "-N1", "-f", self.config, "-i", os.path.join(self.folder, "pid"))
         self.watch, self.asked = Stopwatch(), 0
@@ -79,6 +94,16 @@ class Rsyslog(WireCase):
         wait_until(lambda: lines_of(os.path.join(self.folder, "access.log")), "the access line")
         self.finish()
         wait_until(lambda: [line for line in lines_of(said) if line.endswith("info: stopped")], "its last word")
+
+    def test_over_udp(self):
+        """From one machine to another: what rsyslog makes of the parts of a line."""
+        name = "syslog:127.0.0.1:%d" % self.port
+        tplb = self.tplb(self.server(), log={"output": name, "access": name, "facility": "local5", "tag": "edge"}, wait=False, bind="unix:web.sock")
+        far = os.path.join(self.folder, "far.log")
+        ready = wait_until(lambda: [line for line in lines_of(far) if "is ready" in line], "that it is ready")
+        self.assertRegex(ready[0], r"^local5 info edge %d\| ?info: tplb \S+ is ready" % tplb.pid)
+        self.assertEqual(self.client("unix:%s/web.sock" % tplb.directory).get(b"/x").status, 200)
+        wait_until(lambda: [line for line in lines_of(far) if re.match(r'local5 info edge %d\| ?unix: - - .*"GET /x' % tplb.pid, line)], "the access line")
 
     def test_started_again(self):
         """Requests notice nothing, and lines wait for it; what it had not read when it ended is lost to it, and nothing else."""

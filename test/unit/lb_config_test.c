@@ -220,6 +220,14 @@ static const struct {
                 "\"local4\", \"local5\", \"local6\" or \"local7\", not \"local8\": did you mean \"local0\"?\n"
                 "x:2: log.tag: must be one word of at most 32 letters, digits and \"-._\", not \"two "
                 "words\"\n"},
+        {BASE "log: { output = \"syslog:192.0.2.1\"; access = \"journald:192.0.2.1:514\"; };",
+                "x:2: log.output: \"syslog:192.0.2.1\": behind the colon must be the path of a socket, from "
+                "\"/\" on, or "
+                "with \"syslog:\" the address of another machine's, such as \"192.0.2.1:514\"\n"
+                "x:2: log.access: \"journald:192.0.2.1:514\": behind the colon must be the path of a socket, "
+                "from "
+                "\"/\" on, or with \"syslog:\" the address of another machine's, such as "
+                "\"192.0.2.1:514\"\n"},
         /* forward */
         {BASE "forward: { request_id = \"two words\"; };",
                 "x:2: forward.request_id: must be the name of a field, such as \"X-Request-Id\", of at most "

@@ -2,6 +2,7 @@
 #include <check.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <netinet/in.h>
 #include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -92,6 +93,20 @@ START_TEST(names)
 	ck_assert_int_eq(log_socket_kind("/dev/log"), LOG_SOCKET_NONE);
 	ck_assert_int_eq(log_socket_kind("journal"), LOG_SOCKET_NONE);
 	ck_assert_int_eq(log_socket_open(syslog_name), -ENOENT);
+	static const struct {
+		const char *name;
+		bool is_right;
+	} rows[] = {{"syslog", true}, {"journald", true}, {"syslog:/x", true}, {"journald:/x", true},
+	        {"syslog:192.0.2.1:514", true}, {"syslog:[::1]:514", true}, {"syslog:", false},
+	        {"syslog:192.0.2.1", false}, {"syslog:192.0.2.1:", false}, {"syslog:192.0.2.1:0", false},
+	        {"syslog:192.0.2.1:65536", false}, {"syslog:192.0.2.1:5x", false},
+	        {"syslog:192.0.2.1:+5", false}, {"syslog::514", false}, {"syslog:[]:514", false},
+	        {"syslog:]:514", false}, {"syslog:::1:514", false}, {"syslog:[192.0.2.1]:514", false},
+	        {"syslog:name:514", false}, {"journald:", false}, {"journald:192.0.2.1:514", false},
+	        {"journald:x", false}, {"stderr", false}};
+	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++)
+		ck_assert_msg(log_socket_is_right(rows[i].name) == rows[i].is_right, "%s", rows[i].name);
+	ck_assert_int_eq(log_socket_open("syslog:nonsense"), -EINVAL);
 }
 END_TEST
 
@@ -112,6 +127,46 @@ START_TEST(to_syslog)
 	log_stop(log);
 	ck_assert(!has_more(fd));
 	close(fd);
+}
+END_TEST
+
+/* Over UDP, with both families; who hears nothing of it is not waited for. */
+START_TEST(to_another_machine)
+{
+	struct sockaddr_storage at;
+	socklen_t len = sizeof(at);
+	char name[80], host[80];
+	const char *line;
+	int pri, pid, month, end = 0;
+
+	for (int six = 0; six < 2; six++) {
+		int fd = socket(six ? AF_INET6 : AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+		at = (struct sockaddr_storage){.ss_family = six ? AF_INET6 : AF_INET};
+		if (six)
+			((struct sockaddr_in6 *)&at)->sin6_addr = in6addr_loopback;
+		else
+			((struct sockaddr_in *)&at)->sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+		len = six ? sizeof(struct sockaddr_in6) : sizeof(struct sockaddr_in);
+		if (fd < 0 || bind(fd, (struct sockaddr *)&at, len) != 0)
+			continue; /* no IPv6 here */
+		ck_assert_int_eq(getsockname(fd, (struct sockaddr *)&at, &len), 0);
+		snprintf(name, sizeof(name), "syslog:%s:%d", six ? "[::1]" : "127.0.0.1",
+		        ntohs(((struct sockaddr_in *)&at)->sin_port));
+		struct log *log = start(name, name);
+		diag_warning("far away");
+		line = take(fd);
+		ck_assert_msg(sscanf(line, "<%d>1 %*4d-%2d-%*2dT%*2d:%*2d:%*9[0-9.]Z %79s me %d - - %n", &pri,
+		                      &month, host, &pid, &end) == 4 &&
+		                      end > 0,
+		        "%s", line);
+		ck_assert_int_eq(pri, 16 * 8 + 4);
+		ck_assert_int_eq(pid, getpid());
+		ck_assert_str_eq(line + end, "warning: far away");
+		close(fd);
+		for (int i = 0; i < 10; i++)
+			ck_assert(log_access(log_ring(log, 0), STR("nobody\n")));
+		log_stop(log);
+	}
 }
 END_TEST
 
@@ -352,6 +407,7 @@ int main(void)
 	tcase_add_checked_fixture(tc, setup, NULL);
 	tcase_add_test(tc, names);
 	tcase_add_test(tc, to_syslog);
+	tcase_add_test(tc, to_another_machine);
 	tcase_add_test(tc, to_the_journal);
 	tcase_add_test(tc, lines_stay_whole);
 	tcase_add_test(tc, started_again);
