@@ -18,4 +18,7 @@ bool client_ask(const char *path, char *const *words, FILE *out, char why[CLIENT
  */
 bool client_ask_json(const char *path, char *const *words, FILE *out, char why[CLIENT_WHY_BYTES]);
 
+/* Connects to the tplb that listens at the path. A descriptor, the caller's; or -1, and why tells as above. */
+int client_dial(const char *path, char why[CLIENT_WHY_BYTES]);
+
 #endif

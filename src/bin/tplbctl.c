@@ -1,13 +1,16 @@
 /* tplbctl: talks to a running tplb. Arguments and wiring. */
 #include "config.h"
 
+#include <errno.h>
 #include <getopt.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/clock.h"
 #include "ctl/client.h"
+#include "ctl/top.h"
 
 enum { EXIT_USAGE = 2 };
 
@@ -26,13 +29,20 @@ static void print_usage(FILE *out)
 	        "  -h, --help           print this and exit\n"
 	        "\n"
 	        "Commands, which `tplbctl help` explains, asking the tplb that runs:\n"
-	        "  show status | servers | pool | workers | queue | counters\n"
-	        "  set server UPSTREAM/SERVER drain | ready | maint\n"
+	        "  show status | servers | listeners | pool | workers | queue | counters | config\n"
+	        "  show connections [N] [parked|queued|busy|closing] [listener=NAME] [client=ADDRESS]\n"
+	        "  show events [N]\n"
+	        "  set server UPSTREAM/SERVER drain | ready | maint | weight N\n"
 	        "  set pool workers N\n"
 	        "  reload\n"
 	        "  upgrade\n"
 	        "  advise\n"
-	        "  help\n",
+	        "  trace SECONDS\n"
+	        "  help\n"
+	        "\n"
+	        "And one of its own, a view that goes on: tplbctl top\n"
+	        "  -n, --iterations=N   end after so many frames\n"
+	        "  -d, --delay=SECONDS  between two frames (default 1)\n",
 	        default_socket);
 }
 
@@ -58,6 +68,48 @@ static bool has_control(const char *word)
 		if ((unsigned char)*word < ' ' || *word == 127)
 			return true;
 	return false;
+}
+
+/* "top" and what stands behind it: argv[0] is the word. */
+static int run_top(const char *socket, bool as_json, int argc, char **argv)
+{
+	static const struct option options[] = {
+	        {"iterations", required_argument, NULL, 'n'},
+	        {"delay", required_argument, NULL, 'd'},
+	        {"help", no_argument, NULL, 'h'},
+	        {NULL, 0, NULL, 0},
+	};
+	struct top_options top = {.socket = socket, .as_json = as_json, .delay = CLOCK_NS_PER_S};
+	char *end = NULL;
+	double seconds;
+	int c;
+
+	optind = 0; /* GNU's getopt begins anew */
+	while ((c = getopt_long(argc, argv, "+n:d:h", options, NULL)) != -1) {
+		switch (c) {
+		case 'n':
+			errno = 0;
+			top.iterations = strtoul(optarg, &end, 10);
+			if (errno != 0 || *end != '\0' || optarg[0] < '0' || optarg[0] > '9' ||
+			        top.iterations == 0)
+				return usage_error("-n takes a whole number, 1 or more");
+			break;
+		case 'd':
+			seconds = strtod(optarg, &end);
+			if (*end != '\0' || !(seconds >= 0.1 && seconds <= 3600))
+				return usage_error("-d takes seconds, 0.1 to 3600");
+			top.delay = (int64_t)(seconds * (double)CLOCK_NS_PER_S);
+			break;
+		case 'h':
+			print_usage(stdout);
+			return printed();
+		default:
+			return usage_error("top takes -n ITERATIONS and -d SECONDS");
+		}
+	}
+	if (optind < argc)
+		return usage_error("top takes -n ITERATIONS and -d SECONDS, nothing else");
+	return top_run(&top);
 }
 
 static int ask(const char *socket, bool as_json, char *const *words)
@@ -108,5 +160,7 @@ int main(int argc, char **argv)
 			return EXIT_USAGE;
 		}
 	}
+	if (optind < argc && strcmp(argv[optind], "top") == 0)
+		return run_top(socket, as_json, argc - optind, argv + optind);
 	return ask(socket, as_json, argv + optind);
 }

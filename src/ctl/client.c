@@ -56,8 +56,7 @@ static char *line_of(const char *prefix, char *const *words, size_t *len)
 	return NULL;
 }
 
-/* A descriptor, or -1. */
-static int dial(const char *path, char why[CLIENT_WHY_BYTES])
+int client_dial(const char *path, char why[CLIENT_WHY_BYTES])
 {
 	struct addr at = {.len = sizeof(at.u.un)};
 	const struct timeval patience = {.tv_sec = PATIENCE_S};
@@ -135,7 +134,7 @@ static bool ask(
 		snprintf(why, CLIENT_WHY_BYTES, "out of memory");
 		return false;
 	}
-	int fd = len <= ANSWER_LINE_MAX ? dial(path, why) : -1;
+	int fd = len <= ANSWER_LINE_MAX ? client_dial(path, why) : -1;
 	FILE *in = fd >= 0 ? fdopen(fd, "r") : NULL;
 	if (len > ANSWER_LINE_MAX) {
 		snprintf(why, CLIENT_WHY_BYTES, "the command is too long; it has at most %d bytes",
