@@ -1,5 +1,5 @@
 // The row of figures at the top, each with its course.
-import { bytes, duration, element, number, rate, setText } from "./format.js";
+import { bytes, duration, element, number, perSecond, setText } from "./format.js";
 import { crew } from "./model.js";
 import { Spark } from "./spark.js";
 
@@ -7,8 +7,8 @@ import { Spark } from "./spark.js";
 const FIGURES = [
 	{
 		title: "Requests", course: "requests", least: 10,
-		value: (m, v) => rate(v) + "/s",
-		note: (m) => `4xx ${rate(m.course("4xx").last)}/s, 5xx ${rate(m.course("5xx").last)}/s`,
+		value: (m, v) => perSecond(v),
+		note: (m) => `4xx ${perSecond(m.course("4xx").last)}, 5xx ${perSecond(m.course("5xx").last)}`,
 	},
 	{
 		title: "Answer time, p99", course: "time.99", least: 0.001,
@@ -17,20 +17,20 @@ const FIGURES = [
 	},
 	{
 		title: "Failed", course: "failed", least: 1, kind: "bad",
-		value: (m, v) => rate(v) + "/s",
+		value: (m, v) => perSecond(v),
 		note: (m) => `${number(m.now.counters.requests_failed || 0)} since the start`,
 		warns: (m, v) => v > 0,
 	},
 	{
 		title: "Refused", course: "refused", least: 1, kind: "warn",
-		value: (m, v) => rate(v) + "/s",
+		value: (m, v) => perSecond(v),
 		note: (m) => `${number((m.now.counters.requests_refused || 0))} since the start`,
 		warns: (m, v) => v > 0,
 	},
 	{
 		title: "Connections", course: "connections", least: 10,
 		value: (m, v) => number(v),
-		note: (m) => `of ${number(m.now.status.connections_most)}; ${rate(m.course("accepted").last)}/s new`,
+		note: (m) => `of ${number(m.now.status.connections_most)}; ${perSecond(m.course("accepted").last)} new`,
 		warns: (m, v) => v >= 0.9 * m.now.status.connections_most,
 	},
 	{
@@ -46,8 +46,8 @@ const FIGURES = [
 	},
 	{
 		title: "Sent", course: "out", least: 1024,
-		value: (m, v) => bytes(v) + "/s",
-		note: (m) => `received ${bytes(m.course("in").last)}/s`,
+		value: (m, v) => perSecond(v, bytes),
+		note: (m) => `received ${perSecond(m.course("in").last, bytes)}`,
 	},
 ];
 

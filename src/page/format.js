@@ -45,6 +45,10 @@ export function rate(n) {
 	return n === 0 ? "0" : n < 0.05 ? "<0.1" : n.toFixed(1);
 }
 
+export function perSecond(n, text = rate) {
+	return Number.isFinite(n) ? text(n) + "/s" : "–";
+}
+
 export function bytes(n) {
 	if (!Number.isFinite(n)) return "–";
 	for (const [unit, name] of [[1 << 30, "GiB"], [1 << 20, "MiB"], [1 << 10, "KiB"]])

@@ -51,6 +51,17 @@ function allTimes(answer) {
 	}, []);
 }
 
+// Each row gets a key that it keeps; several may have one name, told apart by their order.
+function name(rows, names) {
+	const seen = new Map();
+
+	for (const row of rows) {
+		const words = JSON.stringify(names(row)), nth = (seen.get(words) || 0) + 1;
+		seen.set(words, nth);
+		row.key = words + nth;
+	}
+}
+
 export class Model {
 	constructor() {
 		this.courses = new Map();
@@ -81,6 +92,8 @@ export class Model {
 		this.now = answer;
 		answer.bounds_s ||= [];
 		for (const part of [...answer.listeners, ...answer.servers]) part.time ||= [];
+		name(answer.listeners, (l) => [l.listener, l.address]);
+		name(answer.servers, (s) => [s.upstream, s.server]);
 		this.restarted = false;
 		if (this.before && (this.before.status.pid !== answer.status.pid || this.passed <= 0)) {
 			this.restarted = this.before.status.pid !== answer.status.pid;
@@ -136,8 +149,8 @@ export class Model {
 		add("busy", busy(now.workers));
 		this.deriveTimes("time", allTimes(now), allTimes(this.before), add);
 		for (const l of now.listeners) {
-			const was = this.before.listeners.find((o) => o.listener === l.listener && o.address === l.address);
-			add(listenerKey(l) + ".requests", was && l.requests >= was.requests ? (l.requests - was.requests) / this.passed : NaN);
+			const was = this.before.listeners.find((o) => o.key === l.key);
+			add(l.key + ".requests", was && l.requests >= was.requests ? (l.requests - was.requests) / this.passed : NaN);
 		}
 	}
 
@@ -148,23 +161,15 @@ export class Model {
 	}
 
 	deriveServer(s, add) {
-		const was = this.before.servers.find((o) => o.upstream === s.upstream && o.server === s.server);
+		const was = this.before.servers.find((o) => o.key === s.key);
 		const grown = (name) => (was && s[name] >= was[name] ? (s[name] - was[name]) / this.passed : NaN);
-		const key = serverKey(s);
+		const { key } = s;
 
 		add(key + ".requests", grown("requests"));
 		add(key + ".failures", grown("failures"));
 		add(key + ".active", s.active === null ? NaN : s.active);
 		this.deriveTimes(key + ".time", s.time, was && was.time, add);
 	}
-}
-
-export function serverKey(s) {
-	return JSON.stringify([s.upstream, s.server]);
-}
-
-export function listenerKey(l) {
-	return JSON.stringify([l.listener, l.address]);
 }
 
 export function isBusy(worker) {

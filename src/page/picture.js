@@ -1,9 +1,10 @@
 // The road of a request, with the names and figures of this tplb: from left to right, or downwards where there is little room.
-import { duration, number, plural, rate, set, setText, shape } from "./format.js";
-import { crew, listenerKey, serverKey } from "./model.js";
+import { duration, number, perSecond, plural, set, setText, shape } from "./format.js";
+import { crew } from "./model.js";
 import { Workers } from "./workers.js";
 
 const LINE = 17; // pixels from a line of text to the next
+const LISTENERS = 6; // of these, and
 const SHOWN = 12; // servers one by one; of more than that each upstream is one box
 const WIDE = 860; // pixels from which on there is room to the right
 const TITLE = 26; // and those of an upstream's name above its servers
@@ -84,11 +85,11 @@ class Edge {
 		set(this.flow, "d", d);
 	}
 
-	draw(perSecond, kind = "") {
-		const flows = perSecond > 0;
+	draw(speed, kind = "") {
+		const flows = speed > 0;
 
 		set(this.node, "class", `edge ${kind}${flows ? " flows" : ""}`);
-		set(this.flow, "stroke-width", flows ? Math.min(4.5, 1.8 + Math.log10(1 + perSecond) * 0.6).toFixed(1) : 0);
+		set(this.flow, "stroke-width", flows ? Math.min(4.5, 1.8 + Math.log10(1 + speed) * 0.6).toFixed(1) : 0);
 	}
 }
 
@@ -122,7 +123,7 @@ export class Picture {
 	// The boxes at the right: servers, or upstreams where there are many.
 	targets(model) {
 		const { servers } = model.now;
-		const requests = (s) => model.course(serverKey(s) + ".requests").last;
+		const requests = (s) => model.course(s.key + ".requests").last;
 
 		if (servers.length <= SHOWN)
 			return servers.map((s) => ({ name: s.server, upstream: s.upstream, state: s.state, note: s.state === "up" ? "" : s.state, rate: requests(s) }));
@@ -138,9 +139,11 @@ export class Picture {
 		const { now } = model;
 		const pool = now.status.engine === "pool";
 		const targets = this.targets(model);
+		const rest = [now.listeners.length - LISTENERS, targets.length === SHOWN ? new Set(now.servers.map((s) => s.upstream)).size - SHOWN : 0];
 
+		this.rest = rest.map((n) => (n > 0 ? shape("text", { class: "hint" }, `and ${n} more`) : null));
 		this.wide = width >= WIDE;
-		this.listeners = now.listeners.slice(0, 6).map((l) => new Box("listener", l.listener));
+		this.listeners = now.listeners.slice(0, LISTENERS).map((l) => new Box("listener", l.listener));
 		this.lot = new Box("lot", pool ? "acceptor" : "parking lots");
 		this.queue = new Box("queue", "queue");
 		this.fill = shape("rect", { class: "fill", rx: 3 });
@@ -155,11 +158,23 @@ export class Picture {
 		if (this.wide) this.layWide(width);
 		else this.layDown(width);
 		this.join();
+		this.layRest();
 		this.svg.replaceChildren(...[this.back, ...this.into, ...this.middle, ...this.outof].map((e) => e.node),
-			...[...this.listeners, this.lot, this.queue, this.pool, ...this.servers].map((b) => b.node), ...this.headings.filter(Boolean), this.full, this.fill, this.cells);
+			...[...this.listeners, this.lot, this.queue, this.pool, ...this.servers].map((b) => b.node), ...[...this.headings, ...this.rest].filter(Boolean), this.full, this.fill, this.cells);
+	}
+
+	// How many are left out, below the last one that is not.
+	layRest() {
+		[this.listeners, this.servers].forEach((boxes, i) => {
+			const last = boxes[boxes.length - 1];
+			if (!this.rest[i]) return;
+			set(this.rest[i], "x", last.x + 12);
+			set(this.rest[i], "y", last.y + last.h + 14);
+		});
 	}
 
 	size(width, height) {
+		if (this.rest.some(Boolean)) height += LINE;
 		set(this.svg, "viewBox", `0 0 ${width} ${height}`);
 		set(this.svg, "height", height);
 	}
@@ -260,11 +275,11 @@ export class Picture {
 		now.listeners.slice(0, this.listeners.length).forEach((l, i) => {
 			this.listeners[i].call(this.listeners[i].w - 24);
 			this.listeners[i].say(l.address);
-			this.into[i].draw(model.course(listenerKey(l) + ".requests").last);
+			this.into[i].draw(model.course(l.key + ".requests").last);
 		});
-		this.lot.say(plural(now.status.connections, "connection"), `${rate(model.course("accepted").last)}/s new`);
+		this.lot.say(plural(now.status.connections, "connection"), `${perSecond(model.course("accepted").last)} new`);
 		this.queue.say(`${number(depth)} of ${number(now.queue.queue_size)}`, depth > 0 ? `oldest ${duration(now.queue.queue_oldest_us / 1e6)}` :
-			refused > 0 ? `${rate(refused)}/s refused` : "");
+			refused > 0 ? `${perSecond(refused)} refused` : "");
 		set(this.fill, "width", Math.max(0, (this.queue.w - 24) * Math.min(1, Math.sqrt(depth / now.queue.queue_size))).toFixed(1));
 		this.queue.node.classList.toggle("much", depth >= 0.5 * now.queue.queue_size);
 		this.pool.say(`${Number.isFinite(busy) ? busy : 0} of ${count} busy`);
@@ -282,7 +297,7 @@ export class Picture {
 				set(box.title, "y", box.y + 23);
 				box.node.append(shape("circle", { class: "dot", cx: box.x + 14, cy: box.y + box.h / 2, r: 4 }), box.figure);
 			}
-			const figure = target.note && !(target.rate > 0) ? target.note : `${rate(target.rate)}/s`;
+			const figure = target.note && !(target.rate > 0) ? target.note : perSecond(target.rate);
 			setText(box.figure, figure);
 			box.call(box.w - 46 - textWidth(figure, box.figure));
 			this.outof[i].draw(target.rate, target.state + " ");

@@ -1,6 +1,5 @@
 // The table of servers, an upstream after the other.
 import { duration, element, number, rate, set, setText, span } from "./format.js";
-import { serverKey } from "./model.js";
 import { Spark } from "./spark.js";
 
 const COLUMNS = ["Server", "Weight", "Active", "Requests/s", "p50", "p99", "Failures/s", "Downs"];
@@ -8,7 +7,7 @@ const CLASSES = ["name", "weight num", "active num", "requests num", "half num",
 
 class Row {
 	constructor(server, table) {
-		this.key = serverKey(server);
+		this.key = server.key;
 		this.table = table;
 		this.word = element("span", { class: "word" });
 		this.texts = COLUMNS.map(() => element("span"));
@@ -39,6 +38,7 @@ class Row {
 	toggle() {
 		this.more.hidden = !this.more.hidden;
 		set(this.node, "aria-expanded", !this.more.hidden);
+		this.drawMore(this.server);
 	}
 
 	draw(server, model) {
@@ -93,7 +93,7 @@ export class Servers {
 		const { servers } = model.now;
 		const shown = new Set();
 
-		this.most = servers.reduce((most, s) => Math.max(most, model.course(serverKey(s) + ".requests").highest), 1);
+		this.most = servers.reduce((most, s) => Math.max(most, model.course(s.key + ".requests").highest), 1);
 		for (const server of servers) {
 			const row = this.row(server);
 			row.draw(server, model);
@@ -112,7 +112,7 @@ export class Servers {
 			this.groups.set(server.upstream, group);
 			this.table.append(group.node);
 		}
-		let row = group.rows.get(serverKey(server));
+		let row = group.rows.get(server.key);
 		if (!row) {
 			row = new Row(server, this);
 			group.rows.set(row.key, row);

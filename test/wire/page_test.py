@@ -55,6 +55,7 @@ class PageCase(WireCase):
         config = {
             "listeners": [{"name": LISTENER, "bind": "127.0.0.1:0", "upstream": UPSTREAM}],
             "upstreams": [{"name": UPSTREAM, "servers": [{"address": o.address} for o in self.origins]}],
+            "engine": "pool",
             "pool": {"workers": 3},
             "admin": {"socket": "@DIR@/ctl.sock", "bind": bind},
         }
@@ -96,9 +97,10 @@ class Page(PageCase):
         self.assertEqual(page.value("document.querySelectorAll('main img, main script, main b:not(#legend b)').length"), 0)
         page.wait("document.querySelectorAll('#workers .cell').length === 3")
         # What is served is counted.
-        for _ in range(3):
-            self.client().get()
-        page.wait("document.querySelector('#figures .value').textContent !== '0/s'")
+        for _ in range(6):
+            self.assertEqual(self.client().get().status, 200)
+        page.value(ROWS + "[0].click()")
+        page.wait("document.querySelector('.more:not([hidden])').textContent.includes('since the start 3 requests')")
         # A server that is taken out, and comes back.
         name = self.origins[1].address
         self.set_server(name, "maint")
@@ -265,6 +267,7 @@ class Long(PageCase):
         """Hundreds of servers and thousands of workers: drawn in time, as upstreams and small cells."""
         address = self.server().address
         upstreams = [{"name": "u%d" % u, "servers": [{"address": "127.0.0.1:%d" % (20000 + 50 * u + i)} for i in range(50)]} for u in range(6)]
+        upstreams[0]["servers"][1] = dict(upstreams[0]["servers"][0])  # twice the same
         upstreams.append({"name": UPSTREAM, "servers": [{"address": address}]})
         self.start(upstreams=upstreams, pool={"workers": 1000})
         page = self.browser
