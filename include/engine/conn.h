@@ -72,6 +72,7 @@ struct conn {
 	struct lot *lot;    /* whose record it is; constant */
 	int fd;
 	/* Relaxed; the owner writes them, anybody may look. */
+	_Atomic uint64_t doing;    /* at CONN_AT_WORK: a word of obs/board.h, what is done for its request */
 	_Atomic unsigned at;       /* enum conn_at */
 	_Atomic unsigned requests; /* begun on this connection; see conn_begins */
 	_Atomic int64_t queued_at; /* when its request was put on the queue; 0: it did not pass it */
@@ -114,6 +115,12 @@ enum { CONN_MAGIC = 0x434f4e4e };
 static inline void conn_is_at(struct conn *c, enum conn_at at)
 {
 	atomic_store_explicit(&c->at, at, memory_order_relaxed);
+}
+
+/* By the owner: what is done for its request from now on. */
+static inline void conn_does(struct conn *c, uint64_t word)
+{
+	atomic_store_explicit(&c->doing, word, memory_order_relaxed);
 }
 
 static inline unsigned conn_requests(const struct conn *c)

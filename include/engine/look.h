@@ -14,6 +14,7 @@ struct seen {
 	enum conn_at at;
 	unsigned requests;   /* begun on it */
 	int64_t accepted_at; /* CLOCK_MONOTONIC ns */
+	uint64_t doing;      /* at CONN_AT_WORK: for board_entry_of */
 	int64_t since; /* parked since then, or its request was queued then; 0: it did not pass the queue */
 };
 

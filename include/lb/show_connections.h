@@ -31,7 +31,7 @@ bool show_filter_parse(struct show_filter *f, char *const *words, char why[CONTR
  *	listener   the name of where it came in
  *	client     "1.2.3.4:567", "[::1]:567", or "unix:"; with a PROXY header whom that names
  *	state      "parked", "queued" (for a worker, a fiber or a server with room), "busy" or "closing"
- *	waits_for  what it waits for, or what is done for it
+ *	waits_for  what it waits for, or what is done for its request, as in obs/board.h
  *	server     "UPSTREAM/SERVER" that its request is with; null
  *	requests   begun on it
  *	age_ms     since it came

@@ -82,7 +82,7 @@ bool terminal_enter(void)
 	mine.c_lflag &= ~(tcflag_t)(ICANON | ECHO); /* Ctrl-C and Ctrl-Z are signals still */
 	mine.c_cc[VMIN] = 1;
 	mine.c_cc[VTIME] = 0;
-	if (tcsetattr(STDIN_FILENO, TCSAFLUSH, &mine) != 0)
+	if (tcsetattr(STDIN_FILENO, TCSADRAIN, &mine) != 0)
 		return false;
 	entered = true;
 	put(ENTER);

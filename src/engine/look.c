@@ -15,6 +15,7 @@ static bool read_card(const struct conn *c, struct seen *out)
 	out->listener = atomic_load_explicit(&card->listener, memory_order_acquire);
 	out->accepted_at = atomic_load_explicit(&card->accepted_at, memory_order_acquire);
 	out->requests = atomic_load_explicit(&c->requests, memory_order_acquire);
+	out->doing = atomic_load_explicit(&c->doing, memory_order_relaxed);
 	bool parked = out->at == CONN_AT_NEXT || out->at == CONN_AT_HEAD;
 	out->since = parked ? atomic_load_explicit(&c->parked_at, memory_order_acquire)
 	                    : atomic_load_explicit(&c->queued_at, memory_order_acquire);

@@ -123,6 +123,7 @@ static bool connect_to(struct exchange *x, struct server *s)
 	struct addr addr;
 
 	board_step_at(x->worker->row, DOING_CONNECT, s->label, x->conn->fd, began);
+	conn_does(x->conn, board_word(DOING_CONNECT, s->label, -1));
 	if (!server_address(s, &addr, &x->generation)) /* its slot was emptied since it was picked */
 		return false;
 	int fd = io_connect(x->worker->io, &addr, deadline);

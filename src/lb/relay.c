@@ -238,6 +238,7 @@ static struct verdict relay_begin(void *app, struct worker *w, struct conn *c, v
 	struct verdict v;
 
 	board_step(w->row, x ? DOING_PICK : DOING_HEAD, LABEL_NONE, c->fd);
+	conn_does(c, board_word(x ? DOING_PICK : DOING_HEAD, LABEL_NONE, -1));
 	if (x) {
 		x->worker = w;
 		return exchange_resume(x);

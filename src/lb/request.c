@@ -125,6 +125,8 @@ static struct verdict go_on(struct exchange *x, enum dial_end end)
 			return exchange_refuse(x, x->status, x->end);
 	}
 	x->answer_by = clock_after(clock_coarse(), exchange_timeouts(x)->server);
+	conn_does(x->conn,
+	        board_word(DOING_ANSWER, x->server->label, -1)); /* the worker may do others meanwhile */
 	return (struct verdict){VERDICT_WAIT, x->fd, x->answer_by};
 }
 

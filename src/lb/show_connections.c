@@ -8,6 +8,7 @@
 #include "base/clock.h"
 #include "ctl/render.h"
 #include "engine/look.h"
+#include "obs/board.h"
 
 /* What is kept while all are looked at: the `most` that come first are in front whenever twice as many were found. */
 struct found {
@@ -51,10 +52,11 @@ static const char *waits_for(const struct seen *s)
 	case CONN_AT_LINGER:
 		return "client-to-close";
 	case CONN_AT_WORK:
+		return doing_word(board_entry_of(s->doing).doing);
 	case CONN_AT_NOTHING:
 		break;
 	}
-	return "work";
+	return "nothing";
 }
 
 static bool set_most(struct show_filter *f, const char *word, char why[CONTROL_WHY_BYTES])
@@ -180,6 +182,7 @@ static json_t *connection_data(const struct seen *s, const struct listener_names
 {
 	char client[ADDR_TEXT_MAX], id[48];
 	struct addr peer = addr_of_ip(&s->peer);
+	unsigned label = s->at == CONN_AT_WORK ? board_entry_of(s->doing).label : LABEL_NONE;
 	json_t *into = json_object();
 
 	snprintf(id, sizeof(id), "%u.%u.%u", s->lot, s->index, s->generation);
@@ -188,7 +191,7 @@ static json_t *connection_data(const struct seen *s, const struct listener_names
 	render_set_text(into, "client", s->peer.family == 0 ? "unix:" : addr_format(&peer, client));
 	render_set_text(into, "state", state_of(s->at));
 	render_set_text(into, "waits_for", waits_for(s));
-	render_set_text(into, "server", NULL);
+	render_set_text(into, "server", label != LABEL_NONE ? label_text(label) : NULL);
 	render_set_number(into, "requests", s->requests);
 	render_set_number(into, "age_ms", ms_since(s->accepted_at, now));
 	if (s->since != 0)

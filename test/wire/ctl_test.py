@@ -334,8 +334,8 @@ class Connections(CtlCase):
         self.wait_for(client, "parked", "rest-of-head")
         client.send(b"P/1.1\r\nHost: h\r\n\r\n")
         server.wait_requests(1)
-        row = self.wait_for(client, "busy", "work")
-        self.assertEqual((row["requests"], row["id"]), (1, first))
+        row = self.wait_for(client, "busy", "answer")
+        self.assertEqual((row["requests"], row["id"], row["server"]), (1, first, "up/" + server.address))
         self.assertLessEqual(row["since_ms"], row["age_ms"])
         other = self.client().send(b"GET / HTTP/1.1\r\nHost: h\r\n\r\n")
         self.wait_for(other, "queued", "worker")
@@ -360,6 +360,21 @@ class Connections(CtlCase):
         server.gate.set()
         for client in clients:
             self.assertEqual(client.whole_response().status, 200)
+
+    def test_bodies(self):
+        gate = threading.Event()
+
+        def half(connection):
+            connection.read_request()
+            connection.send(b"HTTP/1.1 200 OK\r\nContent-Length: 8\r\n\r\nhalf")
+            gate.wait(BOUND)
+            connection.send(b"rest")
+
+        self.start(self.server(half))
+        client = self.client().send(b"GET / HTTP/1.1\r\nHost: h\r\n\r\n")
+        self.wait_for(client, "busy", "body")
+        gate.set()
+        self.assertEqual(client.whole_response().body, b"halfrest")
 
     def test_lingering(self):
         """A client that was refused and does not close."""
