@@ -11,6 +11,7 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 #include <stdio.h>
 
 #include "ctl/render.h"
@@ -29,13 +30,30 @@ typedef bool answer_run(void *arg, char *const *words, FILE *out, char why[ANSWE
  */
 typedef json_t *answer_data(void *arg, char *const *words, char why[ANSWER_WHY_BYTES]);
 
+/*
+ * An answer that is made over a time, and told in pieces: each is bounded, so that it fills no memory, and between two of them other commands are answered.
+ */
+struct answer_feed {
+	/*
+	 * Writes the next piece, whole lines, to out. True: there is more, to be asked for at *at (CLOCK_MONOTONIC ns) or later, once this piece was taken. False: that was the
+	 * last; why, empty before, says as above what went wrong, if something did.
+	 */
+	bool (*next)(struct answer_feed *f, FILE *out, int64_t *at, char why[ANSWER_WHY_BYTES]);
+	/* Whoever asked has it all, or has left: frees it. */
+	void (*end)(struct answer_feed *f);
+};
+/* Begins one; as_json: all of it in one line. NULL: it could not be done, and why tells. */
+typedef struct answer_feed *answer_begin(
+        void *arg, char *const *words, bool as_json, char why[ANSWER_WHY_BYTES]);
+
 struct answer_command {
 	const char *name; /* one or more words: "set pool workers" */
 	/* What stands behind it, a word for each: "UPSTREAM/SERVER drain|ready"; one in brackets, "[N]", may be left out, with those behind it. "": nothing. */
 	const char *arguments;
-	const char *help;  /* one line */
-	answer_run *run;   /* of text; NULL: it is made of the data */
-	answer_data *data; /* for JSON; NULL: it is made of the text */
+	const char *help;   /* one line */
+	answer_run *run;    /* of text; NULL: it is made of the data */
+	answer_data *data;  /* for JSON; NULL: it is made of the text */
+	answer_begin *feed; /* in place of both */
 	struct render_look look;
 };
 
@@ -44,6 +62,14 @@ struct answer_command {
  * beside it. False: the line holds what no command has, such as control characters; whoever sends that should be left.
  */
 bool answer(const struct answer_command *table, void *arg, char *line, size_t len, FILE *out);
+
+/*
+ * The same where an answer may come in pieces: *feed is NULL, or goes on with what is in out; the last line is answer_feed_next's. By `answer` such a command is refused.
+ */
+bool answer_or_feed(const struct answer_command *table, void *arg, char *line, size_t len, FILE *out,
+        struct answer_feed **feed);
+/* Writes the next piece, and behind the last one the last line. Returns as feed->next does. */
+bool answer_feed_next(struct answer_feed *feed, FILE *out, int64_t *at);
 
 /* Writes a word as a line takes it: with backslashes where they are needed. */
 void answer_print_word(const char *word, FILE *out);

@@ -21,8 +21,10 @@ struct desk_peer {
 	size_t in_len;
 	char *out; /* of malloc: the answer that it has not taken yet; NULL: none */
 	size_t out_len, out_sent;
-	bool ended;   /* it sends no more */
-	bool leave;   /* it is closed once it has its answer */
+	void *feed; /* the owner's: the answer goes on, by rules.more; NULL: what is in `out` is all of it */
+	int64_t feed_at; /* with it: when more is asked for */
+	bool ended;      /* it sends no more */
+	bool leave;      /* it is closed once it has its answer */
 	bool lingers; /* it has it, and what it still sends is thrown away: unread, it would reset the connection and the answer with it */
 };
 
@@ -36,6 +38,12 @@ struct desk_rules {
 	 * answer is taken and p->leave is not set. When the buffer is full it must not return false.
 	 */
 	bool (*next)(void *arg, struct desk_peer *p);
+	/*
+	 * Of an answer that comes in pieces: `next` has set p->feed and p->feed_at. Gives another piece with desk_answer(p, 0, ...), once the one before was taken and it is time, and
+	 * clears p->feed with the last one. gone: frees p->feed, for the peer has left. Both NULL where no answer does so.
+	 */
+	void (*more)(void *arg, struct desk_peer *p);
+	void (*gone)(void *arg, struct desk_peer *p);
 };
 
 struct desk;

@@ -50,7 +50,7 @@ struct acceptor {
 	struct queue *queue;
 	const struct acceptor_settings *settings;
 	struct counters *counters; /* its own set */
-	struct board_row *row;     /* of the pool's acceptor; NULL: its loop has one */
+	struct board_row *row;     /* its thread's */
 	struct log_ring *log;      /* its own; NULL: no access log */
 	struct listeners *listeners;
 	_Atomic bool draining; /* set by anyone, never reset; seq_cst */

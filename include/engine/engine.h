@@ -128,6 +128,8 @@ const struct counters *engine_counters(const struct engine *e, unsigned *count);
  * What each of them does now, a row for each of those sets: see obs/board.h. The rows stay where they are. Any thread.
  */
 const struct board_row *engine_board(const struct engine *e, unsigned *count);
+/* The same, for who traces them (obs/trace.h): one thread. */
+struct board_row *engine_rows(struct engine *e, unsigned *count);
 
 /* Whose row or set it is, and the thread's name behind options.name and a dash: "loop0", "accept", "17". */
 enum engine_seat { SEAT_LOOP, SEAT_ACCEPTOR, SEAT_WORKER };

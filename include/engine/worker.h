@@ -43,7 +43,10 @@ struct worker {
 void worker_takes(struct worker *w, struct conn *c, int64_t now);
 
 /* It begins a further one that never was on the queue. */
-void worker_goes_on(struct conn *c);
+void worker_goes_on(struct worker *w, struct conn *c);
+
+/* The connection's request, or what there was of it, is over, or it goes back to the queue: before it is parked or closed. For a trace. */
+void worker_is_done(struct worker *w, const struct conn *c);
 
 /*
  * How long a body may stall from now on: patience, or a sixteenth of it with a slow client while others wait in the queue. (Not with a

@@ -46,6 +46,8 @@ struct control {
 	unsigned connections; /* at most at once */
 	int64_t since;        /* CLOCK_MONOTONIC ns: it serves */
 
+	_Atomic bool traced; /* relaxed: somebody takes a trace (lb/trace.h) */
+
 	struct lock reloads; /* held from reading to taking in, lest an older file come last; before `lock` */
 	struct lock lock;
 	struct lb_config *

@@ -16,6 +16,7 @@
 
 #include "base/clock.h"
 #include "obs/labels.h"
+#include "obs/trace.h"
 
 /* A row: its word for operators, and what it means. */
 #define DOINGS(ROW)                                                                                          \
@@ -59,6 +60,9 @@ struct board_row {
 	_Atomic int64_t
 	        since; /* relaxed: CLOCK_MONOTONIC_COARSE ns of the last step; on a loop of the last that was not a mere change of fibers */
 	_Atomic unsigned in_hand; /* relaxed: connections that it has */
+	_Atomic(struct trace_ring *)
+	        trace;           /* release, acquire: each step goes there, too; NULL: nobody traces */
+	struct trace_ring *ring; /* who traces: kept from one trace to the next; NULL: there was none */
 };
 
 #define BOARD_ASLEEP (UINT64_C(1) << 8)
@@ -76,11 +80,24 @@ static inline uint64_t board_get(const struct board_row *r)
 	return r ? atomic_load_explicit(&r->word, memory_order_relaxed) : 0;
 }
 
-/* By the row's thread: the word is another one, and the step that it began with is not. NULL: nobody looks. */
+static inline bool board_is_traced(const struct board_row *r)
+{
+	return r && atomic_load_explicit(&r->trace, memory_order_relaxed);
+}
+
+/* By the row's thread: the word is another one, and no step has begun that a trace need know of. NULL: nobody looks. */
 static inline void board_put(struct board_row *r, uint64_t word)
 {
 	if (r)
 		atomic_store_explicit(&r->word, word, memory_order_relaxed);
+}
+
+/* The same, and a trace tells of it. */
+static inline void board_switch(struct board_row *r, uint64_t word)
+{
+	board_put(r, word);
+	if (board_is_traced(r))
+		trace_write(r, TRACE_STEP, 0, word, -1);
 }
 
 /* By the row's thread: a step begins, at this time. NULL: nobody looks. */
@@ -89,7 +106,7 @@ static inline void board_go(struct board_row *r, uint64_t word, int64_t now)
 	if (!r)
 		return;
 	atomic_store_explicit(&r->since, now, memory_order_relaxed);
-	board_put(r, word);
+	board_switch(r, word);
 }
 
 static inline void board_step_at(struct board_row *r, enum doing doing, unsigned label, int fd, int64_t now)
@@ -115,8 +132,8 @@ static inline unsigned board_holds(const struct board_row *r)
 	return r ? atomic_load_explicit(&r->in_hand, memory_order_relaxed) : 0;
 }
 
-/* n rows, all GONE; one that is never written takes no memory. NULL when memory is out. Freed with the same n. */
+/* n rows, all GONE; one that is never written takes no memory. NULL when memory is out. Freed with the same n; used: those that may have been written or traced are below it. */
 struct board_row *board_new(unsigned n);
-void board_free(struct board_row *rows, unsigned n);
+void board_free(struct board_row *rows, unsigned n, unsigned used);
 
 #endif

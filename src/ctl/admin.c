@@ -22,6 +22,7 @@ static void answer_line(struct admin *a, struct desk_peer *p, size_t len, size_t
 {
 	char *text = NULL, line[ANSWER_LINE_MAX];
 	size_t text_len = 0;
+	struct answer_feed *feed = NULL;
 	FILE *out = open_memstream(&text, &text_len);
 
 	if (!out) {
@@ -31,12 +32,42 @@ static void answer_line(struct admin *a, struct desk_peer *p, size_t len, size_t
 	memcpy(line, p->in, len);
 	if (len > 0 && line[len - 1] == '\r')
 		len--;
-	p->leave = !answer(a->table, a->arg, line, len, out);
+	p->leave = !answer_or_feed(a->table, a->arg, line, len, out, &feed);
+	p->feed = feed;
+	p->feed_at = 0;
 	if (fclose(out) != 0) {
 		free(text);
 		text = NULL;
 	}
 	desk_answer(p, skip, text, text_len);
+}
+
+/* The next piece of an answer. */
+static void more(void *arg, struct desk_peer *p)
+{
+	char *text = NULL;
+	size_t len = 0;
+	FILE *out = open_memstream(&text, &len);
+	bool goes_on = out && answer_feed_next(p->feed, out, &p->feed_at);
+
+	(void)arg;
+	if (out && fclose(out) != 0) {
+		free(text);
+		text = NULL;
+	}
+	if (!goes_on || !text) {
+		((struct answer_feed *)p->feed)->end(p->feed);
+		p->feed = NULL;
+	}
+	desk_answer(p, 0, text, len);
+}
+
+static void gone(void *arg, struct desk_peer *p)
+{
+	struct answer_feed *feed = p->feed;
+
+	(void)arg;
+	feed->end(feed);
 }
 
 /* An answer that is no command's, and the end. */
@@ -72,7 +103,9 @@ static const struct desk_rules rules = {.places = ADMIN_CONNECTIONS,
         .room = ANSWER_LINE_MAX,
         .patience = 30 * CLOCK_NS_PER_S,
         .full = "error: too many others talk to tplb; say it again\n",
-        .next = next_line};
+        .next = next_line,
+        .more = more,
+        .gone = gone};
 
 /* listener: or -errno. */
 static struct admin *admin_new(int listener, const struct addr *at, int *error)

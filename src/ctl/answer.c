@@ -139,6 +139,7 @@ struct query {
 	size_t n;                   /* of words that were said; WORDS_MAX of them are kept */
 	bool as_json;
 	FILE *out;
+	struct answer_feed **feed; /* NULL: no answer comes in pieces */
 };
 
 /* The end of an answer that could not be given. messages: lines before it, with as_json; NULL: none. Taken over. */
@@ -301,6 +302,29 @@ static void run_data(const struct query *q, const struct answer_command *c, char
 		fail(q, NULL, why[0] ? why : "out of memory");
 }
 
+static void run_feed(const struct query *q, const struct answer_command *c, char *const *words)
+{
+	char why[ANSWER_WHY_BYTES] = "the answer comes in pieces, which are not to be had here";
+
+	if (q->feed)
+		*q->feed = c->feed(q->arg, words, q->as_json, why);
+	if (!q->feed || !*q->feed)
+		fail(q, NULL, why);
+}
+
+bool answer_feed_next(struct answer_feed *feed, FILE *out, int64_t *at)
+{
+	char why[ANSWER_WHY_BYTES] = "";
+
+	if (feed->next(feed, out, at, why))
+		return true;
+	if (why[0] != '\0')
+		fprintf(out, "error: %s\n", why);
+	else
+		fputs("ok\n", out);
+	return false;
+}
+
 /* What may stand behind a name. */
 static bool takes(const struct answer_command *c, size_t words)
 {
@@ -327,6 +351,8 @@ static void answer_words(const struct query *q)
 		snprintf(usage, sizeof(usage), "usage: %s%s%s", c->name, c->arguments[0] ? " " : "",
 		        c->arguments);
 		fail(q, NULL, usage);
+	} else if (c->feed) {
+		run_feed(q, c, q->words + known);
 	} else if (c->data && (q->as_json || !c->run)) {
 		run_data(q, c, q->words + known);
 	} else {
@@ -336,8 +362,16 @@ static void answer_words(const struct query *q)
 
 bool answer(const struct answer_command *table, void *arg, char *line, size_t len, FILE *out)
 {
-	struct query q = {.table = table, .arg = arg, .out = out};
+	return answer_or_feed(table, arg, line, len, out, NULL);
+}
 
+bool answer_or_feed(const struct answer_command *table, void *arg, char *line, size_t len, FILE *out,
+        struct answer_feed **feed)
+{
+	struct query q = {.table = table, .arg = arg, .out = out, .feed = feed};
+
+	if (feed)
+		*feed = NULL;
 	if (!is_clean(line, len)) {
 		fputs("error: a command is a line of printable text" HELP_REMEDY "\n", out);
 		return false;

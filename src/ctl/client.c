@@ -8,11 +8,13 @@
 #include <sys/types.h>
 #include <unistd.h>
 
+#include "base/clock.h"
 #include "ctl/answer.h"
 #include "ctl/render.h"
 #include "net/addr.h"
 
 enum { PATIENCE_S = 60 };
+#define FLUSH_NS (100 * CLOCK_NS_PER_MS)
 
 static const char *remedy(int error)
 {
@@ -103,6 +105,7 @@ static bool hear(FILE *in, FILE *out, char why[CLIENT_WHY_BYTES])
 	size_t room = 0;
 	ssize_t len;
 	bool good = false, last = false;
+	int64_t flush_at = 0;
 
 	while (!last && (len = getline(&line, &room, in)) > 0 && line[len - 1] == '\n') {
 		line[len - 1] = '\0';
@@ -110,6 +113,10 @@ static bool hear(FILE *in, FILE *out, char why[CLIENT_WHY_BYTES])
 		last = good || strncmp(line, error, sizeof(error) - 1) == 0;
 		if (!last)
 			fprintf(out, "%s\n", line);
+		if (clock_coarse() >= flush_at) { /* an answer that takes a while is seen as it comes */
+			fflush(out);
+			flush_at = clock_coarse() + FLUSH_NS;
+		}
 	}
 	if (!last && ferror(in) && errno == EAGAIN)
 		snprintf(why, CLIENT_WHY_BYTES, "no answer for %d s; does tplb still run? Its log may tell",

@@ -40,8 +40,11 @@ struct desk {
 	pthread_t thread;
 };
 
-static void drop(struct desk_peer *p)
+static void drop(struct desk *d, struct desk_peer *p)
 {
+	if (p->feed)
+		d->rules.gone(d->arg, p);
+	p->feed = NULL;
 	close(p->fd);
 	free(p->out);
 	p->fd = -1;
@@ -61,7 +64,7 @@ void desk_answer(struct desk_peer *p, size_t used, char *out, size_t len)
 }
 
 /* False: it has not taken all of it, or is gone. */
-static bool send_answer(struct desk_peer *p)
+static bool send_answer(struct desk *d, struct desk_peer *p)
 {
 	while (p->out_sent < p->out_len) {
 		ssize_t n = send(p->fd, p->out + p->out_sent, p->out_len - p->out_sent, MSG_NOSIGNAL);
@@ -70,7 +73,7 @@ static bool send_answer(struct desk_peer *p)
 			continue;
 		if (n < 0) {
 			if (errno != EAGAIN)
-				drop(p);
+				drop(d, p);
 			return false;
 		}
 		p->out_sent += (size_t)n;
@@ -81,62 +84,91 @@ static bool send_answer(struct desk_peer *p)
 }
 
 /* False: nothing came. */
-static bool receive(struct desk_peer *p, size_t room)
+static bool receive(struct desk *d, struct desk_peer *p)
 {
-	ssize_t n = recv(p->fd, p->in + p->in_len, room - p->in_len, 0);
+	ssize_t n = recv(p->fd, p->in + p->in_len, d->rules.room - p->in_len, 0);
 
 	if (n > 0)
 		p->in_len += (size_t)n;
 	else if (n == 0)
 		p->ended = true;
 	else if (errno != EAGAIN && errno != EINTR)
-		drop(p);
+		drop(d, p);
 	return p->fd >= 0 && n >= 0;
 }
 
 /* It has all that it gets. */
-static void part(struct desk_peer *p)
+static void part(struct desk *d, struct desk_peer *p)
 {
 	if (p->ended || shutdown(p->fd, SHUT_WR) != 0) {
-		drop(p);
+		drop(d, p);
 		return;
 	}
 	p->lingers = true;
 	p->since = clock_now();
 }
 
-static void throw_away(struct desk_peer *p, size_t room)
+static void throw_away(struct desk *d, struct desk_peer *p)
 {
 	p->in_len = 0;
-	if (receive(p, room) && p->ended)
-		drop(p);
+	if (receive(d, p) && p->ended)
+		drop(d, p);
 }
 
-/* It is readable, or takes more. */
-static void attend(struct desk *d, struct desk_peer *p)
+/* Sends what it has to get, and answers what it has said. */
+static void talk(struct desk *d, struct desk_peer *p)
 {
-	if (p->lingers) {
-		throw_away(p, d->rules.room);
-		return;
-	}
-	if (!p->out && !receive(p, d->rules.room))
-		return;
 	do {
-		if (p->out && !send_answer(p))
+		if (p->out && !send_answer(d, p))
+			return;
+		if (p->feed) /* when it is time */
 			return;
 		if (p->leave)
 			break;
 	} while (d->rules.next(d->arg, p));
 	if (p->leave)
-		part(p);
+		part(d, p);
 	else if (p->ended)
-		drop(p);
+		drop(d, p);
+}
+
+/* It is readable, or takes more, or has left amid an answer. */
+static void attend(struct desk *d, struct desk_peer *p)
+{
+	if (p->lingers)
+		throw_away(d, p);
+	else if (p->feed && !p->out)
+		drop(d, p);
+	else if (p->out || receive(d, p))
+		talk(d, p);
+}
+
+static bool is_due(const struct desk_peer *p, int64_t now)
+{
+	return p->fd >= 0 && p->feed && !p->out && now >= p->feed_at;
+}
+
+static void feed(struct desk *d)
+{
+	int64_t now = clock_now();
+
+	for (unsigned i = 0; i < d->rules.places; i++)
+		if (is_due(&d->peers[i], now)) {
+			d->rules.more(d->arg, &d->peers[i]);
+			talk(d, &d->peers[i]);
+		}
+}
+
+/* What is waited for; of one that waits for the next piece of its answer only that it leaves. */
+static short events_of(const struct desk_peer *p)
+{
+	return p->out ? POLLOUT : p->feed ? 0 : POLLIN;
 }
 
 /* Who gives up a place first: the greater. */
 static int rank(const struct desk_peer *p)
 {
-	return p->fd < 0 ? 3 : p->lingers ? 2 : !p->out ? 1 : 0;
+	return p->fd < 0 ? 3 : p->lingers ? 2 : !p->out && !p->feed ? 1 : 0;
 }
 
 /* A free place, or one of somebody who has to go. */
@@ -153,7 +185,7 @@ static struct desk_peer *place(struct desk *d)
 	if (rank(best) == 1 && d->rules.full)
 		(void)send(best->fd, d->rules.full, strlen(d->rules.full), MSG_NOSIGNAL);
 	if (best->fd >= 0)
-		drop(best);
+		drop(d, best);
 	return best;
 }
 
@@ -182,7 +214,9 @@ static int64_t expire(struct desk *d, int64_t now)
 		int64_t until = p->since + (p->lingers ? LINGER_NS : d->rules.patience);
 
 		if (p->fd >= 0 && now >= until)
-			drop(p);
+			drop(d, p);
+		if (p->fd >= 0 && p->feed && !p->out && p->feed_at < until)
+			until = p->feed_at;
 		if (p->fd >= 0 && until < next)
 			next = until;
 	}
@@ -204,18 +238,20 @@ static bool turn(struct desk *d)
 	fds[0] = (struct pollfd){.fd = d->wake, .events = POLLIN};
 	fds[1] = (struct pollfd){.fd = now >= d->accept_at && keeps(d) ? d->listener : -1, .events = POLLIN};
 	for (unsigned i = 0; i < d->rules.places; i++)
-		fds[2 + i] = (struct pollfd){
-		        .fd = d->peers[i].fd, .events = d->peers[i].out ? POLLOUT : POLLIN};
+		fds[2 + i] = (struct pollfd){.fd = d->peers[i].fd, .events = events_of(&d->peers[i])};
 	int ready = poll(fds, 2 + d->rules.places, clock_poll_ms(now, until));
 	MUST(ready >= 0 || errno == EINTR || errno == ENOMEM);
-	if (ready <= 0)
+	if (ready <= 0) {
+		feed(d);
 		return true;
+	}
 	if (fds[0].revents && eventfd_read(d->wake, &told) == 0 &&
 	        atomic_load_explicit(&d->ends, memory_order_relaxed))
 		return false;
 	for (unsigned i = 0; i < d->rules.places; i++)
 		if (fds[2 + i].revents)
 			attend(d, &d->peers[i]);
+	feed(d);
 	if (fds[1].revents && keeps(d)) /* last: it may give a place to another descriptor */
 		accept_peer(d, now);
 	return true;
@@ -337,7 +373,7 @@ bool desk_stop(struct desk *d)
 		return false;
 	for (unsigned i = 0; d->peers && i < d->rules.places; i++)
 		if (d->peers[i].fd >= 0)
-			drop(&d->peers[i]);
+			drop(d, &d->peers[i]);
 	desk_leave(d);
 	return true;
 }

@@ -66,6 +66,8 @@ static void batch_put(struct acceptor *a)
 {
 	size_t taken = a->batch_count ? a->ops->dispatch(a->arg, a->batch, a->batch_count) : 0;
 
+	if (a->batch_count > 0 && board_is_traced(a->row))
+		trace_write(a->row, TRACE_QUEUE, 0, queue_depth(a->queue), -1);
 	refuse_queued(a, a->batch + taken, a->batch_count - taken, REFUSAL_QUEUE_FULL);
 	a->batch_count = 0;
 }

@@ -97,6 +97,7 @@ static uint64_t on_leave(void *arg)
 	struct async_loop *l = arg;
 	uint64_t kept = board_get(l->worker.row);
 
+	/* A trace need not know: the next fiber begins at once, or else the loop tells what it does. */
 	board_put(l->worker.row, between_fibers);
 	return kept;
 }
@@ -105,7 +106,7 @@ static void on_return(void *arg, uint64_t kept)
 {
 	struct async_loop *l = arg;
 
-	board_put(l->worker.row, kept);
+	board_switch(l->worker.row, kept);
 }
 
 /* On a fiber ---------------------------------------------------------------------------------------------------*/
@@ -119,6 +120,7 @@ static struct async_loop *loop_of_io(struct io *io)
 static bool settle_at_home(struct async_loop *l, struct conn *c, struct verdict v, unsigned turns)
 {
 	board_step(l->worker.row, DOING_SETTLE, LABEL_NONE, c->fd);
+	worker_is_done(&l->worker, c);
 	if (!l->has_lot)
 		io_forget(&l->loop.io, c->fd);
 	if (settle(l->home, &l->worker, c, v, turns))
@@ -139,7 +141,7 @@ static void serve_on(struct async_loop *l, struct conn *c, struct verdict v, voi
 		if (v.kind == VERDICT_SHELVED || !settle_at_home(l, c, v, turns))
 			return;
 		exchange = NULL;
-		worker_goes_on(c);
+		worker_goes_on(&l->worker, c);
 		v = s->begin(s->app, &l->worker, c, &exchange);
 	}
 }
@@ -390,7 +392,7 @@ static void tick(struct async_loop *l, int64_t now)
 		l->trim_at = now + TRIM_NS;
 	}
 	l->tick_at = now + TICK_NS;
-	board_put(l->worker.row, between_fibers);
+	board_switch(l->worker.row, between_fibers);
 }
 
 static bool is_over(struct async_loop *l)
@@ -412,6 +414,7 @@ static void run(struct async_loop *l)
 		if (l->given && fiber_is_free(&l->loop.fibers) && l->retry_at < until)
 			until = l->retry_at;
 		loop_turn(&l->loop, until);
+		board_switch(l->worker.row, between_fibers);
 		if (l->has_lot)
 			acceptor_end_turn(stamped(l));
 		l->stamped = false;
@@ -471,6 +474,7 @@ static int open_parts(struct async_loop *l)
 	l->queue = queue_new(part(e->queue_size, e->loops, l->index), 1, 1);
 	if (!l->queue)
 		return ENOMEM;
+	l->worker.queue = l->queue;
 	queue_set_rule(l->queue, e->queue_rule);
 	const char *why;
 	if (!lot_init(
@@ -484,6 +488,7 @@ static int open_parts(struct async_loop *l)
 	        .queue = l->queue,
 	        .settings = o->settings,
 	        .counters = l->worker.counters,
+	        .row = l->worker.row,
 	        .log = l->worker.log,
 	        .listeners = o->listeners};
 	return acceptor_open(&l->acceptor) ? 0 : errno; /* nothing is accepted before the loop's first turn */

@@ -297,7 +297,9 @@ void engine_free(struct engine *e)
 		lot_free(&e->lot);
 	queue_free(e->queue);
 	counters_free(e->counters, engine_sets(&e->options));
-	board_free(e->board, engine_sets(&e->options));
+	unsigned used;
+	(void)engine_board(e, &used);
+	board_free(e->board, engine_sets(&e->options), used);
 	listeners_free(&e->listeners, e->started);
 	free(e);
 }
@@ -311,6 +313,12 @@ const struct counters *engine_counters(const struct engine *e, unsigned *count)
 const struct board_row *engine_board(const struct engine *e, unsigned *count)
 {
 	*count = e->options.kind == ENGINE_ASYNC ? e->options.loops : pool_engine_ids(&e->pool);
+	return e->board;
+}
+
+struct board_row *engine_rows(struct engine *e, unsigned *count)
+{
+	(void)engine_board(e, count);
 	return e->board;
 }
 

@@ -73,6 +73,7 @@ static bool settle_or_hold(struct hand *h, struct conn *c, struct verdict v, uns
 	bool holds = v.kind == VERDICT_PARK && !c->unread && h->engine->options->hold_connection;
 
 	board_step(h->worker->row, holds ? DOING_HOLD : DOING_SETTLE, LABEL_NONE, c->fd);
+	worker_is_done(h->worker, c);
 	if (holds)
 		return hold(h, c, v.deadline);
 	return settle(h->engine->acceptor, h->worker, c, v, turns);
@@ -115,7 +116,7 @@ static void begin(struct hand *h, struct conn *c, void *exchange, unsigned turns
 		}
 		if (v.kind == VERDICT_SHELVED || !settle_or_hold(h, c, v, turns))
 			return;
-		worker_goes_on(c);
+		worker_goes_on(h->worker, c);
 	}
 }
 
@@ -127,7 +128,7 @@ static void end(struct hand *h, struct waiting w)
 	if (v.kind == VERDICT_LEAVE) {
 		leave(h, w.conn, w.exchange);
 	} else if (v.kind != VERDICT_SHELVED && settle_or_hold(h, w.conn, v, w.turns)) {
-		worker_goes_on(w.conn);
+		worker_goes_on(h->worker, w.conn);
 		begin(h, w.conn, NULL, w.turns);
 	}
 }

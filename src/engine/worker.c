@@ -60,6 +60,14 @@ void buf_store_free(struct buf_store *s)
 	s->count = 0;
 }
 
+/* Of a connection among all that are open: those of a loop with a lot of its own have its number in front. */
+static uint64_t trace_id(const struct worker *w, const struct conn *c)
+{
+	uint64_t generation = atomic_load_explicit(&c->generation, memory_order_relaxed) & 0xffffff;
+
+	return (w->is_loop && w->queue ? (uint64_t)(w->id + 1) << 56 : 0) | generation << 32 | c->index;
+}
+
 void worker_takes(struct worker *w, struct conn *c, int64_t now)
 {
 	int64_t wait = now - conn_queued_at(c);
@@ -68,13 +76,24 @@ void worker_takes(struct worker *w, struct conn *c, int64_t now)
 	c->queue_wait = wait > 0 ? wait : 0; /* `now` may be the beginning of a turn in which it was queued */
 	COUNT(w->counters, dispatched);
 	waits_record(&w->counters->waits, wait);
+	if (board_is_traced(w->row))
+		trace_write(w->row, TRACE_TAKEN, trace_id(w, c), (uint64_t)c->queue_wait,
+		        w->queue ? (int)queue_depth(w->queue) : -1);
 }
 
-void worker_goes_on(struct conn *c)
+void worker_goes_on(struct worker *w, struct conn *c)
 {
 	conn_is_at(c, CONN_AT_WORK);
 	conn_queued(c, 0);
 	c->queue_wait = 0;
+	if (board_is_traced(w->row))
+		trace_write(w->row, TRACE_NEXT, trace_id(w, c), 0, -1);
+}
+
+void worker_is_done(struct worker *w, const struct conn *c)
+{
+	if (board_is_traced(w->row))
+		trace_write(w->row, TRACE_DONE, trace_id(w, c), 0, -1);
 }
 
 struct patience worker_patience(const struct worker *w)

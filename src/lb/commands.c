@@ -14,6 +14,7 @@
 #include "lb/show_events.h"
 #include "lb/show_workers.h"
 #include "lb/standing.h"
+#include "lb/trace.h"
 #include "obs/events.h"
 
 /* What is shown without any words: show_NAME, as a row of the table takes it. */
@@ -297,5 +298,9 @@ const struct answer_command lb_commands[] = {
                 .arguments = "",
                 .help = "how many workers would do, from the busiest ten seconds, with the arithmetic",
                 .run = advise_workers},
+        {.name = "trace",
+                .arguments = "SECONDS",
+                .help = "what the workers do meanwhile, as a timeline for Perfetto or chrome://tracing",
+                .feed = trace_start},
         {.name = NULL},
 };

@@ -39,7 +39,9 @@ struct board_row *board_new(unsigned n)
 	return sparse_new(n, sizeof(struct board_row));
 }
 
-void board_free(struct board_row *rows, unsigned n)
+void board_free(struct board_row *rows, unsigned n, unsigned used)
 {
+	for (unsigned i = 0; rows && i < used; i++)
+		trace_free(&rows[i]);
 	sparse_free(rows, n, sizeof(struct board_row));
 }

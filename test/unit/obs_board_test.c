@@ -45,7 +45,7 @@ START_TEST(test_rows)
 	ck_assert_int_eq(rows[7].since, 1234);
 	board_hold(&rows[7], 3);
 	ck_assert_uint_eq(board_holds(&rows[7]), 3);
-	board_free(rows, 4096);
+	board_free(rows, 4096, 8);
 }
 END_TEST
 
