@@ -43,5 +43,7 @@ void signals_exit_on_next(int status, pid_t parent, pid_t first);
 /* From now on a thread takes them, and calls back with each; again: an INT or TERM, and not the first (signals_told, without the ones before). */
 typedef void signals_taker(void *arg, int number, bool again);
 void signals_hand_over(signals_taker *taker, void *arg, pid_t parent);
+/* It takes no more of them, and is through with those that it has taken: what comes stays pending, for the program that this process is about to become. Not within the taker, where this holds already. */
+void signals_leave_pending(void);
 
 #endif

@@ -25,9 +25,9 @@ int started_spawn(const struct started *s, const char *variable, const int *inhe
         int errors, pid_t *pid);
 
 /*
- * This process becomes that program, with one variable more; its other threads end, and descriptors that are close-on-exec are closed. Where nothing can be run from the path any more it becomes
- * the program that it is, anew. Returns on failure only.
+ * This process becomes the program that another process of ours runs, with the same words and one variable more; its other threads end, and descriptors that are close-on-exec are closed. Not what
+ * stands at the path, which may be yet another one by now. Where it cannot be told it becomes the program that it is, anew. Returns on failure only.
  */
-void started_become(const struct started *s, const char *variable);
+void started_become(const struct started *s, pid_t like, const char *variable);
 
 #endif

@@ -34,6 +34,9 @@ struct keeper_link {
 pid_t keeper_fork(const char *file, const struct lb_config *config, const struct activation *given,
         struct office *office, struct keeper **keeper, struct keeper_link *link);
 
+/* The child's end, over this socket, the link's from now on. By keeper_fork. */
+void keeper_link_init(struct keeper_link *link, int sock);
+
 /* By the child: the process whose place this program takes is about to end. */
 void keeper_in_office(struct keeper_link *link);
 

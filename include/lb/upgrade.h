@@ -59,6 +59,9 @@ void upgrade_add(struct upgrade *u, const struct upgrade_socket *s);
  */
 bool upgrade_run(struct control *c, FILE *out, char why[UPGRADE_WHY_BYTES]);
 
+/* One is under way, or done: a further one is refused, with a line in the log. */
+bool upgrade_refuses(const struct upgrade *u, char why[UPGRADE_WHY_BYTES]);
+
 /* For a signal. True: it is none of this process's any more, or is done later: HUP. */
 bool upgrade_takes_reload(struct upgrade *u);
 /* This process is told to end: one that is under way comes to nothing. False: it is done already. Any thread; waits for moments at most. */

@@ -664,6 +664,8 @@ static void drain(struct program *p, int signal, pid_t from)
 	} else {
 		if (signal != 0)
 			hand_on(p, signal, false);
+		if (atomic_exchange(&p->control.upgrade.reload, false))
+			hand_on(p, SIGHUP, false);
 		signals_hand_over(hand_on, p, p->parent);
 	}
 	engine_drain(p->running);
@@ -673,6 +675,7 @@ static void serve(struct program *p)
 {
 	int64_t alive_at = p->alive_every > 0 ? clock_now() : CLOCK_NEVER;
 	struct upgrade *upgrade = &p->control.upgrade;
+	char why[UPGRADE_WHY_BYTES];
 	pid_t from;
 
 	if (!p->told_ready)
@@ -695,7 +698,7 @@ static void serve(struct program *p)
 			reloader_reload(p->reloader);
 		else if (signal == SIGUSR1)
 			log_reopen(p->log);
-		else if (signal == SIGUSR2 && from != getpid())
+		else if (signal == SIGUSR2 && from != getpid() && !upgrade_refuses(upgrade, why))
 			reloader_upgrade(p->reloader);
 	}
 	drain(p, 0, 0);
@@ -730,10 +733,12 @@ static bool prepare_and_start(struct program *p, int *status)
 }
 
 /* The process that others know stays, after all. */
-static void stay(const struct program *p)
+static void stay(struct program *p)
 {
-	if (!p->rights.is_split && p->office.will_stay && upgrade_is(&p->control.upgrade, UPGRADE_DONE))
-		office_stay((struct office *)(uintptr_t)&p->office);
+	if (p->rights.is_split || !p->office.will_stay || !upgrade_is(&p->control.upgrade, UPGRADE_DONE))
+		return;
+	signals_leave_pending();
+	office_stay(&p->office);
 }
 
 static int run(struct program *p)

@@ -157,7 +157,7 @@ void office_stay(struct office *o)
 
 	snprintf(variable, sizeof(variable), VARIABLE "=%d %d", o->near, heir);
 	(void)fcntl(o->near, F_SETFD, 0);
-	started_become(&o->started, variable);
+	started_become(&o->started, heir, variable);
 	diag_error("cannot stay to look after process %d, and leave it alone: %m", heir);
 }
 

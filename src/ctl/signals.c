@@ -1,6 +1,7 @@
 #include "ctl/signals.h"
 
 #include <errno.h>
+#include <poll.h>
 #include <pthread.h>
 #include <signal.h>
 #include <stdbool.h>
@@ -10,6 +11,7 @@
 #include "base/assert.h"
 #include "base/clock.h"
 #include "base/diag.h"
+#include "base/lock.h"
 
 static void set_of(sigset_t *set, const int *numbers, size_t n)
 {
@@ -142,21 +144,44 @@ void signals_exit_on_next(int status, pid_t parent, pid_t first)
 	start_thread(exit_on_next);
 }
 
+/* Held from taking a signal off the descriptor until it is handed on. */
+static struct lock handing;
+
+static void hand_over_all(int fd)
+{
+	pid_t from;
+	int number;
+
+	lock_take(&handing);
+	while ((number = signals_take(fd, &from)) != 0) {
+		bool again = (number == SIGTERM || number == SIGINT) && signals_again(&second.told, from);
+
+		second.taker(second.arg, number, again);
+	}
+	lock_drop(&handing);
+}
+
 static void *hand_over(void *arg)
 {
-	siginfo_t info = {0};
-	sigset_t set;
+	struct pollfd come = {.fd = signals_open(), .events = POLLIN};
 
 	(void)arg;
-	signals_set(&set);
+	if (come.fd < 0) {
+		diag_warning("no descriptor for signals: none is heard any more");
+		return NULL;
+	}
 	for (;;) {
-		while (sigwaitinfo(&set, &info) < 0)
-			MUST(errno == EINTR);
-		bool again = (info.si_signo == SIGTERM || info.si_signo == SIGINT) &&
-		             signals_again(&second.told, info.si_pid);
-		second.taker(second.arg, info.si_signo, again);
+		int ready = poll(&come, 1, -1);
+
+		MUST(ready > 0 || errno == EINTR || errno == ENOMEM);
+		hand_over_all(come.fd);
 	}
 	return NULL;
+}
+
+void signals_leave_pending(void)
+{
+	lock_take(&handing);
 }
 
 void signals_hand_over(signals_taker *taker, void *arg, pid_t parent)
@@ -164,5 +189,6 @@ void signals_hand_over(signals_taker *taker, void *arg, pid_t parent)
 	second.taker = taker;
 	second.arg = arg;
 	second.told.parent = parent;
+	lock_init(&handing);
 	start_thread(hand_over);
 }

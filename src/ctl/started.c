@@ -148,14 +148,15 @@ int started_spawn(const struct started *s, const char *variable, const int *inhe
 	return error;
 }
 
-void started_become(const struct started *s, const char *variable)
+void started_become(const struct started *s, pid_t like, const char *variable)
 {
+	char program[64];
 	char **variables = environment(variable);
 
 	if (!variables || !s->argv)
 		return;
-	if (s->path)
-		execve(s->path, s->argv, variables);
+	snprintf(program, sizeof(program), "/proc/%d/exe", (int)like);
+	execve(program, s->argv, variables);
 	execve(self, s->argv, variables);
 	free(variables);
 }

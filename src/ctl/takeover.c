@@ -120,8 +120,12 @@ static bool hear_unused(struct takeover_said *said, size_t len)
 void takeover_hear(int channel, struct takeover_said *said)
 {
 	int fd;
-	ssize_t n = pass_recv(channel, said->text, sizeof(said->text) - 1, &fd);
+	ssize_t n;
 
+	/* That it has ended without having read all of ours is said once, before what it said itself. */
+	do
+		n = pass_recv(channel, said->text, sizeof(said->text) - 1, &fd);
+	while (n == -ECONNRESET);
 	if (fd >= 0)
 		close(fd);
 	said->text[n > 0 ? n : 0] = '\0';

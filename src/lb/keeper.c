@@ -18,37 +18,12 @@
 #include "base/assert.h"
 #include "base/diag.h"
 #include "ctl/signals.h"
+#include "lb/keeper_ask.h"
 #include "lb/needs.h"
 #include "net/pass.h"
 #include "net/sock.h"
 #include "obs/log.h"
 #include "obs/log_target.h"
-
-enum { TEXT_MAX = 4096 };
-
-enum ask {
-	ASK_READ,     /* read the configuration again; text: nothing */
-	ASK_FILE,     /* a file of it, by its path */
-	ASK_LISTEN,   /* text: a listener's `bind` */
-	ASK_LOG,      /* text: a log's path */
-	ASK_REMOVE,   /* the socket file of a closed listener; text: its `bind` */
-	ASK_NOTIFY,   /* text: a digit, enum notice; it gets no answer */
-	ASK_OFFICE,   /* this program is in office now; likewise */
-	ASK_SPAWN,    /* start the program anew; with its end of the channel */
-	ASK_REAP,     /* text: a digit, enum office_reap: of what was spawned */
-	ASK_HAND_OVER /* what was spawned has taken over; text: "1": it is to read its file again */
-};
-
-struct question {
-	uint32_t ask; /* enum ask */
-	char text[TEXT_MAX];
-};
-
-/* With the descriptor, if there is one. */
-struct answer {
-	int error; /* an errno; 0: none */
-	int value; /* what was asked for, if that is a number */
-};
 
 /* A file name; or a socket file that was made, by its path, and which it is. */
 struct known {
@@ -70,6 +45,8 @@ struct keeper {
 	struct lb_config *next;         /* as read last; NULL: never */
 	struct office *office;          /* the caller's */
 	pid_t spawned;                  /* to take our place; 0: none */
+	unsigned told[2];               /* to end: by others, by the caretaker */
+	unsigned handed_on;             /* of these */
 	struct known *files;            /* that reading it asked for */
 	struct known *sockets;
 };
@@ -185,7 +162,7 @@ static bool is_log(const struct lb_config *c, const char *path)
 static bool is_own_folder_of(const char *path)
 {
 	const char *slash = strrchr(path, '/');
-	char folder[TEXT_MAX];
+	char folder[KEEPER_TEXT_MAX];
 	struct stat st;
 
 	snprintf(folder, sizeof(folder), "%.*s", slash ? (int)(slash - path) + 1 : 1, slash ? path : ".");
@@ -399,12 +376,24 @@ static void keeper_free(struct keeper *k)
 	free(k);
 }
 
+/* The caretaker hands its signals on: one that was sent to all processes, as by killall, comes twice. */
+static bool is_news(struct keeper *k, pid_t from)
+{
+	unsigned count = ++k->told[from == k->office->boss];
+	bool news = count > k->handed_on;
+
+	k->handed_on += news;
+	return news;
+}
+
 /* A signal for the program, once for all who send it at the same time. */
-static void hand_on(const struct keeper *k, pid_t child, int number)
+static void hand_on(struct keeper *k, pid_t child, int number, pid_t from)
 {
 	bool ends = number == SIGTERM || number == SIGINT;
 	pid_t heir = office_heir(k->office);
 
+	if (ends && !is_news(k, from))
+		return;
 	/* Once another one has taken over the child only drains, and need know only who is in a hurry. Any of them may have ended. */
 	if (!heir || ends)
 		(void)kill(child, number);
@@ -429,7 +418,7 @@ int keeper_serve(struct keeper *k, pid_t child)
 		if (ready <= 0)
 			continue;
 		while (fds[0].revents && (number = signals_take(fds[0].fd, &from)) != 0)
-			hand_on(k, child, number);
+			hand_on(k, child, number, from);
 		if (fds[2].revents && !answer(k))
 			fds[2].fd = -1;
 		if (fds[1].revents && read(k->ended, &info, sizeof(info)) == sizeof(info) &&
@@ -490,107 +479,6 @@ static void block_child_signal(int how)
 	PTHREAD_OK(pthread_sigmask(how, &set, NULL));
 }
 
-/* The child's questions. Returns 0 or -errno. came: the answer's descriptor, -1: none. */
-static int ask_with(
-        struct keeper_link *link, enum ask what, const char *text, int fd, struct answer *answer, int *came)
-{
-	struct question q = {.ask = what};
-	size_t len = strlen(text);
-
-	if (len >= sizeof(q.text))
-		return -ENAMETOOLONG;
-	memcpy(q.text, text, len);
-	lock_take(&link->lock);
-	int failed = pass_send(link->sock, &q, sizeof(q.ask) + len, fd);
-	ssize_t n = failed == 0 ? pass_recv(link->sock, answer, sizeof(*answer), came) : failed;
-	lock_drop(&link->lock);
-	if (n != sizeof(*answer))
-		return n < 0 ? (int)n : -EPIPE; /* the parent is gone, and its signal on its way */
-	return -answer->error;
-}
-
-/* A descriptor, or -errno; for questions without one, 0 or -errno. */
-static int ask(struct keeper_link *link, enum ask what, const char *text)
-{
-	struct answer answer;
-	int fd, error = ask_with(link, what, text, -1, &answer, &fd);
-
-	return error != 0 ? error : fd < 0 ? 0 : fd;
-}
-
-static int ask_file(void *link, const char *path)
-{
-	return ask(link, ASK_FILE, path);
-}
-
-static struct lb_config *ask_read(void *arg, const char *file)
-{
-	struct conf_opener opener = {arg, ask_file};
-
-	return ask(arg, ASK_READ, "") == 0 ? lb_config_read_by(&opener, file) : NULL;
-}
-
-static int ask_listen(void *link, const struct lb_config_listener *l)
-{
-	return ask(link, ASK_LISTEN, l->bind);
-}
-
-int keeper_open_log(void *link, const char *path)
-{
-	return ask(link, ASK_LOG, path);
-}
-
-static void ask_remove(void *link, const struct lb_config_listener *l)
-{
-	(void)ask(link, ASK_REMOVE, l->bind);
-}
-
-static int ask_spawn(void *link, int channel, pid_t *pid)
-{
-	struct answer answer;
-	int none;
-
-	int error = ask_with(link, ASK_SPAWN, "", channel, &answer, &none);
-	*pid = error == 0 ? answer.value : 0;
-	return error;
-}
-
-static int ask_reap(void *link, pid_t pid, enum office_reap how)
-{
-	const char text[] = {(char)('0' + how), '\0'};
-	struct answer answer;
-	int none;
-
-	(void)pid;
-	return ask_with(link, ASK_REAP, text, -1, &answer, &none) == 0 ? answer.value : 0;
-}
-
-static void ask_hand_over(void *link, pid_t heir, bool reload)
-{
-	(void)heir;
-	(void)ask(link, ASK_HAND_OVER, reload ? "1" : "0");
-}
-
-/* Nobody waits for the parent here: it may be reading a file that does not come, and the child is to end all the same. */
-static void ask_notify(void *arg, enum notice notice)
-{
-	const struct keeper_link *link = arg;
-	const struct {
-		uint32_t ask;
-		char text[1];
-	} q = {ASK_NOTIFY, {(char)('0' + notice)}};
-
-	if (getenv("NOTIFY_SOCKET"))
-		(void)pass_send_now(link->sock, &q, sizeof(q.ask) + 1);
-}
-
-void keeper_in_office(struct keeper_link *link)
-{
-	const uint32_t q = ASK_OFFICE;
-
-	(void)pass_send(link->sock, &q, sizeof(q), -1);
-}
-
 pid_t keeper_fork(const char *file, const struct lb_config *config, const struct activation *given,
         struct office *office, struct keeper **keeper, struct keeper_link *link)
 {
@@ -621,15 +509,6 @@ pid_t keeper_fork(const char *file, const struct lb_config *config, const struct
 		close(ends[1]);
 		return -error;
 	}
-	*link = (struct keeper_link){.sock = ends[1],
-	        .supply = {.arg = link,
-	                .read = ask_read,
-	                .listen = ask_listen,
-	                .remove = ask_remove,
-	                .notify = ask_notify,
-	                .spawn = ask_spawn,
-	                .reap = ask_reap,
-	                .hand_over = ask_hand_over}};
-	lock_init(&link->lock);
+	keeper_link_init(link, ends[1]);
 	return 0;
 }

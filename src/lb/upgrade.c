@@ -265,7 +265,7 @@ static bool start(struct attempt *a)
 	}
 	/* One that has ended tells why at the end of what it said. */
 	error = pass_sockets(a);
-	if (error == 0 || error == -EPIPE)
+	if (error == 0 || error == -EPIPE || error == -ECONNRESET)
 		return true;
 	snprintf(a->why, UPGRADE_WHY_BYTES, "the sockets cannot be passed on: %s", strerror(-error));
 	(void)has_ended(a, OFFICE_KILL);
@@ -310,15 +310,24 @@ static bool run_locked(struct control *c, FILE *out, char why[UPGRADE_WHY_BYTES]
 	return done;
 }
 
+bool upgrade_refuses(const struct upgrade *u, char why[UPGRADE_WHY_BYTES])
+{
+	int state = atomic_load(&u->state);
+
+	if (state == UPGRADE_NONE)
+		return false;
+	snprintf(why, UPGRADE_WHY_BYTES, "%s",
+	        state == UPGRADE_UNDER_WAY ? "another upgrade is under way" : "this process is about to end");
+	tell(NULL, DIAG_WARNING, "upgrade: refused: %s", why);
+	return true;
+}
+
 bool upgrade_run(struct control *c, FILE *out, char why[UPGRADE_WHY_BYTES])
 {
 	struct upgrade *u = &c->upgrade;
 
 	if (!change_state(u, UPGRADE_NONE, UPGRADE_UNDER_WAY)) {
-		snprintf(why, UPGRADE_WHY_BYTES, "%s",
-		        upgrade_is(u, UPGRADE_UNDER_WAY) ? "another upgrade is under way"
-		                                         : "this process is about to end");
-		tell(NULL, DIAG_WARNING, "upgrade: refused: %s", why);
+		(void)upgrade_refuses(u, why);
 		return false;
 	}
 	lock_take(&c->reloads);

@@ -1,0 +1,155 @@
+"""
+Upgrades under load, on each driver: clients that ask all the time, over connections that they keep or over a new one each time, lose not one request,
+and no POST reaches a server twice, while one process after the other takes the place of the one before. As one process, and with a parent that keeps root.
+"""
+
+import os
+import sys
+
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), os.pardir))
+
+import collections
+import signal
+import threading
+
+from support.case import WireCase, main
+from support.raw import BOUND, Client, wait_until
+from support.server import answer
+from support.takeover import ends, has_taken_over
+
+LONG = os.environ.get("TPLB_LONG") == "1"
+UPGRADES = 10 if LONG else 2
+CLIENTS = 16 if LONG else 5  # of each kind
+ANSWERS = 50 if LONG else 3  # that each gets between two upgrades
+
+
+def recording(seen):
+    """A server that answers with what it was asked for, or the body that came, and counts it."""
+
+    def script(connection):
+        while True:
+            request = connection.read_request()
+            if not request:
+                return
+            what = request.body if request.method == b"POST" else request.target
+            with seen.lock:
+                seen.counts[what] += 1
+            connection.send(answer(what))
+
+    return script
+
+
+class Seen:
+    def __init__(self):
+        self.lock = threading.Lock()
+        self.counts = collections.Counter()
+
+
+class Asker:
+    """One client: requests one after the other on one connection, until that is closed with an answer, at its own wish or not; then on the next."""
+
+    def __init__(self, address, index):
+        self.address, self.index = address, index
+        self.posts, self.keeps = index % 2 == 1, index % 4 < 2
+        self.answered, self.connections, self.fault = 0, 0, None
+        self.ended = threading.Event()
+        self.thread = threading.Thread(target=self.run, daemon=True)
+        self.thread.start()
+
+    def ask(self, client):
+        what = b"/%d-%d" % (self.index, self.answered)
+        fields = b"Host: h\r\n" if self.keeps else b"Host: h\r\nConnection: close\r\n"
+        if self.posts:
+            client.send(b"POST / HTTP/1.1\r\n%sContent-Length: %d\r\n\r\n%s" % (fields, len(what), what))
+        else:
+            client.send(b"GET %s HTTP/1.1\r\n%s\r\n" % (what, fields))
+        got = client.response(b"POST" if self.posts else b"GET")
+        if (got.status, got.body) != (200, what):
+            raise AssertionError("%r was answered with %d, %r" % (what, got.status, got.body))
+        self.answered += 1
+        return got.get("Connection") != b"close"
+
+    def run(self):
+        client = None
+        try:
+            while not self.ended.is_set():
+                client = Client(self.address)
+                self.connections += 1
+                while self.ask(client) and not self.ended.is_set():
+                    pass
+                client.close()
+        except BaseException as e:
+            self.fault = e
+        finally:
+            if client:
+                client.close()
+
+    def stop(self):
+        self.ended.set()
+        self.thread.join(BOUND)
+
+
+class Load(WireCase):
+    def answered(self):
+        return sum(a.answered for a in self.askers)
+
+    def faults(self):
+        return [a.fault for a in self.askers if a.fault]
+
+    def serve_on(self):
+        """All clients get further answers."""
+        before = [a.answered for a in self.askers]
+        wait_until(
+            lambda: self.faults() or all(a.answered >= n + ANSWERS for a, n in zip(self.askers, before)), "answers to all", 2 * BOUND
+        )
+        self.assertEqual(self.faults(), [])
+
+    def upgraded_under_load(self, **more):
+        seen = Seen()
+        server = self.server(recording(seen))
+        tplb = self.tplb(server, upstream={"health": {"type": "none"}}, **more)
+        self.askers = [Asker(tplb.address, i) for i in range(4 * CLIENTS)]
+        try:
+            self.serve_on()
+            for n in range(1, UPGRADES + 1):
+                tplb.tell(signal.SIGUSR2)  # the process that was started, however often
+                has_taken_over(tplb, n)
+                self.serve_on()
+            tplb.wait_line(r"info: stopped$", UPGRADES)
+        finally:
+            for asker in self.askers:
+                asker.stop()
+        self.assertEqual(self.faults(), [])
+        twice = [what for what, n in seen.counts.items() if n > 1 and int(what[1:].split(b"-")[0]) % 2 == 1]
+        self.assertEqual(twice, [], "POSTs that came more than once")
+        self.assertEqual(len(seen.counts), self.answered())
+        drains = self.drains(tplb)
+        print("%d upgrades, %d requests, %d connections; drains in ms: %s"
+              % (UPGRADES, self.answered(), sum(a.connections for a in self.askers), sorted(drains)))
+        self.assertLess(max(drains), 10000)
+        ends(tplb)
+
+    @staticmethod
+    def drains(tplb):
+        """How long each took, in ms; they do not overlap here."""
+        def ms(line):
+            h, m, s = line[11:23].split(":")
+            return int((int(h) * 3600 + int(m) * 60 + float(s)) * 1000)
+
+        begun = [ms(line) for line in tplb.lines if "info: draining: " in line]
+        ended = [ms(line) for line in tplb.lines if line.endswith("info: stopped")]
+        return [b - a for a, b in zip(begun, ended)]
+
+    def test_one_process(self):
+        self.upgraded_under_load()
+
+    def test_with_a_parent(self):
+        if os.geteuid() != 0:
+            self.skipTest("only root can give it a user")
+        place = self.directory()
+        os.chmod(place, 0o755)
+        self.upgraded_under_load(user="nobody", chroot=place)
+
+
+if __name__ == "__main__":
+    main()
