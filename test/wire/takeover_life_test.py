@@ -271,6 +271,7 @@ class Sockets(TakeoverCase):
         has_taken_over(tplb)
         for client in waiting:
             self.assertEqual(client.response().status, 200)
+            client.close()
         ends(tplb)
 
     def test_pages(self):
