@@ -14,11 +14,15 @@
 struct log;
 struct log_ring; /* one writer, the log thread reads */
 
+/* Room for lines in a ring: for many writers; for a few, each of which writes as much as several of those, and waits for the log thread for no longer. */
+enum { LOG_RING_BYTES = 64 * 1024, LOG_RING_BYTES_OF_FEW = 128 * 1024 };
+
 struct log_targets {
 	const char *output; /* diagnostics: "stderr", "syslog", "journald" or a path; see obs/log_target.h */
 	const char *access; /* access lines: "off", "stdout", "syslog", "journald" or a path */
 	const char *tag;    /* program name for syslog and the journal */
 	int facility;       /* likewise, 0 to 23 */
+	size_t ring_bytes;  /* a power of two; 0: LOG_RING_BYTES */
 	/* Opens what is named as log_open does, for a process that may not do so itself; NULL: log_open. Called by the log thread, too. */
 	int (*open)(void *arg, const char *path);
 	void *arg; /* must outlive the log */

@@ -25,6 +25,9 @@ void ring_free(struct ring *r);
 /* The writer: false when there is no room for all of s. */
 bool ring_write(struct ring *r, struct str s);
 
+/* The writer: bytes that the reader has not taken yet, or a little while ago had not. */
+size_t ring_used(const struct ring *r);
+
 /* The reader: the bytes in the ring, in at most two parts; returns the number of parts. ring_skip is then told how many were used. */
 int ring_peek(const struct ring *r, struct str parts[2]);
 void ring_skip(struct ring *r, size_t n);

@@ -459,6 +459,8 @@ static bool start_log(struct program *p)
 	const struct lb_config_log *c = &p->config->log;
 	struct log_targets targets = {
 	        .output = c->output, .access = c->access, .tag = c->tag, .facility = c->facility};
+	if (p->config->engine == LB_ENGINE_ASYNC)
+		targets.ring_bytes = LOG_RING_BYTES_OF_FEW;
 	if (p->rights.is_split) {
 		targets.open = keeper_open_log;
 		targets.arg = &p->link;

@@ -12,6 +12,7 @@
 #include "engine/worker.h"
 #include "lb/exchange.h"
 #include "lb/health.h"
+#include "obs/log.h"
 
 enum {
 	SPARE_DESCRIPTORS = 64, /* standard streams, logs, eventfds and epolls, a name being resolved */
@@ -27,7 +28,6 @@ enum {
 #define MIB (KIB * KIB)
 #define WORKER_STACK (256 * KIB) /* as src/work/pool.c asks for */
 #define PIPE_BYTES (256 * KIB)   /* as src/wire/flow.c does */
-#define RING_BYTES (64 * KIB)    /* of the log, a worker; as src/obs/log.c */
 #define WATCH_BYTES UINT64_C(64) /* what a loop knows of a descriptor, or less */
 #define ARENA_BYTES (64 * MIB)   /* of addresses: HEAP_MAX_SIZE of glibc where a pointer has 64 bits */
 #define RATE_BUCKET_BYTES 16     /* as src/lb/rate.c has them */
@@ -197,7 +197,8 @@ static void add_buffers(struct need *need, const struct lb_config *c, const stru
 	add_bytes(need, uring ? s->loops * LOOP_RING_BUFFERS : 0, head + body, "buffers of rings");
 	add_bytes(need, s->probes, 2 * HEALTH_BUFFER, "probes");
 	add_bytes(need, LB_PIPES_MAX, PIPE_BYTES, "pipes");
-	add_bytes(need, logs ? s->workers + s->loops + 1 : 0, RING_BYTES, "of the access log");
+	add_bytes(need, logs ? s->workers + s->loops + 1 : 0,
+	        c->engine == LB_ENGINE_ASYNC ? LOG_RING_BYTES_OF_FEW : LOG_RING_BYTES, "of the access log");
 	for (size_t i = 0; i < c->listeners.count; i++) {
 		const struct lb_config_rate *r = &lb_config_listener(c, i)->rate;
 

@@ -1,7 +1,7 @@
 /*
  * One thread writes all log files. Access lines come through one lock-free ring a worker; diagnostic lines, which are
  * rare and come from any thread, through one ring behind a lock. The thread is woken by the first line after it
- * slept, then waits BATCH_NS for company, so that it costs a busy server some fifty wake-ups a second.
+ * slept, then waits BATCH_NS for company, so that it costs a busy server some fifty wake-ups a second; or for less, until a ring is half full.
  *
  * A target that takes nothing, a pipe whose reader stalls or a disk that is full, holds up neither the other target nor a request: its
  * lines stay in their rings, and what finds its ring full is lost and counted. That is said once, and again when it is over. Writing
@@ -25,7 +25,7 @@
 #include "obs/log_target.h"
 #include "obs/ring.h"
 
-enum { ACCESS_RING_BYTES = 64 * 1024, DIAG_RING_BYTES = 256 * 1024 };
+enum { DIAG_RING_BYTES = 256 * 1024 };
 
 #define BATCH_NS (20 * CLOCK_NS_PER_MS)
 #define STOP_PATIENCE_NS (2 * CLOCK_NS_PER_S)
@@ -58,6 +58,7 @@ struct log {
 	struct log_identity access_id;   /* constant */
 	bool access_on;                  /* constant */
 	unsigned ring_count;             /* constant */
+	size_t ring_bytes;               /* constant */
 	struct log_ring *rings;          /* sparse */
 	_Atomic(struct log_ring *) made; /* a list of those there are; release, acquire */
 	struct ring diag_ring;           /* written under diag_lock */
@@ -65,10 +66,12 @@ struct log {
 	_Atomic uint64_t lost;    /* relaxed: diagnostic lines that found no room */
 	_Atomic uint64_t dropped; /* relaxed: lines that were dropped by the thread */
 	_Atomic bool pending;     /* lines may be waiting; seq_cst */
-	_Atomic bool reopen;      /* seq_cst */
-	_Atomic bool stop;        /* seq_cst */
-	struct lock lock;         /* with wake */
-	pthread_cond_t wake;      /* pending or stop became true */
+	_Atomic bool
+	        hurry; /* a ring is half full; seq_cst; taken back by the thread, and not while the target takes nothing */
+	_Atomic bool reopen; /* seq_cst */
+	_Atomic bool stop;   /* seq_cst */
+	struct lock lock;    /* with wake */
+	pthread_cond_t wake; /* pending, hurry or stop became true */
 	pthread_t thread;
 };
 
@@ -82,6 +85,12 @@ static void wake_thread(struct log *log)
 static void note_pending(struct log *log)
 {
 	if (!atomic_load(&log->pending) && !atomic_exchange(&log->pending, true))
+		wake_thread(log);
+}
+
+static void note_hurry(struct log *log)
+{
+	if (!atomic_load(&log->hurry) && !atomic_exchange(&log->hurry, true))
 		wake_thread(log);
 }
 
@@ -260,6 +269,12 @@ static int wait_lock(struct log *log, int64_t until)
 	return error;
 }
 
+/* Whether a ring fills faster than lines are waited for. One that fills because its target takes nothing is no reason to hurry. */
+static bool in_hurry(const struct log *log)
+{
+	return log->access.target.state == TARGET_WELL && atomic_load(&log->hurry);
+}
+
 /* Waits until something is pending, then a little longer for company; not at all once told to stop. */
 static void wait_for_lines(struct log *log, int64_t until)
 {
@@ -270,7 +285,7 @@ static void wait_for_lines(struct log *log, int64_t until)
 		error = wait_lock(log, until);
 	int64_t end = clock_now() + BATCH_NS;
 	error = 0;
-	while (!atomic_load(&log->stop) && error != ETIMEDOUT)
+	while (!atomic_load(&log->stop) && !in_hurry(log) && error != ETIMEDOUT)
 		error = wait_lock(log, end);
 	lock_drop(&log->lock);
 }
@@ -348,6 +363,8 @@ static void *log_thread(void *arg)
 	while (!atomic_load(&log->stop)) {
 		wait_for_work(log);
 		atomic_store(&log->pending, false); /* before looking: a line that comes now wakes us again */
+		if (log->access.target.state == TARGET_WELL)
+			atomic_store(&log->hurry, false);
 		if (atomic_exchange(&log->reopen, false))
 			reopen_all(log);
 		drain_all(log);
@@ -468,6 +485,7 @@ struct log *log_start(const struct log_targets *targets, unsigned rings, const c
 	if (!log)
 		return NULL;
 	init_wake(log);
+	log->ring_bytes = targets->ring_bytes ? targets->ring_bytes : LOG_RING_BYTES;
 	name_targets(log, targets);
 	int error = target_open(&log->output.target);
 	if (error != 0)
@@ -494,7 +512,7 @@ struct log_ring *log_ring(struct log *log, unsigned id)
 	MUST(id < log->ring_count);
 	struct log_ring *ring = &log->rings[id];
 	if (!ring->log) {
-		if (!ring_init(&ring->ring, ACCESS_RING_BYTES))
+		if (!ring_init(&ring->ring, log->ring_bytes))
 			return NULL;
 		ring->log = log;
 		add_ring(log, ring);
@@ -515,6 +533,8 @@ bool log_access(struct log_ring *ring, struct str line)
 		atomic_store_explicit(&ring->lost,
 		        atomic_load_explicit(&ring->lost, memory_order_relaxed) + 1, memory_order_relaxed);
 	note_pending(ring->log);
+	if (ring_used(&ring->ring) > ring->ring.cap / 2)
+		note_hurry(ring->log);
 	return written;
 }
 

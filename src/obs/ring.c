@@ -36,6 +36,12 @@ bool ring_write(struct ring *r, struct str s)
 	return true;
 }
 
+size_t ring_used(const struct ring *r)
+{
+	return atomic_load_explicit(&r->written, memory_order_relaxed) -
+	       atomic_load_explicit(&r->read, memory_order_relaxed);
+}
+
 int ring_peek(const struct ring *r, struct str parts[2])
 {
 	size_t read = atomic_load_explicit(&r->read, memory_order_relaxed);

@@ -182,7 +182,7 @@ class TwoNodes(SiteCase):
             active.start_keepalived()
             active.wait_waits(1)
         self.told("keepalived is stopped")
-        self.assertLess(max(self.gaps), 1)
+        self.assertLess(max(self.gaps), 2)
 
 
 if __name__ == "__main__":
