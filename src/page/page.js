@@ -16,7 +16,7 @@ const model = new Model();
 const figures = new Figures(at("figures"));
 const picture = new Picture(at("picture"), at("doing"), at("legend"));
 const servers = new Servers(at("table"), at("servers-sum"), at("filter"));
-const events = new Events(at("log"), () => ask("/events.json"));
+const events = new Events(at("log"), () => ask("events.json"));
 
 let timer = 0, failures = 0, lost = 0, paused = false, asking = false;
 
@@ -74,7 +74,7 @@ async function tick() {
 	if (asking) return;
 	asking = true;
 	try {
-		take(await ask("/status.json"));
+		take(await ask("status.json"));
 		await events.draw(model.now.events_last);
 		found();
 	} catch (error) {

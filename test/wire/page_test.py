@@ -246,7 +246,7 @@ class Long(PageCase):
         """Everything that can be used is reached, in the order in which it stands."""
         page = self.look()
         reached = []
-        wanted = ["skip", "pause", "theme", "keys", "workers", "filter", "server up", "lines", "/metrics", "/status.json"]
+        wanted = ["skip", "pause", "theme", "keys", "workers", "filter", "server up", "lines", "metrics"]
         for _ in wanted:
             page.key("Tab")
             reached.append(page.value("(({ id, className, attributes }) => id || className || attributes.href.value)(%s)" % FOCUS))
