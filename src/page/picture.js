@@ -8,6 +8,7 @@ const LISTENERS = 6; // of these, and
 const SHOWN = 12; // servers one by one; of more than that each upstream is one box
 const WIDE = 860; // pixels from which on there is room to the right
 const TITLE = 26; // and those of an upstream's name above its servers
+const STEP = 250; // ms from one step of what flows to the next: an animation would draw sixty pictures a second
 const TRUNK = 14; // where there is not: pixels from the left, along which all flows
 
 const ruler = document.createElement("canvas").getContext("2d");
@@ -104,7 +105,19 @@ export class Picture {
 		this.svg = svg;
 		this.cells = shape("g", { class: "cells", tabindex: "0", role: "img", id: "workers" });
 		this.workers = new Workers(this.cells, caption, legend);
+		this.moved = 0;
+		this.still = matchMedia("(prefers-reduced-motion: reduce)");
+		setInterval(() => this.move(), STEP);
 		new ResizeObserver(() => this.model && this.draw(this.model)).observe(svg.parentElement);
+	}
+
+	// What flows moves on, while somebody looks and wants it to.
+	move() {
+		const { classList } = document.body;
+
+		if (document.hidden || this.still.matches || classList.contains("lost") || classList.contains("paused")) return;
+		this.moved = (this.moved + 2) % 8.1;
+		this.svg.style.setProperty("--moved", -this.moved);
 	}
 
 	draw(model) {

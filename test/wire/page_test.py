@@ -229,18 +229,17 @@ class Long(PageCase):
         page.wait("fetched >= 2 && document.getElementById('beat').textContent === 'live'")
 
     def test_motion(self):
+        """What flows moves, unless the system says that nothing should."""
         page = self.look()
-        moves = "getComputedStyle(document.querySelector('.flows .flow')).animationName"
-        with_load = [self.client() for _ in range(2)]
-        for client in with_load:
-            client.get()
-        page.wait("document.querySelector('.flows .flow') !== null")
-        self.assertEqual(page.value(moves), "flow")
+        moved = "document.getElementById('picture').style.getPropertyValue('--moved')"
+        page.wait(moved + " !== ''")
+        first = page.value(moved)
+        page.wait("%s !== '%s'" % (moved, first))
         page.prefer(prefers_reduced_motion="reduce")
-        for client in with_load:
-            client.get()
-        page.wait("document.querySelector('.flows .flow') !== null")
-        self.assertEqual(page.value(moves), "none")
+        first = page.value(moved)
+        self.assertEqual(page.value("new Promise((done) => setTimeout(done, 1500)).then(() => %s)" % moved), first)
+        self.assertEqual(page.value("getComputedStyle(document.querySelector('main')).transitionProperty"), "none")
+        self.check_clean()
 
     def test_tabulator(self):
         """Everything that can be used is reached, in the order in which it stands."""
