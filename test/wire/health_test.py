@@ -228,7 +228,7 @@ class Probes(HealthCase):
             with self.subTest(why):
                 server = self.number(0)
                 server.answers[b"/health"] = what
-                self.start(server, health={"timeout": "60ms"})
+                self.start(server, health={"timeout": "60ms" if "timeout" in why else "30s"})
                 self.assertIn(why, self.wait_state(server, "down"))
                 server.gate.set()
                 self.finish()
