@@ -11,6 +11,7 @@
 #include "ctl/admin.h"
 #include "fuzz.h"
 #include "lb/commands.h"
+#include "lb/show_connections.h"
 
 enum { COMMANDS_MAX = 40, MOST = 3 * ANSWER_LINE_MAX, WORDS_MAX = 8 };
 
@@ -59,6 +60,20 @@ static json_t *give_nothing(void *arg, char *const *words, char why[ANSWER_WHY_B
 	return json_array();
 }
 
+/* As `show connections` reads its words. */
+static json_t *choose(void *arg, char *const *words, char why[ANSWER_WHY_BYTES])
+{
+	struct show_filter f;
+
+	(void)arg;
+	if (!show_filter_parse(&f, words, why)) {
+		MUST(why[0] != '\0');
+		return NULL;
+	}
+	MUST(f.most >= 1 && f.most <= SHOW_CONNECTIONS_MOST);
+	return json_array();
+}
+
 /* Two that take words, and of tplb's names and arguments the rest. */
 static void make_table(void)
 {
@@ -72,7 +87,9 @@ static void make_table(void)
 		MUST(n + 1 < COMMANDS_MAX);
 		table[n] = *c;
 		table[n].run = c->run ? tell_nothing : NULL;
-		table[n++].data = c->data ? give_nothing : NULL;
+		table[n++].data = strcmp(c->name, "show connections") == 0 ? choose
+		                  : c->data                                ? give_nothing
+		                                                           : NULL;
 	}
 }
 
