@@ -5,6 +5,7 @@
 #ifndef TPLB_LB_ADVISOR_H
 #define TPLB_LB_ADVISOR_H
 
+#include <jansson.h>
 #include <stdio.h>
 
 #include "engine/engine.h"
@@ -42,5 +43,8 @@ void advisor_tell(struct advisor *a);
 
 /* Writes the same to out, and goes on with what it has. False: there were too few requests. */
 bool advisor_print(struct advisor *a, FILE *out);
+
+/* The same as data, with what was measured; *enough: as above. NULL: they were too few, or memory is out. */
+json_t *advisor_data(struct advisor *a, bool *enough);
 
 #endif

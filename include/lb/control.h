@@ -82,5 +82,7 @@ bool control_resize(struct control *c, unsigned workers, FILE *out, char why[CON
 
 /* Writes the advisor's word so far. False: why tells. */
 bool control_advise(struct control *c, FILE *out, char why[CONTROL_WHY_BYTES]);
+/* The same as data, the caller's. NULL: why tells; empty: memory is out. */
+json_t *control_advise_data(struct control *c, char why[CONTROL_WHY_BYTES]);
 
 #endif

@@ -6,6 +6,7 @@
 
 #include "base/clock.h"
 #include "base/diag.h"
+#include "ctl/render.h"
 #include "lb/config.h"
 
 #define STRETCH_NS (10 * CLOCK_NS_PER_S)
@@ -122,17 +123,44 @@ void advisor_tell(struct advisor *a)
 		diag_info("advice: %s", line);
 }
 
-bool advisor_print(struct advisor *a, FILE *out)
+/* False: there were too few requests. */
+static bool advise_now(struct advisor *a, struct advice *advice)
 {
-	struct advice advice = {0};
-
+	*advice = (struct advice){0};
 	if (clock_now() - a->before.at >= STRETCH_LEAST_NS) /* a shorter one would be lost */
 		advisor_look(a);
 	if (a->seen)
-		advise(&a->busiest, &advice);
-	if (advice.workers == 0)
+		advise(&a->busiest, advice);
+	return advice->workers > 0;
+}
+
+bool advisor_print(struct advisor *a, FILE *out)
+{
+	struct advice advice;
+
+	if (!advise_now(a, &advice))
 		return false;
 	fprintf(out, "in the busiest %.3g s there were\n%s",
 	        (double)a->busiest.interval / (double)CLOCK_NS_PER_S, advice.text);
 	return true;
+}
+
+json_t *advisor_data(struct advisor *a, bool *enough)
+{
+	const struct advise_input *in = &a->busiest;
+	struct advice advice;
+
+	*enough = advise_now(a, &advice);
+	json_t *into = *enough ? json_object() : NULL;
+	render_set_number(into, "workers", in->workers);
+	render_set_number(into, "workers_advised", advice.workers);
+	render_set_number(into, "workers_least", advice.least);
+	render_set_real(into, "in_hand", advice.in_hand);
+	render_set_real(into, "interval_s", (double)in->interval / (double)CLOCK_NS_PER_S);
+	render_set_number(into, "dispatched", in->dispatched);
+	render_set_number(into, "refused", in->refused);
+	render_set_number(into, "wait_mean_us", (uint64_t)(in->wait_mean / CLOCK_NS_PER_US));
+	render_set_number(into, "wait_p99_us", (uint64_t)(in->wait_p99 / CLOCK_NS_PER_US));
+	render_set_text(into, "text", advice.text);
+	return into;
 }

@@ -221,6 +221,12 @@ _Static_assert(
         (int)CONTROL_WHY_BYTES <= (int)ANSWER_WHY_BYTES && (int)UPGRADE_WHY_BYTES <= (int)ANSWER_WHY_BYTES,
         "a reason fits into an answer");
 
+static json_t *advise_data(void *arg, char *const *words, char why[ANSWER_WHY_BYTES])
+{
+	(void)words;
+	return control_advise_data(arg, why);
+}
+
 const struct answer_command lb_commands[] = {
         {.name = "show status",
                 .arguments = "",
@@ -297,7 +303,8 @@ const struct answer_command lb_commands[] = {
         {.name = "advise",
                 .arguments = "",
                 .help = "how many workers would do, from the busiest ten seconds, with the arithmetic",
-                .run = advise_workers},
+                .run = advise_workers,
+                .data = advise_data},
         {.name = "trace",
                 .arguments = "SECONDS",
                 .help = "what the workers do meanwhile, as a timeline for Perfetto or chrome://tracing",

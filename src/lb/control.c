@@ -291,21 +291,43 @@ bool control_resize(struct control *c, unsigned workers, FILE *out, char why[CON
 	return now == workers;
 }
 
-bool control_advise(struct control *c, FILE *out, char why[CONTROL_WHY_BYTES])
+static bool can_advise(const struct control *c, char why[CONTROL_WHY_BYTES])
 {
-	bool told = false;
-
-	if (engine_workers(c->engine) == 0) {
+	if (engine_workers(c->engine) == 0)
 		snprintf(why, CONTROL_WHY_BYTES,
 		        "the advice is about the workers of the pool, and the async engine has none");
+	return engine_workers(c->engine) > 0;
+}
+
+static void say_too_few(char why[CONTROL_WHY_BYTES])
+{
+	snprintf(why, CONTROL_WHY_BYTES,
+	        "too few requests to advise from; ask again after %d of them within ten seconds",
+	        ADVISE_REQUESTS_MIN);
+}
+
+bool control_advise(struct control *c, FILE *out, char why[CONTROL_WHY_BYTES])
+{
+	if (!can_advise(c, why))
 		return false;
-	}
 	lock_take(&c->lock);
-	told = advisor_print(&c->advisor, out);
+	bool told = advisor_print(&c->advisor, out);
 	lock_drop(&c->lock);
 	if (!told)
-		snprintf(why, CONTROL_WHY_BYTES,
-		        "too few requests to advise from; ask again after %d of them within ten seconds",
-		        ADVISE_REQUESTS_MIN);
+		say_too_few(why);
 	return told;
+}
+
+json_t *control_advise_data(struct control *c, char why[CONTROL_WHY_BYTES])
+{
+	bool enough;
+
+	if (!can_advise(c, why))
+		return NULL;
+	lock_take(&c->lock);
+	json_t *data = advisor_data(&c->advisor, &enough);
+	lock_drop(&c->lock);
+	if (!enough)
+		say_too_few(why);
+	return data;
 }

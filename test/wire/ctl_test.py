@@ -633,6 +633,7 @@ class SetWorkers(CtlCase):
                 connection.send(OK)
 
         tplb = self.start(self.server(slow), pool={"workers": 2, "burst": 1}, queue={"timeout": "0s"})
+        self.assertRegex(self.bad_json("advise")["error"], "too few requests to advise from")
         self.assertRegex(self.bad("advise"), "too few requests to advise from; ask again after 100")
         load = Load(tplb.address, 8)
         try:
@@ -641,6 +642,10 @@ class SetWorkers(CtlCase):
             self.assertRegex(text, r"requests/s x [\d.]+ ms in a worker's hands")
             self.assertGreater(int(re.search(r"pool: \{ workers = (\d+); \};", text).group(1)), 2)
             self.assertIn("in a worker's hands", "\n".join(self.good("advise")))  # it is not used up
+            data = self.json("advise")
+            self.assertGreater(data["workers_advised"], data["workers"])
+            self.assertGreaterEqual(data["dispatched"], 100)
+            self.assertIn("in a worker's hands", data["text"])
         finally:
             load.stop()
         self.assertEqual(load.failures, [])
