@@ -189,10 +189,11 @@ static struct desk_peer *place(struct desk *d)
 	return best;
 }
 
-static void accept_peer(struct desk *d, int64_t now)
+static void accept_peer(struct desk *d)
 {
 	struct addr who;
 	int fd = sock_accept(d->listener, &who);
+	int64_t now = clock_now(); /* it was waited for: the turn may have begun long ago */
 
 	if (fd >= 0) {
 		struct desk_peer *p = place(d);
@@ -253,7 +254,7 @@ static bool turn(struct desk *d)
 			attend(d, &d->peers[i]);
 	feed(d);
 	if (fds[1].revents && keeps(d)) /* last: it may give a place to another descriptor */
-		accept_peer(d, now);
+		accept_peer(d);
 	return true;
 }
 
