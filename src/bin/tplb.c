@@ -818,5 +818,6 @@ int main(int argc, char **argv)
 	free(p.listeners);
 	if (p.config)
 		lb_config_free(p.config);
+	started_free(&p.office.started);
 	return status;
 }
