@@ -19,6 +19,7 @@
 #include "lb/lb.h"
 #include "lb/resolver.h"
 #include "lb/supply.h"
+#include "lb/watch.h"
 
 /* Where a listener's connections find what to do: struct listener.app. Lives as long as the engine's record of the listener. */
 struct front {
@@ -67,6 +68,7 @@ struct balancer {
 	struct log_format
 	        *formats; /* who reloads: each text once; they stay, for a refusal is held by no snapshot */
 	uint64_t past[COUNTER_COUNT]; /* lock: of threads of snapshots that are gone */
+	struct watch watch;           /* of who looks after the threads; its `reports` are read by others */
 };
 
 /* workers: engine_sets. loops: of the async engine. NULL when memory is out. */

@@ -137,6 +137,7 @@ struct lb_config_timeouts { /* all in ns; 0: no limit, but keepalive = 0: no kee
 	int64_t tunnel;
 	int64_t drain;
 	int64_t upgrade;
+	int64_t stuck; /* 0: nobody is watched */
 };
 
 struct lb_config_limits {

@@ -64,9 +64,11 @@ struct control {
 void control_init(struct control *c);
 void control_free(struct control *c);
 
-/* When to call control_look; CLOCK_NEVER: not at all. */
+/* When to call control_look, by one thread. It sees to the advisor and to threads that are stuck. */
 int64_t control_next_look(struct control *c);
 void control_look(struct control *c);
+/* As of the last look: somebody serves still, as far as the board tells (lb/watch.h). By that thread. */
+bool control_is_alive(const struct control *c);
 
 /* Logs the advisor's word, for the end. */
 void control_advise_at_end(struct control *c);

@@ -17,6 +17,7 @@
  *	in_hand  connections that it has
  *	server   "UPSTREAM/SERVER", or null
  *	fd       the descriptor that it works on, or null
+ *	stuck    true: at that step for longer than timeouts.stuck, where it is supposed to go on (lb/watch.h)
  *	taken    connections that it was given to begin a request, so far
  *	busy_us  how long a worker had connections in hand, up to the last time that it had none; null for others
  */
@@ -24,7 +25,7 @@ json_t *show_workers(struct control *c);
 
 /*
  * Into the object: how many workers and loops there are (`threads`); of them `idle`, `asleep` amid a request, `running`; and `in_hand` of all of them. The
- * acceptor does not count.
+ * acceptor does not count, but among those that are `stuck`.
  */
 void show_workers_total(struct control *c, json_t *into);
 

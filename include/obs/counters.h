@@ -81,6 +81,7 @@
 	ROW(address_changes, "addresses of servers that changed, came or went by a lookup")                  \
 	ROW(bytes_in, "bytes received from clients")                                                         \
 	ROW(bytes_out, "bytes sent to clients")                                                              \
+	ROW(workers_stuck, "times that a worker, loop or acceptor was stuck for timeouts.stuck")             \
 	ROW(log_lost, "log lines lost: the log could not keep up, or could not be written")
 
 enum counter_id {

@@ -687,7 +687,8 @@ static void serve(struct program *p)
 		int signal = signals_next_by(look < alive_at ? look : alive_at, &from);
 
 		if (clock_now() >= alive_at) {
-			p->supply->notify(p->supply->arg, NOTICE_ALIVE);
+			if (control_is_alive(&p->control)) /* else whoever watches us may start us anew */
+				p->supply->notify(p->supply->arg, NOTICE_ALIVE);
 			alive_at = clock_now() + p->alive_every;
 		}
 		if (signal == SIGTERM || signal == SIGINT) {

@@ -158,6 +158,7 @@ void balancer_attach(struct balancer *b, struct engine *engine)
 	struct snapshot *s = b->now;
 
 	b->engine = engine;
+	watch_init(&b->watch, engine);
 	for (unsigned i = 0; i < s->lb->config->listeners.count; i++)
 		s->fronts[i]->listener = engine_listener(engine, i);
 	atomic_store_explicit(&s->lb->engine, engine, memory_order_release);
@@ -282,8 +283,10 @@ uint64_t balancer_counter(struct balancer *b, enum counter_id id)
 	const struct counters *sets = engine_counters(b->engine, &count);
 
 	lock_take(&b->lock);
-	uint64_t lost = id == COUNTER_log_lost && b->log ? log_lost(b->log) : 0;
-	uint64_t sum = lost + counters_sum(sets, count, id) + b->past[id] + threads_counter(b->now, id);
+	uint64_t own = id == COUNTER_log_lost && b->log ? log_lost(b->log) : 0;
+	if (id == COUNTER_workers_stuck)
+		own = atomic_load_explicit(&b->watch.reports, memory_order_relaxed);
+	uint64_t sum = own + counters_sum(sets, count, id) + b->past[id] + threads_counter(b->now, id);
 	for (const struct snapshot *s = b->old; s; s = s->older)
 		sum += threads_counter(s, id);
 	lock_drop(&b->lock);

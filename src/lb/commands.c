@@ -258,7 +258,7 @@ const struct answer_command lb_commands[] = {
                         "which "
                         "server and descriptor",
                 .data = workers_data,
-                .look = {.columns = "worker doing asleep age_us in_hand server fd taken"}},
+                .look = {.columns = "worker doing asleep age_us in_hand server fd stuck taken"}},
         {.name = "show queue",
                 .arguments = "",
                 .help = "how many wait and for how long; how long they waited",

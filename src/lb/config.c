@@ -4,6 +4,7 @@
 #include "lb/config_upstreams.h"
 #include "lb/log_format.h"
 #include "lb/request_id.h"
+#include "lb/watch.h"
 
 #include <errno.h>
 #include <pwd.h>
@@ -108,6 +109,14 @@ static void check_rates(struct lb_config *c)
 	        c->limits.rate_grace != 10 * CLOCK_NS_PER_S)
 		conf_warning(c->conf, c->limits.place, "rate_grace",
 		        "there is no rate to fall behind: set min_body_rate or min_answer_rate");
+}
+
+/* A loop that sleeps looks up once a second; what is shorter would take that for stuck. */
+static void check_stuck(struct lb_config *c)
+{
+	if (c->timeouts.stuck > 0 && c->timeouts.stuck < WATCH_LEAST_NS)
+		conf_fault(c->conf, c->timeouts.place, "stuck",
+		        "must be \"2s\" or more, or \"0s\" to watch nobody: a thread may well take a second");
 }
 
 static void check_discipline(struct lb_config *c)
@@ -478,6 +487,7 @@ static struct lb_config *config_check(struct lb_config *c, struct conf *conf, bo
 	}
 	check_sizes(c);
 	check_rates(c);
+	check_stuck(c);
 	check_discipline(c);
 	check_via(c);
 	check_request_id(c);

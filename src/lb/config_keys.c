@@ -536,6 +536,8 @@ static const struct conf_key timeouts_keys[] = {
         TIMEOUT(tunnel, "1h", "no progress in a tunnel, either way"),
         TIMEOUT(drain, "30s", "finishing what is in flight after TERM"),
         TIMEOUT(upgrade, "30s", "after USR2, until the new program serves"),
+        TIMEOUT(stuck, "10s",
+                "a thread at one step where it does not wait: reported; 0s: never, else 2s at least"),
         END,
 };
 static const struct conf_section timeouts_section = {.size = sizeof(struct lb_config_timeouts),

@@ -44,16 +44,23 @@ void control_free(struct control *c)
 int64_t control_next_look(struct control *c)
 {
 	lock_take(&c->lock);
-	int64_t at = advisor_next_look(&c->advisor);
+	int64_t at = advisor_next_look(&c->advisor), watch_at = c->balancer->watch.look_at;
 	lock_drop(&c->lock);
-	return at;
+	return watch_at < at ? watch_at : at;
 }
 
 void control_look(struct control *c)
 {
 	lock_take(&c->lock);
 	advisor_look(&c->advisor);
+	int64_t stuck = c->config->timeouts.stuck;
 	lock_drop(&c->lock);
+	(void)watch_look(&c->balancer->watch, stuck);
+}
+
+bool control_is_alive(const struct control *c)
+{
+	return !watch_is_dead(&c->balancer->watch);
 }
 
 void control_advise_at_end(struct control *c)

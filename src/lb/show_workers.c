@@ -19,7 +19,7 @@ static int64_t age_of(const struct board_row *row, int64_t now)
 }
 
 static json_t *row_data(const struct control *c, unsigned id, const struct board_row *row,
-        const struct counters *set, int64_t now)
+        const struct counters *set, int64_t limit, int64_t now)
 {
 	static const char *const kinds[] = {
 	        [SEAT_LOOP] = "loop", [SEAT_ACCEPTOR] = "acceptor", [SEAT_WORKER] = "worker"};
@@ -38,9 +38,18 @@ static json_t *row_data(const struct control *c, unsigned id, const struct board
 	render_set_number(into, "in_hand", board_holds(row));
 	render_set_text(into, "server", e.label == LABEL_NONE ? NULL : label_text(e.label));
 	render_set(into, "fd", e.fd < 0 ? NULL : json_integer(e.fd));
+	render_set_bool(into, "stuck", watch_is_stuck(seat, row, limit, now));
 	render_set_number(into, "taken", counter_of(set, COUNTER_dispatched));
 	render_set(into, "busy_us", seat == SEAT_WORKER ? json_integer((json_int_t)busy_us) : NULL);
 	return into;
+}
+
+static int64_t limit_of(struct control *c)
+{
+	lock_take(&c->lock);
+	int64_t limit = c->config->timeouts.stuck;
+	lock_drop(&c->lock);
+	return limit;
 }
 
 json_t *show_workers(struct control *c)
@@ -49,24 +58,28 @@ json_t *show_workers(struct control *c)
 	const struct board_row *board = engine_board(c->engine, &count);
 	const struct counters *sets = engine_counters(c->engine, &count);
 	json_t *rows = json_array();
-	int64_t now = clock_now();
+	int64_t now = clock_now(), limit = limit_of(c);
 
 	for (unsigned id = 0; rows && id < count; id++)
 		if (board_entry_of(board_get(&board[id])).doing != DOING_GONE)
-			(void)json_array_append_new(rows, row_data(c, id, &board[id], &sets[id], now));
+			(void)json_array_append_new(rows, row_data(c, id, &board[id], &sets[id], limit, now));
 	return rows;
 }
 
 void show_workers_total(struct control *c, json_t *into)
 {
-	unsigned count, idle = 0, asleep = 0, running = 0, in_hand = 0;
+	unsigned count, idle = 0, asleep = 0, running = 0, stuck = 0, in_hand = 0;
+	int64_t now = clock_now(), limit = limit_of(c);
 	const struct board_row *board = engine_board(c->engine, &count);
 
 	for (unsigned id = 0; id < count; id++) {
 		struct board_entry e = board_entry_of(board_get(&board[id]));
 		char name[ENGINE_SEAT_BYTES];
 
-		if (e.doing == DOING_GONE || engine_seat(c->engine, id, name) == SEAT_ACCEPTOR)
+		enum engine_seat seat = engine_seat(c->engine, id, name);
+
+		stuck += watch_is_stuck(seat, &board[id], limit, now);
+		if (e.doing == DOING_GONE || seat == SEAT_ACCEPTOR)
 			continue;
 		idle += e.doing == DOING_IDLE;
 		asleep += e.doing != DOING_IDLE && e.asleep;
@@ -77,5 +90,6 @@ void show_workers_total(struct control *c, json_t *into)
 	render_set_number(into, "idle", idle);
 	render_set_number(into, "asleep", asleep);
 	render_set_number(into, "running", running);
+	render_set_number(into, "stuck", stuck);
 	render_set_number(into, "in_hand", in_hand);
 }

@@ -75,6 +75,7 @@ START_TEST(test_defaults)
 	ck_assert_int_eq(c->timeouts.keepalive, 60 * CLOCK_NS_PER_S);
 	ck_assert_int_eq(c->timeouts.tunnel, 3600 * CLOCK_NS_PER_S);
 	ck_assert_int_eq(c->timeouts.drain, 30 * CLOCK_NS_PER_S);
+	ck_assert_int_eq(c->timeouts.stuck, 10 * CLOCK_NS_PER_S);
 	ck_assert_int_eq(c->limits.connections, 16384);
 	ck_assert_uint_eq(c->limits.header_size, 16384);
 	ck_assert_int_eq(c->limits.headers, 100);
@@ -181,6 +182,11 @@ static const struct {
                 "x:2: queue.target: warning: only the discipline \"codel\" looks at it\n"},
         {BASE "queue: { size = 1048577; };",
                 "x:2: queue.size: must be a whole number from 1 to 1048576, not 1048577\n"},
+        {BASE "timeouts: { stuck = \"1999ms\"; };", "x:2: timeouts.stuck: must be \"2s\" or more, or \"0s\" "
+                                                    "to watch nobody: a thread may well take a "
+                                                    "second\n"},
+        {BASE "timeouts: { stuck = \"2s\"; };", ""},
+        {BASE "timeouts: { stuck = \"0s\"; };", ""},
         {BASE "timeouts: { conect = \"1s\"; };",
                 "x:2: timeouts.conect: unknown key, did you mean `connect`?\n"},
         {BASE "timeouts: { connect = 3; };", "x:2: timeouts.connect: must be a duration such as \"250ms\" or "

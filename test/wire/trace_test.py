@@ -147,11 +147,12 @@ class Trace(CtlCase):
 
         wait_until(again, "the next one")
 
+    @unittest.skipUnless(os.environ.get("TPLB_LONG") == "1", "seconds: make check-long")
     def test_one_that_does_not_read(self):
         """Its rings fill and what does not fit is lost; nobody waits for it."""
         self.start()
         reader = self.raw()
-        reader.send(b"trace 1\n")
+        reader.send(b"trace 2\n")
         load = Load(self.balancer.address, 4)
         wait_until(lambda: min(load.answers) >= 50 or load.failures, "answers")
         load.stop()
@@ -171,6 +172,7 @@ class Trace(CtlCase):
         self.assertEqual(trace.wait(30), 1)
 
     @unittest.skipIf(ENGINE != "pool", "the driver makes no difference")
+    @unittest.skipUnless(os.environ.get("TPLB_LONG") == "1", "seconds: make check-long")
     def test_json(self):
         """In one line, as other answers are."""
         self.start()

@@ -54,7 +54,7 @@ class Board(CtlCase):
     def test_text(self):
         self.start(pool={"workers": 2})
         lines = self.good("show", "workers")
-        self.assertEqual(lines[0], "worker doing asleep age_us in_hand server fd taken")
+        self.assertEqual(lines[0], "worker doing asleep age_us in_hand server fd stuck taken")
         self.assertEqual({line.split()[0] for line in lines[1:]}, set(self.rows()))
 
     def test_waits_for_a_server(self):
