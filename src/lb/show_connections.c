@@ -140,7 +140,8 @@ static int by_since(const void *a, const void *b)
 
 static void keep_first(struct found *f)
 {
-	qsort(f->at, f->count, sizeof(*f->at), by_since);
+	if (f->count > 0) /* there is nowhere to sort before */
+		qsort(f->at, f->count, sizeof(*f->at), by_since);
 	if (f->count > f->most)
 		f->count = f->most;
 }
