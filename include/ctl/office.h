@@ -29,6 +29,8 @@ struct office {
 /* above: as office_above gave it to this process; -1: none. Takes it over. */
 void office_init(struct office *o, char *const *argv, int above);
 
+void office_free(struct office *o);
+
 /*
  * Starts the program that stands at its path now, to take this one's place: channel is its end of the socket for that (ctl/takeover.h), and its standard error
  * until it is ready. 0 and *pid, or -errno.

@@ -819,6 +819,6 @@ int main(int argc, char **argv)
 	free(p.listeners);
 	if (p.config)
 		lb_config_free(p.config);
-	started_free(&p.office.started);
+	office_free(&p.office);
 	return status;
 }

@@ -38,6 +38,12 @@ void office_init(struct office *o, char *const *argv, int above)
 		o->boss = maker.pid;
 }
 
+void office_free(struct office *o)
+{
+	started_free(&o->started);
+	lock_destroy(&o->lock);
+}
+
 /* Whether this process is the one that nobody can be told to take another one for. */
 static bool is_to_stay(const struct office *o)
 {

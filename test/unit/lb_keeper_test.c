@@ -86,7 +86,7 @@ static int with_child(void (*in_child)(struct keeper_link *link))
 	}
 	int status = keeper_serve(keeper, child);
 	lb_config_free(config);
-	started_free(&office.started);
+	office_free(&office);
 	return status;
 }
 #define CHECK(condition)                                                                                     \
