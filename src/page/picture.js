@@ -290,7 +290,11 @@ export class Picture {
 			this.listeners[i].say(l.address);
 			this.into[i].draw(model.course(l.key + ".requests").last);
 		});
-		this.lot.say(plural(now.status.connections, "connection"), `${perSecond(model.course("accepted").last)} new`);
+		const acceptor = now.workers.find((w) => w.kind === "acceptor" && w.stuck);
+
+		this.lot.say(plural(now.status.connections, "connection"),
+			acceptor ? `stuck for ${duration(acceptor.age_us / 1e6)}` : `${perSecond(model.course("accepted").last)} new`);
+		this.lot.node.classList.toggle("stuck", Boolean(acceptor));
 		this.queue.say(`${number(depth)} of ${number(now.queue.queue_size)}`, depth > 0 ? `oldest ${duration(now.queue.queue_oldest_us / 1e6)}` :
 			refused > 0 ? `${perSecond(refused)} refused` : "");
 		set(this.fill, "width", Math.max(0, (this.queue.w - 24) * Math.min(1, Math.sqrt(depth / now.queue.queue_size))).toFixed(1));

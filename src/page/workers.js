@@ -127,8 +127,8 @@ export class Workers {
 }
 
 function describe(worker) {
-	const parts = [`${worker.kind} ${worker.worker}: ${doingOf(worker)}`];
-	const means = DOINGS[doingOf(worker)];
+	const parts = [`${worker.kind} ${worker.worker}: ${worker.stuck ? "stuck at " : ""}${worker.doing}`];
+	const means = DOINGS[worker.doing];
 
 	if (means) parts[0] += ` (${means})`;
 	if (worker.server) parts.push(worker.server);

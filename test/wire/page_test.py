@@ -11,6 +11,7 @@ import unittest
 
 from support.browser import CHROMIUM, Browser
 from support.case import WireCase, main
+from support.hang import Hang, tasks
 from support.raw import BOUND
 from support.tplb import CTL
 
@@ -260,6 +261,27 @@ class Long(PageCase):
         page.wait("document.querySelectorAll('#workers .cell').length === 2")
         self.assertIn("event loops", page.value("document.getElementById('picture').textContent"))
         self.assertIn("event loops", page.value("document.getElementById('program').textContent"))
+        self.check_clean()
+
+    def test_stuck(self):
+        """A worker that hangs stands out; the page is served by others."""
+        page = self.look(timeouts={"stuck": "2s"})
+        hang = Hang([tid for i in range(3) for tid in tasks(self.balancer, "tplb-%d" % i)])
+        self.addCleanup(hang.end)
+        client = self.client().send(b"GET / HTTP/1.1\r\nHost: h\r\n\r\n")
+        hang.wait()
+        page.wait("document.querySelectorAll('.cell.stuck').length === 2")  # and in the legend
+        page.wait("document.getElementById('log').innerText.includes(' is stuck: at ')")
+        page.key("w")
+        for _ in range(3):
+            if "stuck at connect" in page.value("document.getElementById('doing').textContent"):
+                break
+            page.key("ArrowRight")
+        self.assertIn("stuck at connect", page.value("document.getElementById('doing').textContent"))
+        hang.end()
+        self.assertEqual(client.whole_response().status, 200)
+        page.wait("document.querySelectorAll('.cell.stuck').length === 1")
+        page.wait("document.getElementById('log').innerText.includes(' goes on: ')")
         self.check_clean()
 
     def test_many(self):
