@@ -3,7 +3,7 @@
 
 The same program twice, in front of the same origins: once with nothing on, once with an access log in a file, /metrics scraped every second
 as Prometheus does, and the page open, which asks for its figures. They take turns in pairs, whichever first by chance; of each pair the ratio of the processor
-time of tplb's processes to its requests is taken, and of all ratios the mean with its 95 % interval (Student's t). Not wall time: with a
+time of tplb's processes to its requests is taken, and of all ratios the geometric mean with its 95 % interval (Student's t of the logarithms). Not wall time: with a
 balancer on the machine of its load that measures the machine.
 """
 
@@ -81,7 +81,7 @@ class Pair:
     """The program with nothing on, and with what `options.on` says; in a control, with nothing again."""
 
     def __init__(self, parties, engine, options):
-        self.bare = parties.start_tplb(engine, "http", *ENGINES[engine])
+        self.bare = parties.there[engine] = parties.start_tplb(engine, "http", *ENGINES[engine])
         port, log = parties.port(), os.path.join(parties.directory, engine + ".access")
         paths, more = {}, ""
         if "log" in options.on:
@@ -92,7 +92,8 @@ class Pair:
             paths[SCRAPED] = SCRAPE_SECONDS
         if "page" in options.on:
             paths[STATUS] = PAGE_SECONDS
-        self.observed = parties.start_tplb(engine + "-observed", "http", *ENGINES[engine], more=more)
+        name = engine + "-observed"
+        self.observed = parties.there[name] = parties.start_tplb(name, "http", *ENGINES[engine], more=more)
         self.observer, self.log = Observer(port, paths), log
         if "page" in options.on:
             self.observer.ask(PAGE)
@@ -113,19 +114,19 @@ def measure(pair, load, options):
         pair.run(observed, load, 1)
     runs = []
     for number in range(options.pairs):
-        order = random.sample((False, True), 2)
-        got = {observed: pair.run(observed, load, options.seconds) for observed in order}
+        got = {observed: pair.run(observed, load, options.seconds) for observed in random.sample((False, True), 2)}
         runs.append((got[False], got[True]))
         note("pair %d of %d: %.2f us, observed %.2f us: %.4f" % (number + 1, options.pairs, got[False]["cpu_us"], got[True]["cpu_us"],
                                                                got[True]["cpu_us"] / got[False]["cpu_us"]))
     return runs
 
 
-def interval(values):
-    """(mean, half of its 95 % interval)"""
-    if len(values) < 2:
-        return values[0], math.inf
-    return statistics.mean(values), student(len(values) - 1) * statistics.stdev(values) / math.sqrt(len(values))
+def interval(ratios):
+    """(mean, lower and upper end of its 95 % interval), of the ratios' logarithms: of ratios themselves the mean is above 1 by noise alone."""
+    logs = [math.log(ratio) for ratio in ratios]
+    mean = statistics.mean(logs)
+    half = student(len(logs) - 1) * statistics.stdev(logs) / math.sqrt(len(logs)) if len(logs) > 1 else math.inf
+    return tuple(math.exp(x) if x < 700 else math.inf for x in (mean, mean - half, mean + half))
 
 
 def more(ratio):
@@ -135,16 +136,16 @@ def more(ratio):
 def told(engine, load, runs, limit):
     """(lines, whether it surely costs more than that)"""
     ratios = [b["cpu_us"] / a["cpu_us"] for a, b in runs]
-    mean, half = interval(ratios)
-    rates, _ = interval([b["rps"] / a["rps"] for a, b in runs])
+    mean, low, high = interval(ratios)
+    rates = interval([b["rps"] / a["rps"] for a, b in runs])[0]
     errors = sum(r["socket_errors"] + r["non_2xx"] for pair in runs for r in pair)
     bare, observed = (statistics.median(pair[i]["cpu_us"] for pair in runs) for i in (0, 1))
-    verdict = "yes" if mean + half <= 1 + limit / 100 else "no" if mean - half > 1 + limit / 100 else "cannot be told"
+    verdict = "yes" if high <= 1 + limit / 100 else "no" if low > 1 + limit / 100 else "cannot be told"
     lines = [
         "%s, %s, %d pairs:" % (engine, load.title, len(runs)),
         "  CPU a request, observed to not: " + " ".join("%.3f" % r for r in ratios),
         "  mean %s, 95 %% interval %s to %s (medians %.2f and %.2f us); requests/s %s; errors %d"
-        % (more(mean), more(mean - half), more(mean + half), bare, observed, more(rates), errors),
+        % (more(mean), more(low), more(high), bare, observed, more(rates), errors),
         "  at most %g %% more: %s" % (limit, verdict),
     ]
     return lines, verdict == "no"
@@ -166,6 +167,7 @@ def run(options, directory):
             lines.append("  %d answers of %.1f KB to who looked" % (pair.observer.answers, pair.observer.bytes / max(pair.observer.answers, 1) / 1e3))
         print("\n".join(lines), flush=True)
         results[engine] = [{"bare": a, "observed": b} for a, b in runs]
+        parties.end()
         over += [engine] * is_over
     os.makedirs(options.out, exist_ok=True)
     with open(os.path.join(options.out, "observed.json"), "w") as f:
