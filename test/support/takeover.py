@@ -1,7 +1,7 @@
 """What tests of upgrades share: who serves now, and the end of a program of which several processes have served."""
 
 import os
-import re
+import signal
 
 from support.tplb import COUNTER, check_sums
 
@@ -25,8 +25,12 @@ def is_there(pid):
         return False
 
 
-def ends(tplb):
-    """Tells the process that was started to end, and checks that all counts of all processes agree."""
+def ends(tplb, look=None):
+    """Tells the process that was started to end, looks at what is left, and checks that all counts of all processes agree."""
+    if look:
+        tplb.tell(signal.SIGTERM)
+        tplb.wait()
+        look()
     super(type(tplb), tplb).stop()
     sums = {}
     for m in filter(None, map(COUNTER.search, tplb.lines)):

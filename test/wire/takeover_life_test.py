@@ -358,10 +358,38 @@ class Managers(TakeoverCase):
         tplb.wait()
 
 
+    def test_sockets(self):
+        """Of a socket unit: they go from one to the next, and the file stays when the last one ends."""
+        place = self.directory()
+        os.chmod(place, 0o755)
+        path, launcher = os.path.join(place, "web.sock"), os.path.join(place, "launch")
+        with open(launcher, "w") as f:
+            f.write(
+                "#!%s\nimport os, socket, sys\ns = socket.socket(socket.AF_UNIX)\ns.bind(%r)\ns.listen(5)\n"
+                "os.chmod(%r, 0o666)\nos.dup2(s.fileno(), 3)\nos.set_inheritable(3, True)\n"
+                "os.environ.update(LISTEN_PID=str(os.getpid()), LISTEN_FDS='1')\nos.execv(%r, [%r] + sys.argv[1:])\n"
+                % (sys.executable, path, path, TPLB, TPLB)
+            )
+        os.chmod(launcher, 0o755)
+        for more in rights():
+            with self.subTest(str(more)):
+                if os.path.exists(path):
+                    os.unlink(path)
+                tplb = self.start(one_listener([self.server()], bind="unix:" + path, admin=ADMIN, **more), program=launcher)
+                was = os.stat(path).st_ino
+                for n in (1, 2):
+                    self.ctl("upgrade")
+                    has_taken_over(tplb, n)
+                    tplb.wait_line("info: stopped$", n)
+                    self.is_served("unix:" + path)
+                ends(tplb)
+                self.assertEqual(os.stat(path).st_ino, was)
+
+
 class Signals(TakeoverCase):
-    def slow(self, timeouts=None):
+    def slow(self, **more):
         """A tplb whose successor does not come until the gate, a FIFO, is opened for writing."""
-        config = one_listener([self.server()], admin=ADMIN, timeouts=timeouts or {})
+        config = one_listener([self.server()], admin=ADMIN, **more)
         tplb = self.start(config)
         self.gate = os.path.join(self.directory(), "gate")
         os.mkfifo(self.gate)
@@ -420,6 +448,23 @@ class Signals(TakeoverCase):
         self.assertEqual(self.serving(), self.heir)
         os.kill(self.heir, signal.SIGTERM)
         wait_until(lambda: not is_there(self.heir), "its end", 2 * BOUND)
+
+    @unittest.skipUnless(os.geteuid() == 0, "only root has a parent process")
+    def test_parent_or_child_killed(self):
+        """Of the old one, before the new one serves: that has the sockets and their files."""
+        for which in ("parent", "child"):
+            with self.subTest(which):
+                tplb = self.slow(bind="unix:web.sock", user="nobody")
+                victim = tplb.pid if which == "parent" else next(p for p in children(tplb.pid) if p != self.heir)
+                os.kill(victim, signal.SIGKILL)
+                tplb.process.wait()
+                self.open_gate()
+                tplb.wait_line("this process has taken over; the one before is gone")
+                tplb.wait_line("is ready", 2)
+                self.is_served("unix:%s/web.sock" % tplb.directory)
+                self.serving()
+                os.kill(self.heir, signal.SIGTERM)
+                wait_until(lambda: not is_there(self.heir), "its end", 2 * BOUND)
 
     def test_new_one_killed(self):
         """Before it serves nothing has happened; after, its end is the program's, with a status that says so."""

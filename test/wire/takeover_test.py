@@ -9,6 +9,7 @@ import sys
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), os.pardir))
 
 import collections
+import re
 import signal
 import threading
 
@@ -107,7 +108,8 @@ class Load(WireCase):
     def upgraded_under_load(self, **more):
         seen = Seen()
         server = self.server(recording(seen))
-        tplb = self.tplb(server, upstream={"health": {"type": "none"}}, **more)
+        log = {"access": "@DIR@/access.log", "format": "%{method} %{target} %{status} end"}
+        tplb = self.tplb(server, upstream={"health": {"type": "none"}}, log=log, **more)
         self.askers = [Asker(tplb.address, i) for i in range(4 * CLIENTS)]
         try:
             self.serve_on()
@@ -123,11 +125,18 @@ class Load(WireCase):
         twice = [what for what, n in seen.counts.items() if n > 1 and int(what[1:].split(b"-")[0]) % 2 == 1]
         self.assertEqual(twice, [], "POSTs that came more than once")
         self.assertEqual(len(seen.counts), self.answered())
+        ends(tplb, lambda: self.check_log(os.path.join(tplb.directory, "access.log")))
         drains = self.drains(tplb)
         print("%d upgrades, %d requests, %d connections; drains in ms: %s"
               % (UPGRADES, self.answered(), sum(a.connections for a in self.askers), sorted(drains)))
-        self.assertLess(max(drains), 10000)
-        ends(tplb)
+        self.assertLess(max(drains[:UPGRADES]), 10000)
+
+    def check_log(self, path):
+        """Two processes wrote to it at a time: a whole line for each request."""
+        with open(path) as f:
+            lines = f.read().splitlines()
+        self.assertEqual([line for line in lines if not re.match(r"(GET|POST) /[0-9-]* 200 end$", line)], [])
+        self.assertEqual(len(lines), self.answered())
 
     @staticmethod
     def drains(tplb):
