@@ -12,12 +12,16 @@
 #define DEFAULT_HOST "127.0.0.1:9000"
 
 static const char *const configs[] = {SITE, SITE "forward = { trusted = ( \"127.0.0.0/8\" ); };",
-        SITE "forward = { x_forwarded_for = false; via = \"\"; };"};
-enum { CONFIGS = 3, TRUSTING = 1, PLAIN = 2 };
+        SITE "forward = { x_forwarded_for = false; via = \"\"; };",
+        SITE "forward = { trusted = ( \"127.0.0.0/8\" ); request_id = \"X-Request-Id\"; };"};
+enum { CONFIGS = 4, TRUSTING = 1, PLAIN = 2, NAMING = 3 };
 
 /* Fields that a forwarder takes away, puts in or writes anew. */
 static const char *const ours[] = {"host", "content-length", "transfer-encoding", "upgrade", "connection",
         "via", "x-forwarded-for", "x-forwarded-proto", "x-forwarded-host", "forwarded", "max-forwards", NULL};
+static const char *const ours_naming[] = {"host", "content-length", "transfer-encoding", "upgrade",
+        "connection", "via", "x-forwarded-for", "x-forwarded-proto", "x-forwarded-host", "forwarded",
+        "max-forwards", "x-request-id", NULL};
 static const char *const ours_plain[] = {"host", "content-length", "transfer-encoding", NULL};
 
 /* The end of the head is where it is, however the bytes come; a byte that begins no request is no part of one that is taken. */
@@ -76,6 +80,27 @@ static void check_forwarded(const struct strict *out, bool trusting)
 	MUST(trusting || (from->value.len == 9 && !strict_find(out, "forwarded")));
 }
 
+/* There is one, the request's own where it had one alone that is fit. */
+static void check_id(const struct strict *in, const struct strict *out)
+{
+	const struct strict_field *written = NULL, *sent = NULL;
+	unsigned count = 0, sent_count = 0;
+
+	for (unsigned i = 0; i < out->count; i++)
+		if (str_eq_nocase(out->fields[i].name, STR("x-request-id"))) {
+			written = &out->fields[i];
+			count++;
+		}
+	for (unsigned i = 0; i < in->count; i++)
+		if (str_eq_nocase(in->fields[i].name, STR("x-request-id"))) {
+			sent = &in->fields[i];
+			sent_count++;
+		}
+	MUST(count == 1 && request_id_is_fit(written->value));
+	if (sent_count != 1 || !str_eq(written->value, sent->value))
+		MUST(written->value.len == REQUEST_ID_MADE_BYTES);
+}
+
 static void check_taken(struct exchange *x, struct str bytes, unsigned config)
 {
 	struct strict in, out;
@@ -85,9 +110,11 @@ static void check_taken(struct exchange *x, struct str bytes, unsigned config)
 	if (forward_request(x, -1)) {
 		MUST(strict_request(&out, buf_str(x->out)) != STRICT_BAD);
 		MUST(out.start == 0 && out.head == buf_len(x->out));
-		check_same(&in, &out, config == PLAIN ? ours_plain : ours);
+		check_same(&in, &out, config == PLAIN ? ours_plain : config == NAMING ? ours_naming : ours);
 		if (config != PLAIN)
-			check_forwarded(&out, config == TRUSTING);
+			check_forwarded(&out, config == TRUSTING || config == NAMING);
+		if (config == NAMING)
+			check_id(&in, &out);
 		strict_free(&out);
 	}
 	strict_free(&in);
