@@ -6,11 +6,13 @@ import re
 import shutil
 import sys
 import tempfile
+import types
 import unittest
 import xml.etree.ElementTree
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 
+import observed
 import specimen
 from tplb_bench import charts, document, lookup, reading, report_html, report_md, sections, stats, svg, words
 
@@ -23,6 +25,33 @@ def case(*rates, aa=None, **params):
             else {"round": i + 1, "rps": rate, "requests": rate, "cpu_s": {"balancer": rate / 10}}
             for i, rate in enumerate(rates)]
     return {"id": "x", "label": "x", "params": dict(params, aa=aa), "runs": runs}
+
+
+class Observed(unittest.TestCase):
+    """What make bench-observed makes of its pairs."""
+
+    @staticmethod
+    def told(ratios, limit=3):
+        load = types.SimpleNamespace(title="a load")
+        run = lambda cpu: {"cpu_us": cpu, "rps": 100.0, "socket_errors": 0, "non_2xx": 0}
+        return observed.told("pool", load, [(run(10.0), run(10.0 * r)) for r in ratios], limit)
+
+    def test_interval(self):
+        self.assertEqual(observed.interval([1.0] * 5), (1, 1, 1))
+        mean, low, high = observed.interval([2.0, 0.5])
+        self.assertAlmostEqual(mean, 1)  # twice as much and half of it cancel out
+        self.assertAlmostEqual(low * high, 1)
+        self.assertGreater(high, 2)
+        self.assertEqual(observed.interval([1.5])[2], math.inf)
+        # of 20 logarithms with a standard deviation of 0.01: 2.09 x 0.01 / sqrt(20), after Student
+        mean, low, high = observed.interval([math.exp(0.02 + 0.01 * math.sqrt(19 / 20) * sign) for sign in (1, -1)] * 10)
+        self.assertAlmostEqual(math.log(mean), 0.02)
+        self.assertAlmostEqual(math.log(high), 0.02 + 2.093 * 0.01 / math.sqrt(20), places=4)
+
+    def test_verdict(self):
+        for ratios, verdict, over in (([1.01, 1.012] * 10, "yes", False), ([1.05, 1.06] * 10, "no", True), ([0.9, 1.2] * 3, "cannot be told", False)):
+            lines, is_over = self.told(ratios)
+            self.assertEqual((lines[-1].strip(), is_over), ("at most 3 % more: " + verdict, over))
 
 
 class Statistics(unittest.TestCase):
