@@ -121,6 +121,9 @@ void conf_print_manual(const struct conf_section *root, FILE *out);
 /* One row of such a list, for other tables: a word, and what it means, without a full stop. */
 void conf_print_manual_row(const char *word, const char *help, FILE *out);
 
+/* A text in mdoc(7) that stands for itself, wherever in a line. */
+void conf_print_text(const char *text, FILE *out);
+
 /* The path of every key, one a line: "pool", "pool.workers", "upstreams.servers.address". */
 void conf_print_paths(const struct conf_section *root, FILE *out);
 

@@ -33,6 +33,8 @@ struct listener {
 	_Atomic unsigned state;   /* enum listener_state; release, acquire */
 	_Atomic unsigned holders; /* acceptors that have not let go of it; acq_rel */
 	_Atomic unsigned open;    /* relaxed: connections accepted from it that have not ended */
+	_Atomic uint64_t
+	        accepted; /* relaxed: how many there were, on the line that each accept writes anyway */
 };
 
 /* It takes no more connections; those that it has are to end soon: answers say `Connection: close`. */

@@ -105,6 +105,17 @@ void balancer_unpin(struct balancer *b, const struct lb *lb);
 
 /* Sums over all there was since the start. Any thread. */
 uint64_t balancer_counter(struct balancer *b, enum counter_id id);
+/* The same of what lb/tally.h has, of a server, upstream or listener of a configuration that is pinned. One that came and stays has lost nothing. */
+void balancer_server_sums(
+        struct balancer *b, const struct upstream *u, const struct server *s, uint64_t sums[SERVER_CELLS]);
+void balancer_upstream_sums(struct balancer *b, const struct upstream *u, uint64_t sums[UPSTREAM_CELLS]);
+void balancer_listener_sums(struct balancer *b, const struct lb_listener *l, uint64_t sums[LISTENER_CELLS]);
+/* The listener's connections; zeros when it has left. */
+struct balancer_listener {
+	unsigned open;
+	uint64_t accepted;
+};
+struct balancer_listener balancer_listener(struct balancer *b, const struct lb_listener *l);
 void balancer_server_counts(struct balancer *b, const struct upstream *u, const struct server *s,
         uint64_t *requests, uint64_t *failures);
 /* Requests under way in the one that runs, about. */

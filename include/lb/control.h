@@ -20,6 +20,7 @@
 #include "lb/grants.h"
 #include "lb/supply.h"
 #include "lb/upgrade.h"
+#include "obs/process.h"
 
 enum { CONTROL_WHY_BYTES = 512 };
 
@@ -57,7 +58,13 @@ struct control {
 	void (*reloaded)(void *arg);
 	void *reloaded_arg;
 	struct upgrade upgrade; /* set up before commands are heard */
-	unsigned by_command;    /* lock: workers that a command asked for and has; 0: as the file says */
+	struct {
+		uint64_t done, failed;
+		bool last_done;  /* also when there was none: the start */
+		int64_t done_at; /* CLOCK_REALTIME ns: of the last that was done, or the start */
+	} reloads_so_far;        /* lock */
+	struct process *process; /* whose figures they are; NULL: nobody looks */
+	unsigned by_command;     /* lock: workers that a command asked for and has; 0: as the file says */
 };
 
 /* Sets up locks and advisor; the other fields are set. */

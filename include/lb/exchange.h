@@ -86,7 +86,8 @@ struct exchange {
 	uint64_t body_bytes; /* of the answer, to the client */
 	enum exchange_end end;
 	enum http_fault fault;
-	bool timed;            /* the line has times in it: the following are kept */
+	bool timed;            /* the line has times in it, or somebody may look: the following are kept */
+	int64_t ended_at;      /* 0: not yet */
 	int64_t connect_time;  /* ns; 0: there was no connect */
 	int64_t asked_at;      /* a server was found for it */
 	int64_t first_byte_at; /* of the answer came; 0: not yet */

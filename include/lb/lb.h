@@ -7,6 +7,7 @@
 #include "lb/clients.h"
 #include "lb/config.h"
 #include "lb/rate.h"
+#include "lb/tally.h"
 #include "lb/upstream.h"
 
 struct lb;
@@ -15,22 +16,18 @@ struct lb;
 struct lb_listener {
 	struct lb *lb;
 	const char *name;
+	size_t cells; /* where its cells begin, in each worker's row (struct lb_row) */
 	enum lb_mode mode;
 	struct upstream *upstream;
 	bool accept_proxy;
-	_Atomic int64_t warn_at; /* relaxed: a bad PROXY header is logged again from then on */
-	struct rate *rate;       /* NULL: none */
-	struct str rate_header;  /* whose value is the key of `rate`; empty: the address is */
+	_Atomic int64_t warn_at;       /* relaxed: a bad PROXY header is logged again from then on */
+	struct rate *rate;             /* NULL: none */
+	struct str rate_header;        /* whose value is the key of `rate`; empty: the address is */
+	uint64_t past[LISTENER_CELLS]; /* balancer.lock: of configurations before that are over */
 };
 
 struct log;
 struct log_format;
-
-/* Counts of one server, kept by one worker. */
-struct server_counters {
-	_Atomic uint64_t requests; /* relaxed; one writer: exchanges that this server was given */
-	_Atomic uint64_t failures; /* likewise: connects and answers that failed */
-};
 
 /* Exchanges that one worker began and ended; release, one writer. Over all workers the two are equal when none is under way. */
 struct lb_uses {
@@ -38,10 +35,10 @@ struct lb_uses {
 	_Atomic uint64_t ended;
 };
 
-/* A worker's own: the uses, then server_count of the counters, then a retry budget for each upstream. */
+/* A worker's own: the uses, then the cells (lb/tally.h) of all servers, upstreams and listeners, then a retry budget for each upstream. */
 struct lb_row {
 	struct lb_uses uses;
-	struct server_counters servers[];
+	_Atomic uint64_t cells[]; /* relaxed; one writer */
 };
 
 struct retry_budget;
@@ -60,7 +57,9 @@ struct lb {
 	struct idle_set *idle;         /* [idle set][server] */
 	char *rows;                    /* [worker], sparse; each on its own cache lines */
 	size_t row_bytes;              /* from one worker's row to the next */
-	_Atomic int *pipes;            /* relaxed: left for bodies and tunnels; see wire/flow.h. NULL: none */
+	size_t budgets;                /* in a row: the cell's number behind the last one */
+	bool measures; /* somebody may look: requests are timed for the histograms, whatever the log says */
+	_Atomic int *pipes; /* relaxed: left for bodies and tunnels; see wire/flow.h. NULL: none */
 	const struct log_format *format; /* of the access log's lines; the balancer's */
 	const struct log *log;           /* set before health; NULL: there is none */
 	struct health *health;           /* set once, before it is published; NULL before */
@@ -96,10 +95,14 @@ static inline struct lb_row *lb_row(const struct lb *lb, unsigned worker)
 	return (struct lb_row *)(lb->rows + worker * lb->row_bytes);
 }
 
-static inline struct server_counters *lb_counts(const struct lb *lb, unsigned worker, unsigned server)
+/* One more, in a cell of the worker's row. By that worker. */
+static inline void lb_count(const struct lb *lb, unsigned worker, size_t cell)
 {
-	return &lb_row(lb, worker)->servers[server];
+	cell_add(&lb_row(lb, worker)->cells[cell], 1);
 }
+
+/* Adds up n cells of each row, from this one on. Any thread. */
+void lb_sum(const struct lb *lb, size_t from, unsigned n, uint64_t *sums);
 
 /* The worker's, for one of the upstreams. */
 struct retry_budget *lb_budget(const struct lb *lb, unsigned worker, const struct upstream *u);
@@ -127,6 +130,9 @@ struct upstream *lb_find_upstream(const struct lb *lb, const char *name);
 /* The server of `to` that is what s is in `of`: at the same address, and of several there the one with the same place among them. NULL: there is none. */
 struct server *lb_same_server(const struct upstream *to, const struct upstream *of, const struct server *s);
 
+/* The listener of lb at the same address; NULL: there is none. */
+struct lb_listener *lb_same_listener(const struct lb *lb, const struct lb_listener *l);
+
 /* The idle connections to a server that this worker may use, and keep. */
 struct idle_set *lb_idle(const struct lb *lb, const struct worker *w, const struct server *s);
 
@@ -144,9 +150,5 @@ enum { LB_PIPES_MAX = 512 };
  */
 void lb_hand_idle_on(const struct lb *lb, const struct lb *to, struct worker *w);
 void lb_hand_shared_idle_on(const struct lb *lb, const struct lb *to);
-
-/* Sums over all workers, of this configuration's time. */
-uint64_t lb_server_requests(const struct lb *lb, unsigned server);
-uint64_t lb_server_failures(const struct lb *lb, unsigned server);
 
 #endif

@@ -80,6 +80,8 @@ struct standing_due {
 /* Moves a slow start on. */
 struct standing_due standing_tick(struct upstream *u, struct server *s, int64_t now);
 
+/* What is known of it just now. */
+struct standing standing_copy(struct upstream *u, struct server *s);
 /* How often it went down. */
 unsigned standing_downs(struct upstream *u, struct server *s);
 

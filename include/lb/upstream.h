@@ -9,6 +9,7 @@
 #include "base/lock.h"
 #include "lb/config.h"
 #include "lb/name.h"
+#include "lb/tally.h"
 #include "net/addr.h"
 #include "net/io.h"
 
@@ -34,8 +35,9 @@ struct standing {
 	unsigned falling; /* bad probes in a row */
 	int64_t since;    /* when its state changed last */
 	int64_t recheck_at; /* dead, and no probes are made: when to look at it again; CLOCK_NEVER: nothing to look at */
-	int64_t slow_since; /* when its slow start began */
-	unsigned downs;     /* how often it went down */
+	int64_t slow_since;             /* when its slow start began */
+	unsigned downs;                 /* how often it went down */
+	uint64_t probes, probes_failed; /* how many were made */
 };
 
 /*
@@ -60,6 +62,7 @@ struct server {
 	        index; /* among all servers of all upstreams: of its per-worker counters and idle connections */
 	unsigned most;  /* requests at once (max_connections); 0: no limit */
 	unsigned label; /* of "UPSTREAM/SERVER": obs/labels.h */
+	size_t cells;   /* where its cells begin, in each worker's row (struct lb_row) */
 	uint64_t
 	        id; /* for hashes: of its text, so that it stays when others come and go, or its address changes */
 
@@ -77,7 +80,6 @@ struct server {
 	char text[SERVER_TEXT_MAX]; /* for logs: as configured, with "#2" behind it the name's second slot */
 
 	struct server_load *load;
-	uint64_t past_requests, past_failures; /* balancer.lock: of configurations before that are over */
 
 	/* What changes has a cache line of its own: every pick reads what is above. */
 	_Alignas(64) _Atomic int64_t
@@ -87,6 +89,8 @@ struct server {
 
 	_Alignas(64) struct lock addr_lock; /* held for a copy; each connect takes it */
 	struct addr addr;                   /* addr_lock; len 0: none */
+
+	uint64_t past[SERVER_CELLS]; /* balancer.lock: of configurations before that are over */
 };
 
 struct picker;
@@ -95,6 +99,7 @@ struct upstream {
 	/* constant */
 	const char *name;
 	const struct lb_config_upstream *config;
+	size_t cells; /* where its cells begin, in each worker's row (struct lb_row) */
 	unsigned count;
 	unsigned primaries; /* servers[0] to [primaries - 1], at least one; behind them the backups */
 	struct server *servers;
@@ -107,6 +112,8 @@ struct upstream {
 	        impaired;      /* relaxed; written under lock: servers that are not up, or not wholly yet */
 	_Atomic uint64_t dice; /* relaxed: what decides who has to wait in a slow start; see base/rng.h */
 	struct lock lock;      /* of the servers' standings */
+
+	uint64_t past[UPSTREAM_CELLS]; /* balancer.lock: of configurations before that are over */
 };
 
 /* Its address and the generation that it is of; false: it has none just now. Any thread; taken to connect only. */

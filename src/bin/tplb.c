@@ -65,6 +65,7 @@ struct program {
 	struct web *web;           /* NULL: no admin.bind */
 	struct addr web_at;        /* where it listens */
 	bool web_managed;          /* a service manager has opened that */
+	struct process process;    /* what it takes of the system */
 	struct rights rights;
 	pid_t parent;            /* 0: not split */
 	struct keeper_link link; /* to the parent, in the child of two processes */
@@ -399,6 +400,7 @@ static bool split(struct program *p, int *status)
 			close(p->office.above); /* the parent's */
 		p->supply = &p->link.supply;
 		p->parent = parent;
+		process_open(&p->process);
 		if (rights_give_up(&p->rights, p->config, parent, why))
 			return true;
 		fprintf(stderr, "tplb: %s\n", why);
@@ -538,7 +540,8 @@ static bool start_control(struct program *p)
 	        .driver = p->driver,
 	        .loops = p->loops,
 	        .connections = p->connections,
-	        .config = p->config};
+	        .config = p->config,
+	        .process = &p->process};
 	control_init(&p->control);
 	if (!upgrade_init(&p->control.upgrade, wake_main, p)) {
 		complain(p, "cannot start: %m");
@@ -728,6 +731,8 @@ static bool prepare_and_start(struct program *p, int *status)
 	needs_raise(p->config, uses_uring(p, &why), &p->grants); /* while we may */
 	if (p->rights.is_split && !split(p, status))
 		return false;
+	if (!p->rights.is_split)
+		process_open(&p->process);
 	if (!start_log(p))
 		return false;
 	rights_tell(&p->rights, p->config);
@@ -816,6 +821,8 @@ int main(int argc, char **argv)
 		signals_block();
 		status = run(&p);
 	}
+	if (p.process.started != 0)
+		process_close(&p.process);
 	free(p.listeners);
 	if (p.config)
 		lb_config_free(p.config);

@@ -7,8 +7,7 @@
 
 enum { PATH_MAX_BYTES = 256, UNIT_TEXT = 32 };
 
-/* Text that stands for itself, wherever in a line. */
-static void put_text(const char *text, FILE *out)
+void conf_print_text(const char *text, FILE *out)
 {
 	for (const char *p = text; *p != '\0'; p++) {
 		if (*p == '\\')
@@ -34,7 +33,7 @@ static void put_text(const char *text, FILE *out)
 static void put_quoted(const char *text, FILE *out)
 {
 	fputs("\\(dq", out);
-	put_text(text, out);
+	conf_print_text(text, out);
 	fputs("\\(dq", out);
 }
 
@@ -61,8 +60,8 @@ static void put_help(const struct conf_key *key, FILE *out)
 
 	if (!is_value(key, help, word))
 		first[0] = (char)toupper((unsigned char)first[0]);
-	put_text(first, out);
-	put_text(help + 1, out);
+	conf_print_text(first, out);
+	conf_print_text(help + 1, out);
 	fprintf(out, "%s\n", help[strlen(help) - 1] == '.' ? "" : ".");
 }
 
@@ -80,9 +79,9 @@ static void put_bounds(const struct conf_key *key, const char *least, const char
 {
 	if (key->min != 0 || key->max != 0) {
 		fputs(" from ", out);
-		put_text(least, out);
+		conf_print_text(least, out);
 		fputs(" to ", out);
-		put_text(most, out);
+		conf_print_text(most, out);
 	}
 	fputs(".\n", out);
 }
@@ -141,7 +140,7 @@ static void put_default(const struct conf_key *key, FILE *out)
 	}
 	fputs("Default: ", out);
 	if (key->type == CONF_BOOL || key->type == CONF_INT)
-		put_text(key->fallback, out);
+		conf_print_text(key->fallback, out);
 	else if (key->type == CONF_STRINGS)
 		fputs("( )", out);
 	else
@@ -152,7 +151,7 @@ static void put_default(const struct conf_key *key, FILE *out)
 static void put_key(const struct conf_section *section, const struct conf_key *key, FILE *out)
 {
 	fputs(".It Ic \\&", out); /* lest a name be taken for a macro's */
-	put_text(key->name, out);
+	conf_print_text(key->name, out);
 	fputc('\n', out);
 	if (key->help)
 		put_help(key, out);
@@ -213,8 +212,8 @@ void conf_print_paths(const struct conf_section *root, FILE *out)
 void conf_print_manual_row(const char *word, const char *help, FILE *out)
 {
 	fputs(".It Ic \\&", out);
-	put_text(word, out);
+	conf_print_text(word, out);
 	fputc('\n', out);
-	put_text(help, out);
+	conf_print_text(help, out);
 	fputs(".\n", out);
 }

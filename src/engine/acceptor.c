@@ -300,6 +300,7 @@ bool acceptor_take(struct acceptor *a, unsigned listener, int fd, const struct a
 	if (fd < 0)
 		return a->listening && accept_failed(a, -fd);
 	atomic_fetch_add_explicit(&a->listeners->slots[listener].open, 1, memory_order_relaxed);
+	atomic_fetch_add_explicit(&a->listeners->slots[listener].accepted, 1, memory_order_relaxed);
 	if (!a->ops->pass || !a->ops->pass(a->arg, listener, fd, peer, 0))
 		acceptor_take_passed(a, listener, fd, peer, 1);
 	return true;

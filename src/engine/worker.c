@@ -79,6 +79,7 @@ void worker_takes(struct worker *w, struct conn *c, int64_t now)
 	if (board_is_traced(w->row))
 		trace_write(w->row, TRACE_TAKEN, trace_id(w, c), (uint64_t)c->queue_wait,
 		        w->queue ? (int)queue_depth(w->queue) : -1);
+	histogram_record(w->counters->queue_wait, wait);
 }
 
 void worker_goes_on(struct worker *w, struct conn *c)

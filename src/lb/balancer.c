@@ -293,25 +293,87 @@ uint64_t balancer_counter(struct balancer *b, enum counter_id id)
 	return sum;
 }
 
-static void add_counts(const struct lb *lb, const struct server *s, uint64_t *requests, uint64_t *failures)
+/* Of the configuration at hand, and of those before it. */
+static void add_cells(const struct lb *lb, size_t from, unsigned n, const uint64_t *past, uint64_t *sums)
 {
-	*requests += s->past_requests + lb_server_requests(lb, s->index);
-	*failures += s->past_failures + lb_server_failures(lb, s->index);
+	for (unsigned i = 0; i < n; i++)
+		sums[i] += past[i];
+	lb_sum(lb, from, n, sums);
+}
+
+/* The one that runs, then the others; NULL: there are no more. */
+static struct snapshot *next_locked(struct balancer *b, struct snapshot *s)
+{
+	lock_must_hold(&b->lock);
+	return s == b->now ? b->old : s->older;
+}
+
+void balancer_server_sums(
+        struct balancer *b, const struct upstream *u, const struct server *s, uint64_t sums[SERVER_CELLS])
+{
+	memset(sums, 0, SERVER_CELLS * sizeof(*sums));
+	lock_take(&b->lock);
+	for (struct snapshot *at = b->now; at; at = next_locked(b, at)) {
+		const struct upstream *same_u = lb_find_upstream(at->lb, u->name);
+		const struct server *same = same_u == u ? s : same_u ? lb_same_server(same_u, u, s) : NULL;
+
+		if (same)
+			add_cells(at->lb, same->cells, SERVER_CELLS, same->past, sums);
+	}
+	lock_drop(&b->lock);
+}
+
+void balancer_upstream_sums(struct balancer *b, const struct upstream *u, uint64_t sums[UPSTREAM_CELLS])
+{
+	memset(sums, 0, UPSTREAM_CELLS * sizeof(*sums));
+	lock_take(&b->lock);
+	for (struct snapshot *at = b->now; at; at = next_locked(b, at)) {
+		const struct upstream *same = lb_find_upstream(at->lb, u->name);
+
+		if (same)
+			add_cells(at->lb, same->cells, UPSTREAM_CELLS, same->past, sums);
+	}
+	lock_drop(&b->lock);
+}
+
+void balancer_listener_sums(struct balancer *b, const struct lb_listener *l, uint64_t sums[LISTENER_CELLS])
+{
+	memset(sums, 0, LISTENER_CELLS * sizeof(*sums));
+	lock_take(&b->lock);
+	for (struct snapshot *at = b->now; at; at = next_locked(b, at)) {
+		const struct lb_listener *same = lb_same_listener(at->lb, l);
+
+		if (same)
+			add_cells(at->lb, same->cells, LISTENER_CELLS, same->past, sums);
+	}
+	lock_drop(&b->lock);
+}
+
+struct balancer_listener balancer_listener(struct balancer *b, const struct lb_listener *l)
+{
+	struct balancer_listener found = {0};
+
+	lock_take(&b->lock);
+	const struct lb *lb = b->now->lb;
+	const struct lb_listener *same = lb_same_listener(lb, l);
+	if (same) {
+		const struct listener *is = b->now->fronts[same - lb->listeners]->listener;
+
+		found.open = atomic_load_explicit(&is->open, memory_order_relaxed);
+		found.accepted = atomic_load_explicit(&is->accepted, memory_order_relaxed);
+	}
+	lock_drop(&b->lock);
+	return found;
 }
 
 void balancer_server_counts(struct balancer *b, const struct upstream *u, const struct server *s,
         uint64_t *requests, uint64_t *failures)
 {
-	*requests = *failures = 0;
-	lock_take(&b->lock);
-	for (const struct snapshot *at = b->now; at; at = at == b->now ? b->old : at->older) {
-		const struct upstream *same_u = lb_find_upstream(at->lb, u->name);
-		const struct server *same = same_u ? lb_same_server(same_u, u, s) : NULL;
+	uint64_t sums[SERVER_CELLS];
 
-		if (same)
-			add_counts(at->lb, same, requests, failures);
-	}
-	lock_drop(&b->lock);
+	balancer_server_sums(b, u, s, sums);
+	*requests = sums[SERVER_requests];
+	*failures = sums[SERVER_failures];
 }
 
 uint64_t balancer_under_way(struct balancer *b)

@@ -1,6 +1,7 @@
 #include "lb/control.h"
 
 #include <string.h>
+#include <time.h>
 
 #include "base/clock.h"
 #include "base/diag.h"
@@ -26,11 +27,27 @@ bool command_line_apply(const struct command_line *said, struct lb_config *c, ch
 	return true;
 }
 
+static void note_reload(struct control *c, bool done)
+{
+	struct timespec wall;
+
+	clock_gettime(CLOCK_REALTIME, &wall);
+	lock_take(&c->lock);
+	c->reloads_so_far.done += done;
+	c->reloads_so_far.failed += !done;
+	c->reloads_so_far.last_done = done;
+	if (done)
+		c->reloads_so_far.done_at = wall.tv_sec * CLOCK_NS_PER_S + wall.tv_nsec;
+	lock_drop(&c->lock);
+}
+
 void control_init(struct control *c)
 {
 	lock_init(&c->reloads);
 	lock_init(&c->lock);
 	c->since = clock_now();
+	note_reload(c, true);
+	c->reloads_so_far.done = 0; /* it was the start */
 	advisor_init(&c->advisor, c->engine, c->config->queue.target,
 	        c->config->pool.hold == LB_HOLD_CONNECTION ? 1 : (unsigned)c->config->pool.burst);
 }
@@ -256,6 +273,7 @@ bool control_reload(struct control *c, FILE *out)
 	lock_take(&c->reloads);
 	c->supply->notify(c->supply->arg, NOTICE_RELOADING);
 	bool taken_in = reload_locked(c, out);
+	note_reload(c, taken_in);
 	if (!engine_is_draining(c->engine)) /* that was told, and is not to be taken back */
 		c->supply->notify(c->supply->arg, NOTICE_READY);
 	lock_drop(&c->reloads);

@@ -25,15 +25,9 @@ bool dial_may_repeat(const struct exchange *x)
 	return x->reused && !x->answer_begun && dial_is_repeatable(x);
 }
 
-static struct server_counters *counts(const struct exchange *x, const struct server *s)
+static void count(const struct exchange *x, const struct server *s, enum server_cell cell)
 {
-	return lb_counts(x->lb, x->worker->id, s->index);
-}
-
-static void count(_Atomic uint64_t *value)
-{
-	atomic_store_explicit(
-	        value, atomic_load_explicit(value, memory_order_relaxed) + 1, memory_order_relaxed);
+	lb_count(x->lb, x->worker->id, s->cells + cell);
 }
 
 static bool take_idle(struct exchange *x, struct server *s)
@@ -81,7 +75,7 @@ static void warn(const struct exchange *x, struct server *s, int error)
 
 void dial_server_failed(struct exchange *x, struct server *s, const char *what)
 {
-	count(&counts(x, s)->failures);
+	count(x, s, SERVER_failures);
 	if (x->generation != server_generation(s)) /* it was its old address */
 		return;
 	if (!standing_failed(x->listener->upstream, s, what, clock_now()))
@@ -128,8 +122,8 @@ static bool connect_to(struct exchange *x, struct server *s)
 		return false;
 	int fd = io_connect(x->worker->io, &addr, deadline);
 	int sent = fd >= 0 ? introduce(x, s, fd) : 0;
-	if (x->timed)
-		x->connect_time += clock_now() - began;
+	int64_t took = x->timed ? clock_now() - began : 0;
+	x->connect_time += took;
 
 	if (sent != 0) {
 		io_close(x->worker->io, fd);
@@ -138,9 +132,14 @@ static bool connect_to(struct exchange *x, struct server *s)
 	if (fd >= 0) {
 		x->fd = fd;
 		COUNT(x->worker->counters, server_connects);
+		count(x, s, SERVER_connects);
+		if (x->timed)
+			histogram_record(
+			        &lb_row(x->lb, x->worker->id)->cells[s->cells + SERVER_connect], took);
 		return true;
 	}
 	COUNT(x->worker->counters, server_connect_failed);
+	count(x, s, SERVER_connect_failures);
 	if (s->most > 0)
 		atomic_store_explicit(&s->refused_at, clock_coarse(), memory_order_relaxed);
 	warn(x, s, -fd);
@@ -199,9 +198,11 @@ static bool reach(struct exchange *x)
 	}
 	if (x->timed)
 		x->asked_at = clock_now();
-	if (x->reused)
+	if (x->reused) {
 		COUNT(x->worker->counters, server_reuses);
-	count(&counts(x, s)->requests);
+		count(x, s, SERVER_reuses);
+	}
+	count(x, s, SERVER_requests);
 	if (diag_enabled(DIAG_DEBUG))
 		log_choice(x);
 	return true;
@@ -248,8 +249,11 @@ static enum dial_end or_wait(struct exchange *x, enum dial_end end)
 
 enum dial_end dial(struct exchange *x)
 {
+	const struct upstream *u = x->listener->upstream;
+
 	exchange_doing(x, DOING_PICK);
-	retry_budget_deposit(exchange_budget(x), (unsigned)x->listener->upstream->config->retry_budget);
+	lb_count(x->lb, x->worker->id, u->cells + UPSTREAM_requests);
+	retry_budget_deposit(exchange_budget(x), (unsigned)u->config->retry_budget);
 	return or_wait(x, dial_but(x, NULL));
 }
 

@@ -10,7 +10,7 @@
 #include "lb/dial.h"
 #include "lb/log_format.h"
 #include "lb/retry.h"
-#include "lb/standing.h"
+#include "lb/tally.h"
 
 /* Free exchanges that a worker keeps: as many as a burst and the one it works on; or as a loop often has at once. */
 enum { STORE_KEEP = 32, STORE_KEEP_LOOP = 512 };
@@ -76,7 +76,7 @@ struct exchange *exchange_new(const struct lb_listener *listener, struct worker 
 	x->from_server = buf_store_get(&w->bodies);
 	if (!x->in)
 		x->in = buf_store_get(&w->heads);
-	x->timed = w->log && lb->format->timed;
+	x->timed = lb->measures || (w->log && lb->format->timed);
 	if (conn_queued_at(c) == 0 && x->timed)
 		conn_queued(c, clock_now());
 	if (x->out && x->from_server && x->in)
@@ -158,49 +158,6 @@ void exchange_store_free(struct worker *w)
 
 /* exchange_finish */
 
-/* What the exchange says about its server. */
-static void tell_standing(struct exchange *x)
-{
-	struct upstream *u = x->listener->upstream;
-	char what[32];
-
-	if (!x->server)
-		return;
-	if (x->end == END_SERVER_BROKE) {
-		dial_server_failed(x, x->server, "a broken answer");
-	} else if (x->end == END_SERVER_LOST) {
-		dial_server_failed(x, x->server, "its connection was lost");
-	} else if (x->end == END_SERVER_TIMEOUT) {
-		dial_server_failed(x, x->server, "no answer within timeouts.server");
-	} else if (x->end == END_OK && x->response.status >= 500 && u->config->passive.count_5xx) {
-		snprintf(what, sizeof(what), "status %d", x->response.status);
-		dial_server_failed(x, x->server, what);
-	} else if (x->end == END_OK && standing_awaits_success(x->server, x->in_panic) &&
-	           standing_succeeded(u, x->server, x->in_panic, clock_now())) {
-		COUNT(x->worker->counters, server_ups);
-	}
-}
-
-static void count_end(struct exchange *x)
-{
-	static const enum counter_id classes[] = {COUNTER_responses_1xx, COUNTER_responses_2xx,
-	        COUNTER_responses_3xx, COUNTER_responses_4xx, COUNTER_responses_5xx};
-	struct counters *c = x->worker->counters;
-
-	if (x->status >= 200 && x->status < 600)
-		counter_add(c, classes[x->status / 100 - 1], 1);
-	if (end_kinds[x->end].counter != COUNTER_COUNT)
-		counter_add(c, end_kinds[x->end].counter, 1);
-	/* Every request is counted in one of three. */
-	if (x->listener->mode == LB_MODE_HTTP && end_kinds[x->end].sort != COUNTER_COUNT)
-		counter_add(c, end_kinds[x->end].sort, 1);
-	tell_standing(x);
-	if (x->end != END_OK && x->status >= 500 &&
-	        atomic_load_explicit(&x->lb->retired, memory_order_relaxed))
-		atomic_fetch_add_explicit(&x->lb->late_failures, 1, memory_order_relaxed);
-	counter_add(c, COUNTER_bytes_in, exchange_bytes_in(x));
-}
-
 /* Bytes that were read beyond the request's body belong to the next request: back to the connection's buffer. */
 static void keep_surplus(struct exchange *x)
 {
@@ -265,7 +222,7 @@ struct verdict exchange_finish(struct exchange *x)
 		x->end = END_SERVER_LOST;
 	exchange_doing(x, DOING_FINISH);
 	admit_release(x); /* first: the client has its answer and may come back by another connection */
-	count_end(x);
+	tally_end(x);
 	access_log(x);
 	keep_surplus(x);
 	struct verdict v = verdict_of(x);

@@ -129,9 +129,28 @@ static bool upstream_init(
 	return true;
 }
 
+/* Gives everybody a place in the rows. */
+static void share_cells_out(struct lb *lb)
+{
+	size_t next = 0;
+
+	for (unsigned i = 0; i < lb->upstream_count; i++) {
+		struct upstream *u = &lb->upstreams[i];
+
+		u->cells = next;
+		next += UPSTREAM_CELLS;
+		for (unsigned k = 0; k < u->count; k++, next += SERVER_CELLS)
+			u->servers[k].cells = next;
+	}
+	for (size_t i = 0; i < lb->config->listeners.count; i++, next += LISTENER_CELLS)
+		lb->listeners[i].cells = next;
+	lb->budgets = next;
+}
+
 static bool rows_init(struct lb *lb)
 {
-	size_t row = sizeof(struct lb_row) + lb->server_count * sizeof(struct server_counters) +
+	share_cells_out(lb);
+	size_t row = sizeof(struct lb_row) + lb->budgets * sizeof(_Atomic uint64_t) +
 	             lb->upstream_count * sizeof(struct retry_budget);
 
 	lb->row_bytes = (row + CACHE_LINE - 1) / CACHE_LINE * CACHE_LINE;
@@ -141,7 +160,7 @@ static bool rows_init(struct lb *lb)
 
 struct retry_budget *lb_budget(const struct lb *lb, unsigned worker, const struct upstream *u)
 {
-	return (struct retry_budget *)(void *)lb_counts(lb, worker, lb->server_count) + (u - lb->upstreams);
+	return (struct retry_budget *)(void *)&lb_row(lb, worker)->cells[lb->budgets] + (u - lb->upstreams);
 }
 
 /* Rows that may have been written are below it. */
@@ -185,6 +204,18 @@ struct server *lb_same_server(const struct upstream *to, const struct upstream *
 	for (unsigned i = 0; i < to->count; i++)
 		if (strcmp(to->servers[i].text, s->text) == 0 && before-- == 0)
 			return &to->servers[i];
+	return NULL;
+}
+
+struct lb_listener *lb_same_listener(const struct lb *lb, const struct lb_listener *l)
+{
+	const struct lb_config_listener *of = lb_config_listener(
+	        l->lb->config, (size_t)(l - l->lb->listeners));
+
+	for (size_t i = 0; i < lb->config->listeners.count; i++)
+		if (lb == l->lb ? &lb->listeners[i] == l
+		                : lb_config_same_listener(lb_config_listener(lb->config, i), of))
+			return &lb->listeners[i];
 	return NULL;
 }
 
@@ -374,6 +405,7 @@ struct lb *lb_new(const struct lb_config *config, unsigned workers, unsigned loo
 	if (!lb)
 		return NULL;
 	lb->config = config;
+	lb->measures = config->admin.addr.len > 0 || config->admin.web.len > 0;
 	lb->workers = workers;
 	lb->idle_sets = config->engine == LB_ENGINE_POOL ? 1 : loops;
 	if (lb_init(lb, from))
@@ -456,20 +488,8 @@ bool lb_is_draining(const struct lb *lb)
 	return engine && engine_is_draining(engine);
 }
 
-uint64_t lb_server_requests(const struct lb *lb, unsigned server)
+void lb_sum(const struct lb *lb, size_t from, unsigned n, uint64_t *sums)
 {
-	uint64_t sum = 0;
-
 	for (unsigned i = rows_used(lb); i-- > 0;)
-		sum += atomic_load_explicit(&lb_counts(lb, i, server)->requests, memory_order_relaxed);
-	return sum;
-}
-
-uint64_t lb_server_failures(const struct lb *lb, unsigned server)
-{
-	uint64_t sum = 0;
-
-	for (unsigned i = rows_used(lb); i-- > 0;)
-		sum += atomic_load_explicit(&lb_counts(lb, i, server)->failures, memory_order_relaxed);
-	return sum;
+		cells_sum(sums, &lb_row(lb, i)->cells[from], n);
 }

@@ -275,7 +275,9 @@ static void write_first_byte_us(struct writer *w, const struct log_record *r)
 
 static void write_total_us(struct writer *w, const struct log_record *r)
 {
-	put_us(w, clock_now() - (conn_queued_at(r->c) ? conn_queued_at(r->c) : r->c->head_since));
+	int64_t end = r->x && r->x->ended_at ? r->x->ended_at : clock_now();
+
+	put_us(w, end - (conn_queued_at(r->c) ? conn_queued_at(r->c) : r->c->head_since));
 }
 
 static void write_retries(struct writer *w, const struct log_record *r)

@@ -227,12 +227,11 @@ static void sum_memory(struct need *need, const struct lb_config *c, const struc
 /* What stands in arrays that have room for as many workers as there can be, and is no memory before one comes. */
 static uint64_t room_of_worker(const struct lb_config *c)
 {
-	uint64_t servers = 0;
+	uint64_t cells = c->upstreams.count * UPSTREAM_CELLS + c->listeners.count * LISTENER_CELLS;
 
 	for (size_t i = 0; i < c->upstreams.count; i++)
-		servers += lb_config_slots(lb_config_upstream(c, i));
-	return sizeof(struct counters) + sizeof(struct pool_worker) +
-	       servers * sizeof(struct server_counters);
+		cells += lb_config_slots(lb_config_upstream(c, i)) * SERVER_CELLS;
+	return sizeof(struct counters) + sizeof(struct pool_worker) + cells * sizeof(uint64_t);
 }
 
 static void sum_addresses(struct needs *n, const struct scale *s)

@@ -72,7 +72,7 @@ struct verdict exchange_refuse_rest(struct exchange *x)
 		x->end = error == -ETIMEDOUT ? END_CLIENT_TIMEOUT : END_CLIENT_LEFT;
 		return exchange_finish(x);
 	}
-	counter_add(x->worker->counters, COUNTER_bytes_out, buf_len(x->out));
+	tally_sent(x, buf_len(x->out));
 	return exchange_finish(x);
 }
 

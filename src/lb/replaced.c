@@ -60,23 +60,47 @@ static bool is_over_locked(struct balancer *b, struct snapshot *s)
 	       ended && loops_are_through(b, s);
 }
 
+static void add(uint64_t *to, const uint64_t *from, unsigned n)
+{
+	for (unsigned i = 0; i < n; i++)
+		to[i] += from[i];
+}
+
+static void fold_upstream(const struct lb *from, struct upstream *u, struct upstream *to)
+{
+	add(to->past, u->past, UPSTREAM_CELLS);
+	lb_sum(from, u->cells, UPSTREAM_CELLS, to->past);
+	for (unsigned k = 0; k < u->count; k++) {
+		struct server *s = &u->servers[k], *same = lb_same_server(to, u, s);
+
+		if (!same)
+			continue;
+		add(same->past, s->past, SERVER_CELLS);
+		lb_sum(from, s->cells, SERVER_CELLS, same->past);
+	}
+}
+
 /* Its counts go on in the one that runs. */
 static void fold_locked(struct balancer *b, struct snapshot *s)
 {
+	const struct lb *from = s->lb, *to = b->now->lb;
+
 	lock_must_hold(&b->lock);
-	for (unsigned id = 0; s->lb->health && id < COUNTER_COUNT; id++)
-		b->past[id] += counters_sum(health_counters(s->lb->health), 1, (enum counter_id)id);
-	for (unsigned i = 0; i < s->lb->upstream_count; i++) {
-		struct upstream *u = &s->lb->upstreams[i], *to = lb_find_upstream(b->now->lb, u->name);
+	for (unsigned id = 0; from->health && id < COUNTER_COUNT; id++)
+		b->past[id] += counters_sum(health_counters(from->health), 1, (enum counter_id)id);
+	for (unsigned i = 0; i < from->upstream_count; i++) {
+		struct upstream *same = lb_find_upstream(to, from->upstreams[i].name);
 
-		for (unsigned k = 0; to && k < u->count; k++) {
-			struct server *from = &u->servers[k], *same = lb_same_server(to, u, from);
+		if (same)
+			fold_upstream(from, &from->upstreams[i], same);
+	}
+	for (size_t i = 0; i < from->config->listeners.count; i++) {
+		struct lb_listener *same = lb_same_listener(to, &from->listeners[i]);
 
-			if (!same)
-				continue;
-			same->past_requests += from->past_requests + lb_server_requests(s->lb, from->index);
-			same->past_failures += from->past_failures + lb_server_failures(s->lb, from->index);
-		}
+		if (!same)
+			continue;
+		add(same->past, from->listeners[i].past, LISTENER_CELLS);
+		lb_sum(from, from->listeners[i].cells, LISTENER_CELLS, same->past);
 	}
 }
 

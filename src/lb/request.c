@@ -164,12 +164,15 @@ struct verdict exchange_resume(struct exchange *x)
 	CHECK_MAGIC(x, EXCHANGE_MAGIC);
 	bool is_tcp = x->listener->mode == LB_MODE_TCP;
 
-	x->shelf_wait = clock_coarse() - x->shelved_at;
-	if (!x->overdue && !admit_shelved(x))
+	x->shelf_wait = clock_now() - x->shelved_at;
+	if (!x->overdue && !admit_shelved(x)) {
+		tally_shelf_left(x);
 		return exchange_finish(x);
+	}
 	enum dial_end end = x->overdue ? DIAL_BUSY : dial_shelved(x);
 
 	if (end == DIAL_SHELVED) /* again, and no longer ours */
 		return (struct verdict){.kind = VERDICT_SHELVED};
+	tally_shelf_left(x);
 	return is_tcp ? exchange_tunnel_tcp(x, (int)end) : go_on(x, end);
 }

@@ -279,7 +279,7 @@ static void relay_body(struct exchange *x)
 		take_down_end(x);
 	size_t head = buf_len(x->out);
 	x->body_bytes = x->down.sent > head ? x->down.sent - head : 0;
-	counter_add(x->worker->counters, COUNTER_bytes_out, x->down.sent);
+	tally_sent(x, x->down.sent);
 }
 
 /* The answer begins: how its body comes and goes on. False: the exchange is over. */

@@ -106,6 +106,7 @@ static bool wants_server(const struct exchange *x)
 enum retry_end retry(struct exchange *x)
 {
 	struct counters *counters = x->worker->counters;
+	size_t cells = x->listener->upstream->cells;
 	int status = x->status;
 	enum retry_end end = RETRY_NONE;
 
@@ -116,9 +117,11 @@ enum retry_end retry(struct exchange *x)
 	while (end == RETRY_NONE && may_retry(x)) {
 		if (!retry_budget_take(exchange_budget(x), x->worker)) {
 			COUNT(counters, retries_denied);
+			lb_count(x->lb, x->worker->id, cells + UPSTREAM_retries_denied);
 			break;
 		}
 		COUNT(counters, retries);
+		lb_count(x->lb, x->worker->id, cells + UPSTREAM_retries);
 		end = send_anew(x, status);
 		if (end != RETRY_NONE || x->lost) /* else it is counted at the end */
 			COUNT(counters, server_lost);

@@ -203,6 +203,8 @@ bool standing_probed(struct upstream *u, struct server *s, bool good, const char
 	char text[200];
 
 	lock_take(&u->lock);
+	st->probes++;
+	st->probes_failed += !good;
 	if (good) {
 		st->falling = 0;
 		st->rising++;
@@ -308,10 +310,15 @@ struct standing_due standing_tick(struct upstream *u, struct server *s, int64_t 
 	return due;
 }
 
-unsigned standing_downs(struct upstream *u, struct server *s)
+struct standing standing_copy(struct upstream *u, struct server *s)
 {
 	lock_take(&u->lock);
-	unsigned downs = s->standing.downs;
+	struct standing copy = s->standing;
 	lock_drop(&u->lock);
-	return downs;
+	return copy;
+}
+
+unsigned standing_downs(struct upstream *u, struct server *s)
+{
+	return standing_copy(u, s).downs;
 }

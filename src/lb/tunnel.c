@@ -41,6 +41,7 @@ void exchange_tunnel_begin(struct exchange *x)
 	x->is_tunnel = true;
 	x->stage = STAGE_TUNNEL;
 	COUNT(x->worker->counters, tunnels);
+	lb_count(x->lb, x->worker->id, x->listener->cells + LISTENER_tunnels);
 	x->up_buf = buf_store_get(&x->worker->bodies);
 	prepare(x);
 }
@@ -59,7 +60,7 @@ void exchange_tunnel(struct exchange *x)
 	x->client_close = true;
 	x->server_reusable = false;
 	x->body_bytes = x->down.sent;
-	counter_add(x->worker->counters, COUNTER_bytes_out, x->down.sent);
+	tally_sent(x, x->down.sent);
 }
 
 struct verdict exchange_tunnel_tcp(struct exchange *x, int dialled)

@@ -15,7 +15,7 @@ void counters_free(struct counters *sets, unsigned n)
 const char *counter_name(enum counter_id id)
 {
 	static const char *const names[] = {
-#define COUNTER_NAME(name, help) #name,
+#define COUNTER_NAME(name, metric, label, help) #name,
 	        COUNTERS(COUNTER_NAME)
 #undef COUNTER_NAME
 	};
@@ -26,12 +26,44 @@ const char *counter_name(enum counter_id id)
 const char *counter_help(enum counter_id id)
 {
 	static const char *const helps[] = {
-#define COUNTER_HELP(name, help) help,
+#define COUNTER_HELP(name, metric, label, help) help,
 	        COUNTERS(COUNTER_HELP)
 #undef COUNTER_HELP
 	};
 
 	return helps[id];
+}
+
+const char *counter_metric(enum counter_id id)
+{
+	static const char *const metrics[] = {
+#define COUNTER_METRIC(name, metric, label, help) metric,
+	        COUNTERS(COUNTER_METRIC)
+#undef COUNTER_METRIC
+	};
+
+	return metrics[id];
+}
+
+const char *counter_label(enum counter_id id)
+{
+	static const char *const labels[] = {
+#define COUNTER_LABEL(name, metric, label, help) label,
+	        COUNTERS(COUNTER_LABEL)
+#undef COUNTER_LABEL
+	};
+
+	return labels[id];
+}
+
+void counters_times(const struct counters *sets, unsigned n, uint64_t *queue_wait, uint64_t *service)
+{
+	for (unsigned i = 0; i < HISTOGRAM_CELLS; i++)
+		queue_wait[i] = service[i] = 0;
+	for (unsigned i = 0; i < n; i++) {
+		cells_sum(queue_wait, sets[i].queue_wait, HISTOGRAM_CELLS);
+		cells_sum(service, sets[i].service, HISTOGRAM_CELLS);
+	}
 }
 
 uint64_t counters_sum(const struct counters *sets, unsigned n, enum counter_id id)
