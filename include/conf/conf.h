@@ -98,10 +98,11 @@ void conf_fault(struct conf *conf, const void *place, const char *key, const cha
 void conf_warning(struct conf *conf, const void *place, const char *key, const char *format, ...)
         __attribute__((format(printf, 4, 5)));
 
+/* Memory that was out, so that it could not be checked to its end, is a fault as well. */
 unsigned conf_fault_count(const struct conf *conf);
 /* One line a fault or warning, in the order of the file's lines. A file that could not be opened is one fault: see conf_unreadable. */
 void conf_print_faults(const struct conf *conf, FILE *out);
-/* The file was missing or unreadable (exit status 1, not 2). */
+/* The file was missing or unreadable, or memory was out (exit status 1, not 2). */
 bool conf_unreadable(const struct conf *conf);
 
 /* Whether the file itself says this key of this item (false: the value is a default). */

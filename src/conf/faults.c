@@ -154,12 +154,12 @@ void conf_warning(struct conf *conf, const void *place, const char *key, const c
 
 unsigned conf_fault_count(const struct conf *conf)
 {
-	return conf->faults;
+	return conf->faults + conf->no_memory;
 }
 
 bool conf_unreadable(const struct conf *conf)
 {
-	return conf->unreadable;
+	return conf->unreadable || conf->no_memory;
 }
 
 bool conf_is_set(const struct conf *conf, const void *where, const char *key)
@@ -181,6 +181,8 @@ void conf_print_faults(const struct conf *conf, FILE *out)
 		const struct conf_line *line = &source->lines[at - 1];
 		fprintf(out, "%s:%u: %s\n", source->files[line->file], line->line, m->text);
 	}
+	if (conf->no_memory)
+		fprintf(out, "%s: out of memory: it could not be checked to its end\n", conf->name);
 }
 
 void conf_free(struct conf *conf)
