@@ -14,7 +14,7 @@ struct top_sample {
 };
 
 /* A column of servers is one of these. */
-enum { TOP_COLUMNS = 9 };
+enum { TOP_COLUMNS = 10 };
 
 struct top_look {
 	unsigned width, height; /* columns and lines at most; 0: as many as there are */

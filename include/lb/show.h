@@ -21,7 +21,10 @@ json_t *show_counters(struct control *c); /* all, by name */
 void show_config_text(struct control *c, FILE *out);
 json_t *show_config(struct control *c);
 
-/* Arrays of objects, one a server; `active` is null where that is not counted. */
+/*
+ * Arrays of objects, one a server; `active` is null where that is not counted. `answers_timed`: answers of which the first byte was timed, from the request's having
+ * its server; `answers_us`: how long all of them took together. So what came of two looks has a mean.
+ */
 json_t *show_servers(struct control *c);
 /* One a listener: `listener`, `address`, `mode`, `upstream`, and how many `connections` it has. */
 json_t *show_listeners(struct control *c);

@@ -15,7 +15,7 @@ struct server_line {
 	const struct top_look *look;
 };
 
-enum column_kind { COLUMN_NAME, COLUMN_STATE, COLUMN_VALUE, COLUMN_RATE };
+enum column_kind { COLUMN_NAME, COLUMN_STATE, COLUMN_VALUE, COLUMN_RATE, COLUMN_MEAN };
 static const struct {
 	const char *heading, *member;
 	enum column_kind kind;
@@ -27,6 +27,8 @@ static const struct {
         {"ACTIVE", "active", COLUMN_VALUE, 7, 0},
         {"REQ/S", "requests", COLUMN_RATE, 10, 1},
         {"FAIL/S", "failures", COLUMN_RATE, 8, 1},
+        {"MS", "answers_us", COLUMN_MEAN, 8,
+                2}, /* to the first byte of an answer, on the average between the two */
         {"REQUESTS", "requests", COLUMN_VALUE, 12, 0},
         {"FAILURES", "failures", COLUMN_VALUE, 10, 0},
         {"DOWNS", "downs", COLUMN_VALUE, 6, 0},
@@ -250,6 +252,15 @@ static double number_in(const json_t *row, const char *name)
 	return json_is_number(value) ? json_number_value(value) : -1;
 }
 
+/* Of the answers between the two; negative: there were none, or none is timed. */
+static double mean_ms(const json_t *before, const json_t *now)
+{
+	double n = number_in(now, "answers_timed") - number_in(before, "answers_timed");
+	double us = number_in(now, "answers_us") - number_in(before, "answers_us");
+
+	return n > 0 && us >= 0 ? us / n / 1000 : -1;
+}
+
 static void read_server(const struct frame *f, const json_t *row, struct server_line *line)
 {
 	const char *upstream = json_string_value(json_object_get(row, "upstream"));
@@ -262,10 +273,11 @@ static void read_server(const struct frame *f, const json_t *row, struct server_
 	for (unsigned i = 0; i < TOP_COLUMNS; i++) {
 		double now = columns[i].member ? number_in(row, columns[i].member) : -1;
 
-		line->values[i] =
-		        columns[i].kind == COLUMN_RATE
-		                ? rate_of(f, before ? number_in(before, columns[i].member) : -1, now)
-		                : now;
+		if (columns[i].kind == COLUMN_RATE)
+			now = rate_of(f, before ? number_in(before, columns[i].member) : -1, now);
+		else if (columns[i].kind == COLUMN_MEAN)
+			now = before ? mean_ms(before, row) : -1;
+		line->values[i] = now;
 	}
 }
 

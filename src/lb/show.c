@@ -42,12 +42,19 @@ json_t *show_status(struct control *c)
 	return into;
 }
 
+/* How many of a histogram's times there were, and how long all of them took together. */
+static void set_times(json_t *into, const char *count, const char *sum_us, const uint64_t *cells)
+{
+	render_set_number(into, count, histogram_count(cells));
+	render_set_number(into, sum_us, cells[HISTOGRAM_SUM] / (uint64_t)CLOCK_NS_PER_US);
+}
+
 static json_t *server_data(struct control *c, struct upstream *u, struct server *s)
 {
 	json_t *into = json_object();
-	uint64_t requests, failures;
+	uint64_t sums[SERVER_CELLS] = {0};
 
-	balancer_server_counts(c->balancer, u, s, &requests, &failures);
+	balancer_server_sums(c->balancer, u, s, sums);
 	render_set_text(into, "upstream", u->name);
 	render_set_text(into, "server", s->text);
 	render_set_text(into, "state", server_state_name(server_state(s)));
@@ -58,12 +65,19 @@ static json_t *server_data(struct control *c, struct upstream *u, struct server 
 		        into, "active", atomic_load_explicit(&s->load->active, memory_order_relaxed));
 	else
 		render_set(into, "active", NULL);
-	render_set_number(into, "requests", requests);
-	render_set_number(into, "failures", failures);
+	render_set_number(into, "requests", sums[SERVER_requests]);
+	render_set_number(into, "failures", sums[SERVER_failures]);
 	render_set_number(into, "downs", standing_downs(u, s));
 	render_set_number(into, "weight_configured", (uint64_t)s->from->weight);
 	render_set_bool(into, "backup", s->from->backup);
 	render_set_number(into, "max_connections", s->most);
+	render_set_number(into, "responses_2xx", sums[SERVER_responses_2xx]);
+	render_set_number(into, "responses_3xx", sums[SERVER_responses_3xx]);
+	render_set_number(into, "responses_4xx", sums[SERVER_responses_4xx]);
+	render_set_number(into, "responses_5xx", sums[SERVER_responses_5xx]);
+	render_set_number(into, "connects", sums[SERVER_connects]);
+	set_times(into, "answers_timed", "answers_us", &sums[SERVER_response]);
+	set_times(into, "connects_timed", "connects_us", &sums[SERVER_connect]);
 	return into;
 }
 

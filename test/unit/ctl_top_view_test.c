@@ -33,7 +33,8 @@ static char *frame(const struct top_sample *before, const struct top_sample *now
 
 #define SERVER(name, state, active, requests, failures)                                                      \
 	"{'upstream': 'u', 'server': '" name "', 'state': '" state "', 'weight': 1, 'active': " active       \
-	", 'requests': " requests ", 'failures': " failures ", 'downs': 0}"
+	", 'requests': " requests ", 'failures': " failures ", 'downs': 0, 'answers_timed': " requests       \
+	", 'answers_us': 1" failures "000}"
 
 static const char first[] =
         "{'status': {'version': '9', 'pid': 7, 'state': 'running', 'engine': 'pool', 'uptime_s': 1, "
@@ -69,13 +70,17 @@ START_TEST(test_rates)
 	        "queue       2 of 9, the oldest for 1.5 ms; since the start p50 5 us, p99 2.5 s\n"
 	        "workers     4; 1 of 2 busy now; 50 % of their time\n"
 	        "\n"
-	        "SERVER           STATE      WEIGHT  ACTIVE      REQ/S   FAIL/S     REQUESTS   FAILURES  "
+	        "SERVER           STATE      WEIGHT  ACTIVE      REQ/S   FAIL/S       MS     REQUESTS   "
+	        "FAILURES  "
 	        "DOWNS\n"
-	        "u/b              down            1       -       50.0     10.0          150         25      "
+	        "u/b              down            1       -       50.0     10.0     1.10          150        "
+	        " 25      "
 	        "0\n"
-	        "u/a              up              1       1       10.0      0.0           70          0      "
+	        "u/a              up              1       1       10.0      0.0     0.00           70        "
+	        "  0      "
 	        "0\n"
-	        "u/c              maint           1       0          -        -            1          0      "
+	        "u/c              maint           1       0          -        -        -            1        "
+	        "  0      "
 	        "0\n");
 	free(got);
 	json_decref(before.data);

@@ -7,11 +7,13 @@ sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), os.p
 
 import re
 import signal
+import time
 
 from support.case import main
 from support.ctl import CtlCase
 from support.load import Load
 from support.raw import wait_until
+from support.server import stalled
 from support.tplb import run
 
 
@@ -53,6 +55,30 @@ class Json(CtlCase):
             server = self.server(script, address="unix")
             self.path = server.address[len("unix:") :]
             self.assertIn(error, self.bad_json("show", "status")["error"])
+
+
+class Servers(CtlCase):
+    def test_times(self):
+        """How long a server took, so that two looks have a mean between them; and what it answered."""
+        server = self.server(stalled)
+        self.start(server)
+        server.gate.set()
+        for _ in range(3):
+            self.assertEqual(self.client().get().status, 200)
+        (row,) = self.json("show", "servers")
+        self.assertEqual((row["answers_timed"], row["responses_2xx"], row["responses_5xx"]), (3, 3, 0))
+        self.assertGreaterEqual(row["connects_timed"], 1)
+        before = row["answers_us"]
+        server.gate.clear()
+        client = self.client().send(b"GET / HTTP/1.1\r\nHost: h\r\n\r\n")
+        server.wait_requests(4)
+        began = time.monotonic()
+        wait_until(lambda: time.monotonic() - began >= 0.02, "a while, which is what is measured")
+        server.gate.set()
+        self.assertEqual(client.whole_response().status, 200)
+        (row,) = self.json("show", "servers")
+        self.assertEqual(row["answers_timed"], 4)
+        self.assertGreaterEqual(row["answers_us"] - before, 20000)
 
 
 class Config(CtlCase):

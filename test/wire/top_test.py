@@ -124,6 +124,7 @@ class Plain(TopCase):
         self.assertEqual([row[:3] for row in rows], 2 * [["up/" + server.address, "up", "1"]])
         self.assertGreater(float(rows[0][4]), 0)
         self.assertEqual(rows[0][5], "0.0")
+        self.assertGreater(float(rows[0][6]), 0)
 
     def test_json(self):
         self.start()
@@ -197,7 +198,7 @@ class Terminal(TopCase):
         lines = screen.frame()
         self.assertTrue(lines[0].startswith("tplb "), lines)
         self.assertIn(">REQ/S", "".join(lines))
-        screen.press(b"\x1b[C\x1b[C")  # two columns to the right: all requests
+        screen.press(b"\x1b[C\x1b[C\x1b[C")  # three columns to the right: all requests
         screen.wait_text(rb">REQUESTS")
 
         def order():
@@ -207,7 +208,7 @@ class Terminal(TopCase):
         wait_until(lambda: order() == names, "the one with requests first")
         screen.press(b"r")
         wait_until(lambda: order() == names[::-1], "the other way round")
-        screen.press(b"<\x1bOD.,")
+        screen.press(b"<<\x1bOD.,")
         screen.wait_text(rb">FAIL/S")  # with REQ/S on the way
         screen.press(b" ")
         screen.wait_text(b"paused; space goes on")
