@@ -37,6 +37,52 @@ static json_t *list(void *arg, char *const *words, char why[ANSWER_WHY_BYTES])
 	return data;
 }
 
+/* In so many pieces as the word says; "bad" is not begun, and "9" breaks off. */
+struct pieces {
+	struct answer_feed feed;
+	int left;
+	bool breaks, one_line;
+	bool *ended;
+};
+
+static bool next_piece(struct answer_feed *f, FILE *out, int64_t *at, char why[ANSWER_WHY_BYTES])
+{
+	struct pieces *p = (struct pieces *)f;
+
+	*at = 1000 + p->left;
+	fprintf(out, "%d%s", p->left, p->one_line && p->left > 1 ? "" : "\n");
+	if (p->breaks)
+		snprintf(why, ANSWER_WHY_BYTES, "it broke");
+	return !p->breaks && --p->left > 0;
+}
+
+static void end_pieces(struct answer_feed *f)
+{
+	*((struct pieces *)f)->ended = true;
+	free(f);
+}
+
+static bool pieces_ended;
+
+static struct answer_feed *begin_pieces(
+        void *arg, char *const *words, bool as_json, char why[ANSWER_WHY_BYTES])
+{
+	struct pieces *p = calloc(1, sizeof(*p));
+
+	(void)arg;
+	ck_assert_ptr_nonnull(p);
+	*p = (struct pieces){.feed = {next_piece, end_pieces},
+	        .left = atoi(words[0]),
+	        .breaks = words[0][0] == '9',
+	        .one_line = as_json,
+	        .ended = &pieces_ended};
+	if (strcmp(words[0], "bad") != 0)
+		return &p->feed;
+	free(p);
+	snprintf(why, ANSWER_WHY_BYTES, "not \"bad\"");
+	return NULL;
+}
+
 static const struct answer_command table[] = {
         {.name = "show status", .arguments = "", .help = "one", .run = show},
         {.name = "show servers", .arguments = "", .help = "two", .run = show},
@@ -45,6 +91,7 @@ static const struct answer_command table[] = {
         {.name = "reload", .arguments = "", .help = "five", .run = show},
         {.name = "both", .arguments = "", .help = "seven", .run = show, .data = list},
         {.name = "list", .arguments = "[A] [B]", .help = "six", .data = list},
+        {.name = "pieces", .arguments = "N", .help = "eight", .feed = begin_pieces},
         {.name = NULL},
 };
 
@@ -84,6 +131,8 @@ static struct {
                 "three\n"
                 "set pool workers N\n        four\nreload\n        five\nboth\n        seven\nlist [A] [B]\n "
                 "       six\n"
+                "pieces N\n"
+                "        eight\n"
                 "json COMMAND\n        answers with JSON, in one line\nhelp\n        prints this\nok\n",
                 false},
         {"both", "shown\nok\n", false},
@@ -197,6 +246,48 @@ START_TEST(test_print_word)
 }
 END_TEST
 
+/* What comes of a line whose answer comes in pieces: each of them, with "|" behind it. */
+static void check_pieces(const char *said, const char *want)
+{
+	char line[ANSWER_LINE_MAX], *text = NULL;
+	size_t size;
+	struct answer_feed *feed;
+	int64_t at = 0;
+	FILE *out = open_memstream(&text, &size);
+
+	snprintf(line, sizeof(line), "%s", said);
+	pieces_ended = false;
+	ck_assert(answer_or_feed(table, NULL, line, strlen(line), out, &feed));
+	fputs("|", out);
+	for (bool more = feed != NULL; more; fputs("|", out))
+		more = answer_feed_next(feed, out, &at);
+	ck_assert_int_eq(fclose(out), 0);
+	ck_assert_str_eq(text, want);
+	free(text);
+	if (!feed)
+		return;
+	ck_assert_int_gt(at, 1000);
+	feed->end(feed);
+	ck_assert(pieces_ended);
+}
+
+START_TEST(test_pieces)
+{
+	bool stays;
+
+	check_pieces("pieces 3", "|3\n|2\n|1\nok\n|");
+	check_pieces("json pieces 2", "|2|1\nok\n|");
+	check_pieces("pieces 9", "|9\nerror: it broke\n|");
+	check_pieces("pieces bad", "error: not \"bad\"\n|");
+	check_pieces("json pieces bad", "{\"error\":\"not \\\"bad\\\"\"}\nerror: not \"bad\"\n|");
+	check_pieces("pieces", "error: usage: pieces N\n|");
+	/* Where there is nobody to ask for the next one. */
+	char *got = ask("pieces 3", 8, &stays);
+	ck_assert_str_eq(got, "error: the answer comes in pieces, which are not to be had here\n");
+	free(got);
+}
+END_TEST
+
 int main(void)
 {
 	Suite *suite = suite_create("answer");
@@ -207,6 +298,7 @@ int main(void)
 	tcase_add_test(cases, test_nul);
 	tcase_add_test(cases, test_long);
 	tcase_add_test(cases, test_print_word);
+	tcase_add_test(cases, test_pieces);
 	suite_add_tcase(suite, cases);
 	srunner_run_all(runner, CK_ENV);
 	int failed = srunner_ntests_failed(runner);
