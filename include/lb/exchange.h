@@ -143,11 +143,14 @@ bool exchange_is_last(const struct exchange *x);
 /* The worker's retry budget for the exchange's upstream. */
 struct retry_budget *exchange_budget(const struct exchange *x);
 
-/* For the board, and for who looks at the connection: its worker does this for it from now on. */
+/*
+ * For the board, and for who looks at the connection: its worker does this for it from now on. Since when was said where the worker began, woke up or took its turn: from there to
+ * here is no wait, hence hardly any time, and a look at the clock is most of what a step costs.
+ */
 static inline void exchange_doing(const struct exchange *x, enum doing doing)
 {
 	conn_does(x->conn, board_word(doing, x->server ? x->server->label : LABEL_NONE, -1));
-	board_step(x->worker->row, doing, x->server ? x->server->label : LABEL_NONE,
+	board_next(x->worker->row, doing, x->server ? x->server->label : LABEL_NONE,
 	        x->fd >= 0 ? x->fd : x->conn->fd);
 }
 

@@ -1,7 +1,7 @@
 /*
  * The board: what each thread that serves is doing now. One row a worker (a thread of the pool, a loop with all its fibers, the acceptor), on cache lines of
- * its own; its thread writes it, anybody reads it. A step costs its writer two stores, a look at the coarse clock and a branch: no lock, no system call, and no line
- * that another worker writes.
+ * its own; its thread writes it, anybody reads it. A step costs its writer a store or two, at times a look at the coarse clock, and a branch: no lock, no system
+ * call, and no line that another worker writes.
  *
  * What it does, to which server and on which descriptor is one word, so that a reader never sees halves of two steps. On a loop the word is of the fiber
  * that runs: it is kept when that fiber waits, and put back when it goes on.
@@ -58,7 +58,7 @@ struct board_entry {
 struct board_row {
 	_Alignas(64) _Atomic uint64_t word; /* relaxed; one writer, as the others */
 	_Atomic int64_t
-	        since; /* relaxed: CLOCK_MONOTONIC_COARSE ns of the last step; on a loop of the last that was not a mere change of fibers */
+	        since; /* relaxed: CLOCK_MONOTONIC_COARSE ns of the last step; at the earliest when its thread woke last, took its turn or began a request */
 	_Atomic unsigned in_hand; /* relaxed: connections that it has */
 	_Atomic(struct trace_ring *)
 	        trace;           /* release, acquire: each step goes there, too; NULL: nobody traces */
@@ -118,6 +118,19 @@ static inline void board_step(struct board_row *r, enum doing doing, unsigned la
 {
 	if (r)
 		board_step_at(r, doing, label, fd, clock_coarse());
+}
+
+/* The same, a moment after the step before, which needs no look at the clock. */
+static inline void board_next(struct board_row *r, enum doing doing, unsigned label, int fd)
+{
+	board_switch(r, board_word(doing, label, fd));
+}
+
+/* By the row's thread: the step goes on, and so does the thread. */
+static inline void board_goes_on(struct board_row *r)
+{
+	if (r)
+		atomic_store_explicit(&r->since, clock_coarse(), memory_order_relaxed);
 }
 
 /* By the row's thread: so many connections are its. */

@@ -119,7 +119,7 @@ static struct async_loop *loop_of_io(struct io *io)
 /* A connection of the pool's leaves the loop with the verdict. */
 static bool settle_at_home(struct async_loop *l, struct conn *c, struct verdict v, unsigned turns)
 {
-	board_step(l->worker.row, DOING_SETTLE, LABEL_NONE, c->fd);
+	board_next(l->worker.row, DOING_SETTLE, LABEL_NONE, c->fd);
 	worker_is_done(&l->worker, c);
 	if (!l->has_lot)
 		io_forget(&l->loop.io, c->fd);

@@ -72,7 +72,7 @@ static bool settle_or_hold(struct hand *h, struct conn *c, struct verdict v, uns
 {
 	bool holds = v.kind == VERDICT_PARK && !c->unread && h->engine->options->hold_connection;
 
-	board_step(h->worker->row, holds ? DOING_HOLD : DOING_SETTLE, LABEL_NONE, c->fd);
+	board_next(h->worker->row, holds ? DOING_HOLD : DOING_SETTLE, LABEL_NONE, c->fd);
 	worker_is_done(h->worker, c);
 	if (holds)
 		return hold(h, c, v.deadline);
@@ -250,6 +250,14 @@ static void sleeping(void *arg, int asleep)
 	queue_worker_sleeps(w->queue);
 }
 
+/* A body that moves on without ever having to wait is no hang either. */
+static void goes_on(void *arg)
+{
+	struct pool_worker *w = arg;
+
+	board_goes_on(w->worker.row);
+}
+
 /* Of the pool: a thread is about to start. Its place may have been another's. */
 static bool enter(void *arg, unsigned place)
 {
@@ -264,6 +272,7 @@ static bool enter(void *arg, unsigned place)
 		return false;
 	io_blocking_init(&pw->io);
 	pw->io.sleeping = sleeping;
+	pw->io.goes_on = goes_on;
 	pw->io.arg = pw;
 	pw->queue = p->queue;
 	worker_init(w, id, &pw->io.io, &p->counters[id], log, o->header_size, KEEP_BUFFERS);

@@ -14,6 +14,8 @@ static int blocking_wait(struct io *io, struct pollfd *set, unsigned n, int64_t 
 
 	if (sleeps)
 		b->sleeping(b->arg, 1);
+	else if (b->goes_on)
+		b->goes_on(b->arg);
 	for (;;) {
 		int64_t now = deadline == CLOCK_NEVER || deadline == IO_NOW ? 0 : clock_now();
 		int ms = deadline == IO_NOW ? 0 : clock_poll_ms(now, deadline);
@@ -178,5 +180,6 @@ void io_blocking_init(struct io_blocking *b)
 
 	b->io.ops = &ops;
 	b->sleeping = NULL;
+	b->goes_on = NULL;
 	b->arg = NULL;
 }
