@@ -74,8 +74,10 @@ static bool settle_or_hold(struct hand *h, struct conn *c, struct verdict v, uns
 
 	board_next(h->worker->row, holds ? DOING_HOLD : DOING_SETTLE, LABEL_NONE, c->fd);
 	worker_is_done(h->worker, c);
-	if (holds)
+	if (holds) {
+		conn_does(c, board_word(DOING_HOLD, LABEL_NONE, -1));
 		return hold(h, c, v.deadline);
+	}
 	return settle(h->engine->acceptor, h->worker, c, v, turns);
 }
 

@@ -376,6 +376,15 @@ class Connections(CtlCase):
         gate.set()
         self.assertEqual(client.whole_response().body, b"halfrest")
 
+    @unittest.skipUnless(ENGINE == "pool", "only the pool engine holds a worker for a connection")
+    def test_held(self):
+        self.start(self.server(), pool={"workers": 2, "hold": "connection"})
+        client = self.client()
+        self.assertEqual(client.get().status, 200)
+        self.assertEqual(self.wait_for(client, "busy", "hold")["requests"], 1)
+        self.assertEqual(client.get().status, 200)
+        self.assertEqual(self.wait_for(client, "busy", "hold")["requests"], 2)
+
     def test_lingering(self):
         """A client that was refused and does not close."""
         self.start()
