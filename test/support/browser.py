@@ -1,6 +1,7 @@
 """A headless Chromium, driven over the DevTools protocol on a pipe (https://chromedevtools.github.io/devtools-protocol/)."""
 
 import base64
+import fcntl
 import json
 import os
 import select
@@ -24,7 +25,7 @@ class Browser:
         self._from, up = os.pipe()
 
         def give():  # descriptors 3 and 4 are the protocol's; neither of the two may be in the other's way
-            a, b = os.dup2(down, 20), os.dup2(up, 21)
+            a, b = (fcntl.fcntl(fd, fcntl.F_DUPFD, 64) for fd in (down, up))
             os.dup2(a, 3)
             os.dup2(b, 4)
 
