@@ -112,6 +112,7 @@ void balancer_upstream_sums(struct balancer *b, const struct upstream *u, uint64
 void balancer_listener_sums(struct balancer *b, const struct lb_listener *l, uint64_t sums[LISTENER_CELLS]);
 /* The listener's connections; zeros when it has left. */
 struct balancer_listener {
+	struct addr addr; /* where it listens */
 	unsigned open;
 	uint64_t accepted;
 };

@@ -359,6 +359,7 @@ struct balancer_listener balancer_listener(struct balancer *b, const struct lb_l
 	if (same) {
 		const struct listener *is = b->now->fronts[same - lb->listeners]->listener;
 
+		found.addr = is->addr;
 		found.open = atomic_load_explicit(&is->open, memory_order_relaxed);
 		found.accepted = atomic_load_explicit(&is->accepted, memory_order_relaxed);
 	}

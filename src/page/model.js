@@ -90,8 +90,6 @@ export class Model {
 	take(answer) {
 		this.before = this.now;
 		this.now = answer;
-		answer.bounds_s ||= [];
-		for (const part of [...answer.listeners, ...answer.servers]) part.time ||= [];
 		name(answer.listeners, (l) => [l.listener, l.address]);
 		name(answer.servers, (s) => [s.upstream, s.server]);
 		this.restarted = false;
@@ -157,7 +155,7 @@ export class Model {
 	deriveTimes(name, now, before, add) {
 		const counts = less(now, before || []);
 
-		for (const q of [50, 99]) add(`${name}.${q}`, quantile(this.now.bounds_s, counts, q / 100));
+		for (const q of [50, 99]) add(`${name}.${q}`, quantile(this.now.bounds_us, counts, q / 100) / 1e6);
 	}
 
 	deriveServer(s, add) {

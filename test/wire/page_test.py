@@ -102,6 +102,7 @@ class Page(PageCase):
             self.assertEqual(self.client().get().status, 200)
         page.value(ROWS + "[0].click()")
         page.wait("document.querySelector('.more:not([hidden])').textContent.includes('since the start 3 requests')")
+        self.assertRegex(page.value("document.querySelector('.more:not([hidden])').textContent"), r"^up for \d+ s; ")
         # A server that is taken out, and comes back.
         name = self.origins[1].address
         self.set_server(name, "maint")
@@ -173,6 +174,16 @@ class Page(PageCase):
         self.assertEqual(page.value(texts % "[0, 2e-5, 0.0125, 3, 200].map(m.duration)"), ["0", "20.0 µs", "12.5 ms", "3.00 s", "3 min 20 s"])
         self.assertEqual(page.value(texts % "[0, 59, 3600, 90061, 864000].map(m.span)"), ["0 s", "59 s", "1 h", "1 d 1 h", "10 d"])
         self.assertEqual(page.value(texts % "[12, 2048, 3.5 * 1048576].map(m.bytes)"), ["12 B", "2.00 KiB", "3.50 MiB"])
+        times = """import('/page/model.js').then(({ Model }) => {
+            const model = new Model();
+            const answer = (ms, time) => ({ time_ms: ms, status: { pid: 1 }, queue: {}, counters: {}, workers: [], bounds_us: [1000, 2000, 4000],
+                listeners: [{ listener: 'a', time }, { listener: 'b', time: [0, 9] }],
+                servers: [{ upstream: 'u', server: 's', time }, { upstream: 'u', server: 's', time: [] }] });
+            model.take(answer(0, [5]));
+            model.take(answer(1000, [5, 0, 10]));
+            return [model.course('time.50').last, ...model.now.servers.map((s) => model.course(s.key + '.time.50').last)];
+        })"""
+        self.assertEqual(page.value(times), [0.003, 0.003, None])
         # A counter that begins anew is no rate; what was not heard is a hole.
         course = """import('/page/model.js').then(({ Model }) => {
             const model = new Model(), answers = %s;

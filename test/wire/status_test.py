@@ -28,15 +28,17 @@ class Status(WireCase):
         client = self.client()
         for _ in range(5):
             self.assertEqual(client.get().status, 200)
-        wait_until(lambda: self.json("/status.json")["counters"]["responses_2xx"] == 5, "the answers are counted")
+        wait_until(lambda: self.json("/status.json")["listeners"][0]["requests"] == 5, "the requests are counted")
         after = self.json("/status.json")
         self.assertGreaterEqual(after["time_ms"], before["time_ms"])
         self.assertEqual((after["status"]["pid"], after["status"]["connections"]), (self.balancer.pid, 1))
         self.assertEqual(after["queue"], {"queue_size": 77, "queue_depth": 0, "queue_oldest_us": 0})
         (row,) = after["servers"]
         self.assertEqual((row["server"], row["state"], row["requests"], row["failures"]), (server.address, "up", 5, 0))
+        self.assertEqual((sum(row["time"]), len(after["bounds_us"])), (5, 18))
         (row,) = after["listeners"]
         self.assertEqual((row["listener"], row["address"], row["connections"]), ("web", self.balancer.address, 1))
+        self.assertEqual((sum(row["time"]), after["counters"]["responses_2xx"]), (5, 5))
         kinds = [w["kind"] for w in after["workers"]]
         self.assertEqual((kinds.count("worker"), kinds.count("acceptor")), (2, 1) if ENGINE == "pool" else (0, 0))
         self.assertGreaterEqual(kinds.count("loop"), 1)
