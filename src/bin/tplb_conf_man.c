@@ -1,5 +1,5 @@
 /*
- * A tool of the build, which is not installed: makes the manual page of the configuration from its template and the tables of keys.
+ * A tool of the build, which is not installed: makes the manual pages of the configuration and of the metrics from their templates and the tables.
  *
  *	tplb-conf-man TEMPLATE     the page; the template's line "@KEYS@" becomes what is known of the
  *	                           configuration's keys, "@VARIABLES@" of the variables of log.format, "@ENDS@" of the words for how requests end
@@ -16,6 +16,7 @@
 #include "lb/config.h"
 #include "lb/end.h"
 #include "lb/log_format.h"
+#include "lb/metrics.h"
 
 enum { LINE_BYTES = 4096 };
 
@@ -43,6 +44,8 @@ static void print_line(const char *line)
 		log_variables_tell(print_row, NULL);
 	else if (strcmp(line, "@ENDS@\n") == 0)
 		ends_tell(print_row, NULL);
+	else if (strcmp(line, "@METRICS@\n") == 0)
+		metrics_print_manual(stdout);
 	else if (at)
 		printf("%.*s" PACKAGE_VERSION "%s", (int)(at - line), line, at + sizeof(version) - 1);
 	else
