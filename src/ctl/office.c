@@ -185,6 +185,9 @@ static void take_in_the_dead(struct caretaker *c)
 	while ((pid = waitpid(-1, &status, WNOHANG)) > 0)
 		if (pid == c->heir)
 			c->status = status;
+	/* Should somebody else have taken it in: nobody is left to wait for. */
+	if (pid < 0 && errno == ECHILD && c->status < 0 && kill(c->heir, 0) != 0 && errno == ESRCH)
+		c->status = W_EXITCODE(EXIT_FAILURE, 0);
 }
 
 static int exit_status(const struct caretaker *c)

@@ -428,7 +428,7 @@ int keeper_serve(struct keeper *k, pid_t child)
 	close(fds[0].fd);
 	status = status_of(k, status);
 	/* Who was started to take over, and has not come to it, will: there is nobody else. */
-	if (k->spawned && office_reap(office, k->spawned, OFFICE_LOOK) == -1)
+	if (k->spawned && !office_heir(office) && office_reap(office, k->spawned, OFFICE_LOOK) == -1)
 		known_free(&k->sockets);
 	keeper_free(k);
 	if (office_heir(office) && office->will_stay)
