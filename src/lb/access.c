@@ -2,10 +2,11 @@
 
 #include "lb/log_format.h"
 
+/* Where a line is made, a thread's own: on a fiber's stack it would be two pages more of each, and cold. Nothing waits while it is in use. */
+static _Thread_local char line[LOG_FORMAT_LINE_MAX];
+
 void access_log(struct exchange *x)
 {
-	char line[LOG_FORMAT_LINE_MAX];
-
 	if (!x->worker->log)
 		return;
 	if (x->lb->format->has_id)
@@ -22,8 +23,6 @@ void access_log(struct exchange *x)
 void access_log_refusal(const struct log_format *format, struct log_ring *log, const struct conn *c,
         const struct http_reply *reply, const char *why)
 {
-	char line[LOG_FORMAT_LINE_MAX];
-
 	if (!log)
 		return;
 	const struct log_record r = {.c = c,
