@@ -116,7 +116,9 @@ class Figures(MetricsCase):
             ("tplb_draining", {}, 0),
         ):
             self.assertEqual(m.get(name, **labels), value, (name, labels))
-        self.assertGreaterEqual(m.get("tplb_queue_wait_seconds_count"), 27)
+        # A loop goes on with what has come by the end of a request: not all of them pass the queue.
+        self.assertGreater(m.get("tplb_queue_wait_seconds_count"), 0)
+        self.assertEqual(m.get("tplb_queue_wait_seconds_count"), m.get("tplb_dispatched_total"))
         self.assertEqual(m.sum("tplb_listener_info", listener="web", mode="http", upstream="up"), 1)
         self.assertEqual(m.get("tplb_workers") > 0, ENGINE == "pool")
 
