@@ -35,7 +35,7 @@ struct board_row;
 /* By the row's thread, where the row is traced. */
 void trace_write(struct board_row *r, enum trace_kind kind, uint64_t id, uint64_t value, int depth);
 
-/* From now on the row is traced, into a ring of so many events at least; one that it had before is taken as it is. One thread at a time, as all below. False: memory is out. */
+/* From now on the row is traced, into a ring of so many events at most, and more than half as many; one that it had before is taken as it is. One thread at a time, as all below. False: memory is out. */
 bool trace_begin(struct board_row *r, size_t events);
 /* No more. What it has still to be read stays. */
 void trace_end(struct board_row *r);

@@ -51,7 +51,7 @@ static struct trace_ring *ring_new(size_t events)
 	struct trace_ring *t = aligned_alloc(64, sizeof(*t));
 	size_t size = 1;
 
-	while (size < events)
+	while (size <= events / 2)
 		size *= 2;
 	if (!t)
 		return NULL;
