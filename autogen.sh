@@ -8,7 +8,7 @@ cd "$(dirname "$0")"
 build="gcc libc6-dev make autoconf automake pkg-config libconfig-dev libxxhash-dev libboost-context-dev liburing-dev libseccomp-dev libjansson-dev"
 check="check python3"
 tools="binutils curl wrk gnuplot-nox graphviz nghttp2-client nginx libnginx-mod-stream haproxy varnish clang-format cppcheck procps util-linux valgrind mandoc groff man-db \
-clang libclang-rt-dev gcovr slowhttptest iproute2 openssl apache2 prometheus keepalived rsyslog logrotate chromium zsh fish"
+clang libclang-rt-dev gcovr slowhttptest iproute2 openssl apache2 prometheus keepalived rsyslog logrotate chromium zsh fish dpkg-dev debhelper lintian"
 fedora="gcc make autoconf automake pkgconf-pkg-config libconfig-devel xxhash-devel boost-devel boost-static liburing-devel libseccomp-devel jansson-devel check-devel python3 binutils curl wrk gnuplot graphviz nghttp2 nginx haproxy \
 varnish clang-tools-extra cppcheck procps-ng util-linux valgrind valgrind-devel mandoc groff man-db libasan libubsan libtsan clang compiler-rt gcovr slowhttptest iproute openssl httpd mod_ssl golang-github-prometheus keepalived rsyslog logrotate chromium zsh fish"
 

@@ -19,5 +19,6 @@ tar -xzf "$tarball" -C "$work"
 cp -r "$work/$name/etc/debian" "$work/$name/debian"
 rm "$work/$name/debian/deb.sh" "$work/$name/debian/tplb.conf"
 (cd "$work/$name" && dpkg-buildpackage -b -us -uc)
+rm -f "$out"/tplb_*.deb # of other versions
 cp "$work"/tplb_*.deb "$out/"
 ls "$out"/tplb_*.deb

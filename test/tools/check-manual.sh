@@ -1,12 +1,15 @@
 #!/bin/bash
-# The manual pages. That of the configuration: up to date, without faults, and every key of the tables is in it, and in doc/configuration.md. tplbctl(1): without
-# faults, and every command is in it.
+# The manual pages: all are without faults. Those of the configuration and of the metrics are up to date, every key of the tables is in the former and in
+# doc/configuration.md, and every command in tplbctl(1).
 set -eu
 build=$(cd "${builddir:-.}" && pwd)
 cd "${srcdir:-$(dirname "$0")/../..}"
 tool=$build/tplb-conf-man
 page=$build/doc/man/tplb.conf.5
 [ -e "$page" ] || page=doc/man/tplb.conf.5
+metrics=$build/doc/man/tplb-metrics.7
+[ -e "$metrics" ] || metrics=doc/man/tplb-metrics.7
+pages=("$page" "$metrics" doc/man/*.[18])
 bad=0
 
 fail()
@@ -24,7 +27,14 @@ trap 'rm -rf "$work"' EXIT
 "$tool" --keys >"$work/keys"
 "$tool" doc/man/tplb.conf.5.in >"$work/page"
 
-cmp -s "$page" "$work/page" || fail "$page is not what tplb-conf-man makes now: rm it, make it again, and see whether its rule in Makefile.am lacks a header"
+"$tool" doc/man/tplb-metrics.7.in >"$work/metrics"
+
+is_made_of()
+{
+    cmp -s "$1" "$2" || fail "$1 is not what tplb-conf-man makes now: rm it, make it again, and see whether its rule in Makefile.am lacks a header"
+}
+is_made_of "$page" "$work/page"
+is_made_of "$metrics" "$work/metrics"
 
 # The keys that a whole configuration prints: the tables' own list must not lack one.
 cat >"$work/conf" <<'END'
@@ -83,16 +93,16 @@ while read -r command; do
 done < <(sed -nE 's/^ +\{"([a-z ]+)", .*/\1/p' src/lb/commands.c)
 
 if command -v mandoc >/dev/null; then
-    mandoc -T lint -W warning "$page" doc/man/*.[18] || fail "mandoc finds fault"
+    mandoc -T lint -W warning "${pages[@]}" || fail "mandoc finds fault"
 else
     echo "mandoc is missing: its check is skipped (./autogen.sh --deps installs it)"
 fi
 if command -v man >/dev/null && command -v groff >/dev/null && man --help 2>&1 | grep -q -- --warnings; then
-    for shown in doc/man/tplbctl.1 "$page"; do
+    for shown in "${pages[@]}"; do
         LC_ALL=C.UTF-8 man --warnings -E UTF-8 -l -Tutf8 "$shown" 2>"$work/warnings" >"$work/text" || fail "man cannot show $shown"
-        [ ! -s "$work/warnings" ] || fail "man warns: $(cat "$work/warnings")"
+        [ ! -s "$work/warnings" ] || fail "man warns of $shown: $(cat "$work/warnings")"
+        [ "$shown" != "$page" ] || sed 's/.\x08//g' "$work/text" | grep -q '^ *workers' || fail "what man shows is not the page"
     done
-    sed 's/.\x08//g' "$work/text" | grep -q '^ *workers' || fail "what man shows is not the page"
 else
     echo "man-db or groff is missing: their check is skipped (./autogen.sh --deps installs them)"
 fi

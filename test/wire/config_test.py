@@ -21,6 +21,9 @@ upstreams = ( { name = "up"; servers = ( { address = "127.0.0.1:1"; } ); } );
 """
 
 
+ETC = os.path.join(os.environ.get("srcdir", os.path.join(os.path.dirname(os.path.abspath(__file__)), os.pardir, os.pardir)), "etc")
+
+
 class FileCase(WireCase):
     def file(self, text):
         path = os.path.join(self.directory(), "tplb.conf")
@@ -309,6 +312,22 @@ class Effects(FileCase):
             with self.subTest(args), open("/dev/full", "w") as full:
                 done = subprocess.run([TPLB, *args], stdout=full, stderr=subprocess.PIPE, timeout=60)
             self.assertEqual(done.returncode, 1, args)
+
+
+class Samples(WireCase):
+    # What depends on where a sample is looked at: names of an example's servers, the user that a package makes, what the system grants.
+    ELSEWHERE = re.compile(r'cannot resolve "(srv:)?[a-z0-9-]+(\.example:|\.service\.consul")|there is no user "tplb"|: warning: ')
+
+    def test_each_is_right(self):
+        """The samples, the package's configuration and the one that make install puts there: each is read without a mistake."""
+        names = [os.path.join("samples", name) for name in os.listdir(os.path.join(ETC, "samples")) if name.endswith(".conf")]
+        self.assertGreater(len(names), 15)
+        for name in sorted(names) + ["tplb.conf", os.path.join("debian", "tplb.conf")]:
+            with self.subTest(name):
+                status, _, err = run(["-T", "-f", os.path.join(ETC, name)])
+                wrong = [line for line in err.splitlines() if not self.ELSEWHERE.search(line)]
+                self.assertEqual(wrong, [])
+                self.assertTrue(status == 0 or err, status)
 
 
 if __name__ == "__main__":
