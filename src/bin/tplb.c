@@ -2,6 +2,7 @@
 #include "config.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <getopt.h>
 #include <pthread.h>
 #include <pwd.h>
@@ -52,7 +53,8 @@ struct program {
 	unsigned connections;        /* at most at once: limits.connections, or what the descriptors allow */
 	enum loop_driver_kind driver;
 	bool check, print, graph;
-	bool told_ready; /* by the process whose place it has taken */
+	bool told_ready;    /* by the process whose place it has taken */
+	bool reopened_late; /* log files, when another process may have opened the same ones already */
 	struct lb_config *config;
 	struct grants grants; /* what the system grants, read once */
 	struct listener *listeners;
@@ -638,14 +640,22 @@ static bool start(struct program *p)
 	return true;
 }
 
+/* A signal for the process that has taken over. Where there is a parent, it is that one's to hand on. */
+static void to_heir(struct program *p, int number)
+{
+	if (!p->rights.is_split)
+		(void)kill(office_heir(&p->office), number); /* it may have ended */
+}
+
 /* Signals once another process has taken over. In a thread of its own. */
 static void hand_on(void *arg, int number, bool again)
 {
 	struct program *p = arg;
 	bool stays = !p->rights.is_split && p->office.will_stay;
 
-	if (stays)
-		(void)kill(office_heir(&p->office), number); /* it may have ended */
+	/* Who does not know yet that it is another one says the last two here. */
+	if (stays || number == SIGHUP || number == SIGUSR1)
+		to_heir(p, number);
 	if (!again)
 		return;
 	if (stays)
@@ -667,10 +677,13 @@ static void drain(struct program *p, int signal, pid_t from)
 	if (ends) {
 		signals_exit_on_next(EXIT_FAULT, p->parent, from);
 	} else {
+		/* What came when it was too late for this process, and nobody could know. */
 		if (signal != 0)
-			hand_on(p, signal, false);
+			to_heir(p, signal);
 		if (atomic_exchange(&p->control.upgrade.reload, false))
-			hand_on(p, SIGHUP, false);
+			to_heir(p, SIGHUP);
+		if (p->reopened_late)
+			to_heir(p, SIGUSR1);
 		signals_hand_over(hand_on, p, p->parent);
 	}
 	engine_drain(p->running);
@@ -681,13 +694,16 @@ static void serve(struct program *p)
 	int64_t alive_at = p->alive_every > 0 ? clock_now() : CLOCK_NEVER;
 	struct upgrade *upgrade = &p->control.upgrade;
 	char why[UPGRADE_WHY_BYTES];
+	bool done;
+	int signal;
 	pid_t from;
 
 	if (!p->told_ready)
 		p->supply->notify(p->supply->arg, NOTICE_READY);
-	while (!upgrade_is(upgrade, UPGRADE_DONE)) {
+	do { /* once it is done, what is pending: it was meant for who is in office */
 		int64_t look = control_next_look(&p->control);
-		int signal = signals_next_by(look < alive_at ? look : alive_at, &from);
+		done = upgrade_is(upgrade, UPGRADE_DONE);
+		signal = signals_next_by(done ? 0 : look < alive_at ? look : alive_at, &from);
 
 		if (clock_now() >= alive_at) {
 			if (control_is_alive(&p->control)) /* else whoever watches us may start us anew */
@@ -702,11 +718,12 @@ static void serve(struct program *p)
 			control_look(&p->control);
 		else if (signal == SIGHUP && !upgrade_takes_reload(upgrade))
 			reloader_reload(p->reloader);
-		else if (signal == SIGUSR1)
+		else if (signal == SIGUSR1) {
+			p->reopened_late = !upgrade_is(upgrade, UPGRADE_NONE);
 			log_reopen(p->log);
-		else if (signal == SIGUSR2 && from != getpid() && !upgrade_refuses(upgrade, why))
+		} else if (signal == SIGUSR2 && from != getpid() && !upgrade_refuses(upgrade, why))
 			reloader_upgrade(p->reloader);
-	}
+	} while (!done || signal != 0);
 	drain(p, 0, 0);
 }
 
@@ -795,9 +812,23 @@ static int run(struct program *p)
 	return EXIT_SUCCESS;
 }
 
+/* Who starts a program with these closed has its first connections take their numbers, and what is written to them. */
+static void open_standard_descriptors(void)
+{
+	int fd;
+
+	do
+		fd = open("/dev/null", O_RDWR);
+	while (fd >= 0 && fd <= STDERR_FILENO);
+	if (fd >= 0)
+		close(fd);
+}
+
 int main(int argc, char **argv)
 {
 	struct program p = {.said = {.file = SYSCONFDIR "/tplb.conf", .engine = -1}};
+
+	open_standard_descriptors();
 	int status = office_take_care();
 
 	if (status >= 0)

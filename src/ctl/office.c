@@ -181,10 +181,11 @@ static void take_in_the_dead(struct caretaker *c)
 	int status;
 	pid_t pid;
 
-	hear(c->near, &c->heir);
-	while ((pid = waitpid(-1, &status, WNOHANG)) > 0)
+	while ((pid = waitpid(-1, &status, WNOHANG)) > 0) {
+		hear(c->near, &c->heir); /* before it ended it may have named another one */
 		if (pid == c->heir)
 			c->status = status;
+	}
 	/* Should somebody else have taken it in: nobody is left to wait for. */
 	if (pid < 0 && errno == ECHILD && c->status < 0 && kill(c->heir, 0) != 0 && errno == ESRCH)
 		c->status = W_EXITCODE(EXIT_FAILURE, 0);

@@ -35,6 +35,8 @@ void signals_block(void)
 	PTHREAD_OK(pthread_sigmask(SIG_BLOCK, &set, NULL));
 	MUST(signal(SIGPIPE, SIG_IGN) != SIG_ERR);
 	MUST(signal(SIGXFSZ, SIG_IGN) != SIG_ERR); /* a log at the limit of a file's size: the write fails */
+	MUST(signal(SIGCHLD, SIG_DFL) !=
+	        SIG_ERR); /* ignored, as some leave it, ends of processes would not be told */
 }
 
 static int wait_for(const sigset_t *set)

@@ -44,7 +44,8 @@ struct keeper {
 	const struct lb_config *config; /* of the start, the caller's */
 	struct lb_config *next;         /* as read last; NULL: never */
 	struct office *office;          /* the caller's */
-	pid_t spawned;                  /* to take our place; 0: none */
+	pid_t spawned;                  /* to take our place, and has not yet; 0: none */
+	bool reload, reopen;            /* was handed on since: the child may have heard it too late */
 	unsigned told[2];               /* to end: by others, by the caretaker */
 	unsigned handed_on;             /* of these */
 	struct known *files;            /* that reading it asked for */
@@ -232,6 +233,7 @@ static int answer_spawn(struct keeper *k, int channel, int *pid)
 {
 	if (k->spawned || channel < 0)
 		return EBUSY;
+	k->reload = k->reopen = false;
 	int error = office_spawn(k->office, channel, &k->spawned);
 	if (error != 0)
 		k->spawned = 0;
@@ -252,9 +254,16 @@ static int answer_reap(struct keeper *k, const char *text, int *status)
 /* The socket files are the other one's from here on. */
 static int answer_hand_over(struct keeper *k, bool reload)
 {
-	if (!k->spawned)
+	pid_t heir = k->spawned;
+
+	if (!heir)
 		return ESRCH;
-	office_hand_over(k->office, k->spawned, reload);
+	k->spawned = 0; /* whoever looks after it learns how it ends */
+	office_hand_over(k->office, heir, reload || k->reload);
+	if (k->reopen)
+		(void)kill(heir, SIGUSR1);
+	if (k->handed_on > 0) /* too late for the child to give it up */
+		(void)kill(heir, SIGTERM);
 	known_free(&k->sockets);
 	return 0;
 }
@@ -394,10 +403,12 @@ static void hand_on(struct keeper *k, pid_t child, int number, pid_t from)
 
 	if (ends && !is_news(k, from))
 		return;
+	k->reload = k->reload || number == SIGHUP;
+	k->reopen = k->reopen || number == SIGUSR1;
 	/* Once another one has taken over the child only drains, and need know only who is in a hurry. Any of them may have ended. */
 	if (!heir || ends)
 		(void)kill(child, number);
-	if (heir && k->office->will_stay)
+	if (heir && (k->office->will_stay || number == SIGHUP || number == SIGUSR1))
 		(void)kill(heir, number);
 }
 

@@ -9,6 +9,7 @@
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include "base/assert.h"
@@ -65,6 +66,9 @@ static void tear_down(void)
 	strcpy(folder, "/tmp/tplb-keeper-test-XXXXXX");
 }
 
+/* What is started to take the child's place: it does nothing, and cannot be told to end. */
+static char program[] = "/bin/sleep", seconds[] = "100", *words[] = {program, seconds, NULL};
+
 /* The exit status that the parent gives. In the child CHECK ends it with the line's number. */
 static int with_child(void (*in_child)(struct keeper_link *link))
 {
@@ -75,7 +79,6 @@ static int with_child(void (*in_child)(struct keeper_link *link))
 	ck_assert_ptr_nonnull(config);
 	ck_assert_uint_eq(conf_fault_count(config->conf), 0);
 	static struct activation given;
-	static char program[] = "/bin/false", *words[] = {program, NULL};
 	struct office office;
 	office_init(&office, words, -1);
 	pid_t child = keeper_fork(file, config, &given, &office, &keeper, &link);
@@ -310,6 +313,77 @@ START_TEST(hands_signals_on)
 }
 END_TEST
 
+/* Signals that wait for it, as /proc has them. */
+static unsigned long long pending(pid_t pid)
+{
+	char path[64], line[256];
+	unsigned long long bits = 0, found;
+
+	snprintf(path, sizeof(path), "/proc/%d/status", (int)pid);
+	FILE *f = fopen(path, "r");
+	CHECK(f);
+	while (fgets(line, sizeof(line), f))
+		if (sscanf(line, "SigPnd: %llx", &found) == 1 || sscanf(line, "ShdPnd: %llx", &found) == 1)
+			bits |= found;
+	fclose(f);
+	return bits;
+}
+
+static unsigned long long bit(int number)
+{
+	return 1ULL << (number - 1);
+}
+
+/* The process that takes over is told what the child was, which had no way back then. */
+static void hand_over_when_told(struct keeper_link *link)
+{
+	static const int told[] = {SIGHUP, SIGUSR1, SIGTERM};
+	const struct supply *s = &link->supply;
+	int ends[2];
+	pid_t heir;
+
+	CHECK(socketpair(AF_UNIX, SOCK_SEQPACKET, 0, ends) == 0);
+	CHECK(s->spawn(s->arg, ends[1], &heir) == 0);
+	for (size_t i = 0; i < sizeof(told) / sizeof(told[0]); i++) {
+		CHECK(kill(getppid(), told[i]) == 0);
+		CHECK(signals_next() == told[i]);
+	}
+	CHECK(pending(heir) == 0);
+	s->hand_over(s->arg, heir, false);
+	CHECK(pending(heir) == (bit(SIGHUP) | bit(SIGUSR1) | bit(SIGTERM)));
+	CHECK(kill(heir, SIGKILL) == 0);
+}
+
+/* And when that ends first, it is not the parent who asks how. */
+static void hand_over_only(struct keeper_link *link)
+{
+	const struct supply *s = &link->supply;
+	int ends[2];
+	pid_t heir;
+
+	CHECK(socketpair(AF_UNIX, SOCK_SEQPACKET, 0, ends) == 0);
+	CHECK(s->spawn(s->arg, ends[1], &heir) == 0);
+	s->hand_over(s->arg, heir, false);
+	CHECK(pending(heir) == 0);
+	CHECK(kill(heir, SIGKILL) == 0);
+}
+
+START_TEST(hands_over)
+{
+	int how;
+
+	/* Whoever has started us can be told, so that nobody is to stay. */
+	ck_assert_int_eq(setenv("NOTIFY_SOCKET", "/no/such/socket", 1), 0);
+	ck_assert_int_eq(with_child(hand_over_when_told), 0);
+	ck_assert_int_gt(waitpid(-1, &how, 0), 0);
+	ck_assert(WIFSIGNALED(how) && WTERMSIG(how) == SIGKILL);
+	ck_assert_int_eq(with_child(hand_over_only), 0);
+	ck_assert_int_gt(waitpid(-1, &how, 0), 0);
+	ck_assert(WIFSIGNALED(how) && WTERMSIG(how) == SIGKILL);
+	ck_assert_int_eq(unsetenv("NOTIFY_SOCKET"), 0);
+}
+END_TEST
+
 static void read_parts(struct keeper_link *link)
 {
 	CHECK(reads(conf_open(secret), "secret"));
@@ -337,6 +411,7 @@ int main(void)
 	tcase_add_test(t, follows_no_links_of_others);
 	tcase_add_test(t, status);
 	tcase_add_test(t, hands_signals_on);
+	tcase_add_test(t, hands_over);
 	tcase_add_test(t, opens_as_itself);
 	srunner_run_all(runner, CK_ENV);
 	int failed = srunner_ntests_failed(runner);

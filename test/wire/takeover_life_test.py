@@ -110,7 +110,7 @@ class Programs(TakeoverCase):
     def test_one_that_cannot_serve(self):
         for more in rights():
             with self.subTest(str(more)):
-                config = one_listener([self.server()], admin=ADMIN, timeouts={"upgrade": "300ms"}, **more)
+                config = one_listener([self.server()], admin=ADMIN, timeouts={"upgrade": "2s"}, **more)
                 tplb = self.start(config)
                 self.replace(None)
                 self.is_refused("cannot be started: No such file")
@@ -183,6 +183,33 @@ class Programs(TakeoverCase):
         with open("/proc/%d/environ" % has_taken_over(tplb, 2), "rb") as f:
             self.assertEqual({pair.split(b"=")[0] for pair in f.read().split(b"\0")}, names)
         ends(tplb)
+
+    def test_started_by_careless_ones(self):
+        """With SIGCHLD ignored, and with none of the three descriptors that each program has: ends of processes are heard, and nothing takes their numbers."""
+
+        def carelessly():
+            signal.signal(signal.SIGCHLD, signal.SIG_IGN)
+            for fd in range(3):
+                os.close(fd)
+
+        for more in rights():
+            with self.subTest(str(more)):
+                config = one_listener([self.server()], bind="unix:web.sock", admin=ADMIN, **more)
+                tplb = self.start(config, preexec=carelessly, wait=False)
+                at = "unix:%s/web.sock" % tplb.directory
+                log = os.path.join(tplb.directory, "ctl.sock")
+                wait_until(lambda: os.path.exists(log), "a start")
+                for _ in range(2):
+                    before = self.serving()
+                    self.ctl("upgrade")
+                    heir = self.serving()
+                    self.assertNotEqual(heir, before)
+                    for pid in {tplb.pid, heir, *children(heir)}:
+                        for fd in range(3):
+                            self.assertEqual(os.readlink("/proc/%d/fd/%d" % (pid, fd)), "/dev/null")
+                    self.is_served(at)
+                tplb.tell(signal.SIGTERM)
+                self.assertEqual(tplb.wait(), 0)
 
     @staticmethod
     def descriptors(pid):
@@ -479,6 +506,26 @@ class Signals(TakeoverCase):
         os.kill(heir, signal.SIGKILL)
         self.assertEqual(tplb.wait(), 1)
         self.assertIn("process %d, which had taken over, was ended by SIGKILL" % heir, tplb.stderr)
+
+    def test_new_one_ends_first(self):
+        """While the old one drains still: the end of that is the program's."""
+        for more in rights():
+            for number, status in ((signal.SIGTERM, 0), (signal.SIGKILL, 1)):
+                with self.subTest("%s, %s" % (more, number)):
+                    server = self.server(stalled)
+                    tplb = self.start(one_listener([server], admin=ADMIN, **more))
+                    client = self.client()
+                    client.send(b"GET / HTTP/1.1\r\nHost: h\r\n\r\n")
+                    server.wait_requests(1)
+                    self.ctl("upgrade")
+                    heir = has_taken_over(tplb)
+                    tplb.wait_line("is ready", 2)
+                    os.kill(heir, number)
+                    wait_until(lambda: not is_there(heir), "the new one's end", 2 * BOUND)
+                    server.gate.set()
+                    self.assertEqual(client.whole_response().status, 200)
+                    client.close()
+                    self.assertEqual(tplb.wait(), status)
 
     def test_through_the_one_that_stays(self):
         """Whoever signals the process that was started reaches the one that serves, however many lie between, and amid a drain."""
