@@ -1,6 +1,7 @@
 /*
  * A desk: one thread with one poll(2) that listens, and talks with a bounded number of peers. A peer says messages, of which each is answered whole before the next one is looked
- * at; so who does not read is not listened to. What the messages are is the owner's affair: the admin socket's lines (ctl/admin.h), HTTP (ctl/web.h).
+ * at; so who does not read is not listened to. Who says many at once is answered in turn with the others. What the messages are is the owner's affair: the admin socket's lines
+ * (ctl/admin.h), HTTP (ctl/web.h).
  *
  * Nobody is locked out: a further peer than there are places takes the place of the one that has been silent for longest, of those that wait for no answer if there are such.
  */
@@ -24,6 +25,7 @@ struct desk_peer {
 	void *feed; /* the owner's: the answer goes on, by rules.more; NULL: what is in `out` is all of it */
 	int64_t feed_at; /* with it: when more is asked for */
 	bool ended;      /* it sends no more */
+	bool goes_on;    /* it was answered, and may have said more than that */
 	bool leave;      /* it is closed once it has its answer */
 	bool lingers; /* it has it, and what it still sends is thrown away: unread, it would reset the connection and the answer with it */
 };
@@ -34,8 +36,8 @@ struct desk_rules {
 	int64_t patience; /* ns: from one answer to the end of the next message; for taking an answer */
 	const char *full; /* said to who gives up a place, unless amid an answer; NULL: nothing */
 	/*
-	 * Answers the message in front of p->in, if it is whole, with desk_answer. False: it is not whole yet. Called with p->out NULL; again as long as it returns true, the
-	 * answer is taken and p->leave is not set. When the buffer is full it must not return false.
+	 * Answers the message in front of p->in, if it is whole, with desk_answer. False: it is not whole yet. Called with p->out NULL; again, after the other peers, as long as it
+	 * returns true, the answer is taken and p->leave is not set. When the buffer is full it must not return false.
 	 */
 	bool (*next)(void *arg, struct desk_peer *p);
 	/*

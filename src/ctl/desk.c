@@ -115,17 +115,27 @@ static void throw_away(struct desk *d, struct desk_peer *p)
 		drop(d, p);
 }
 
-/* Sends what it has to get, and answers what it has said. */
+/* Sends what it has to get, and answers one message of what it has said: others have messages, too. */
 static void talk(struct desk *d, struct desk_peer *p)
 {
-	do {
+	bool answered = false;
+
+	p->goes_on = false;
+	for (;;) {
 		if (p->out && !send_answer(d, p))
 			return;
 		if (p->feed) /* when it is time */
 			return;
 		if (p->leave)
 			break;
-	} while (d->rules.next(d->arg, p));
+		if (answered && p->in_len > 0) {
+			p->goes_on = true;
+			return;
+		}
+		if (!d->rules.next(d->arg, p))
+			break;
+		answered = true;
+	}
 	if (p->leave)
 		part(d, p);
 	else if (p->ended)
@@ -139,7 +149,7 @@ static void attend(struct desk *d, struct desk_peer *p)
 		throw_away(d, p);
 	else if (p->feed && !p->out)
 		drop(d, p);
-	else if (p->out || receive(d, p))
+	else if (p->out || p->goes_on || receive(d, p))
 		talk(d, p);
 }
 
@@ -162,13 +172,13 @@ static void feed(struct desk *d)
 /* What is waited for; of one that waits for the next piece of its answer only that it leaves. */
 static short events_of(const struct desk_peer *p)
 {
-	return p->out ? POLLOUT : p->feed ? 0 : POLLIN;
+	return p->out ? POLLOUT : p->feed || p->goes_on ? 0 : POLLIN;
 }
 
 /* Who gives up a place first: the greater. */
 static int rank(const struct desk_peer *p)
 {
-	return p->fd < 0 ? 3 : p->lingers ? 2 : !p->out && !p->feed ? 1 : 0;
+	return p->fd < 0 ? 3 : p->lingers ? 2 : !p->out && !p->feed && !p->goes_on ? 1 : 0;
 }
 
 /* A free place, or one of somebody who has to go. */
@@ -205,7 +215,7 @@ static void accept_peer(struct desk *d)
 	}
 }
 
-/* Drops who is late. When to look next. */
+/* Drops who is late. When to look next: now, if somebody may have said more than was answered. */
 static int64_t expire(struct desk *d, int64_t now)
 {
 	int64_t next = d->accept_at > now ? d->accept_at : CLOCK_NEVER;
@@ -218,6 +228,8 @@ static int64_t expire(struct desk *d, int64_t now)
 			drop(d, p);
 		if (p->fd >= 0 && p->feed && !p->out && p->feed_at < until)
 			until = p->feed_at;
+		if (p->fd >= 0 && p->goes_on)
+			until = now;
 		if (p->fd >= 0 && until < next)
 			next = until;
 	}
@@ -242,15 +254,13 @@ static bool turn(struct desk *d)
 		fds[2 + i] = (struct pollfd){.fd = d->peers[i].fd, .events = events_of(&d->peers[i])};
 	int ready = poll(fds, 2 + d->rules.places, clock_poll_ms(now, until));
 	MUST(ready >= 0 || errno == EINTR || errno == ENOMEM);
-	if (ready <= 0) {
-		feed(d);
+	if (ready < 0)
 		return true;
-	}
 	if (fds[0].revents && eventfd_read(d->wake, &told) == 0 &&
 	        atomic_load_explicit(&d->ends, memory_order_relaxed))
 		return false;
 	for (unsigned i = 0; i < d->rules.places; i++)
-		if (fds[2 + i].revents)
+		if (fds[2 + i].revents || (d->peers[i].fd >= 0 && d->peers[i].goes_on))
 			attend(d, &d->peers[i]);
 	feed(d);
 	if (fds[1].revents && keeps(d)) /* last: it may give a place to another descriptor */

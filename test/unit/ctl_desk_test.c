@@ -11,12 +11,16 @@
 
 #define PATIENCE_NS (400 * CLOCK_NS_PER_MS)
 
+static char said[32]; /* the messages, as they were answered; the desk's until it is stopped */
+static size_t said_count;
+
 /* A message is a byte, and its answer the same one. */
 static bool echo(void *arg, struct desk_peer *p)
 {
 	(void)arg;
 	if (p->in_len == 0)
 		return false;
+	said[said_count++ % sizeof(said)] = p->in[0];
 	char *out = malloc(1);
 	if (out)
 		*out = p->in[0];
@@ -26,7 +30,7 @@ static bool echo(void *arg, struct desk_peer *p)
 
 static struct addr at;
 
-static struct desk *start(void)
+static struct desk *open_desk(void)
 {
 	const struct desk_rules rules = {.places = 2, .room = 16, .patience = PATIENCE_NS, .next = echo};
 	int error, fd = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
@@ -40,6 +44,13 @@ static struct desk *start(void)
 	ck_assert_int_eq(getsockname(fd, &at.u.any, &at.len), 0);
 	struct desk *d = desk_open(fd, &at, false, &rules, &error);
 	ck_assert_ptr_nonnull(d);
+	return d;
+}
+
+static struct desk *start(void)
+{
+	struct desk *d = open_desk();
+
 	ck_assert_int_eq(desk_start(d, "test", "desk", NULL), 0);
 	return d;
 }
@@ -121,6 +132,27 @@ START_TEST(a_place_for_who_comes)
 }
 END_TEST
 
+/* Who says much at once does not keep the others from having their say. */
+START_TEST(in_turn)
+{
+	struct desk *d = open_desk();
+	int first = come(), second = come();
+	char answers[8];
+
+	said_count = 0;
+	ck_assert_int_eq(send(first, "aaaaaaaa", 8, MSG_NOSIGNAL), 8);
+	ck_assert_int_eq(send(second, "b", 1, MSG_NOSIGNAL), 1);
+	ck_assert_int_eq(desk_start(d, "test", "desk", NULL), 0);
+	ck_assert_int_eq(recv(second, answers, 1, MSG_WAITALL), 1);
+	ck_assert_int_eq(recv(first, answers, 8, MSG_WAITALL), 8);
+	ck_assert(desk_stop(d));
+	ck_assert_uint_eq(said_count, 9);
+	ck_assert_ptr_nonnull(memchr(said, 'b', 4));
+	close(first);
+	close(second);
+}
+END_TEST
+
 int main(void)
 {
 	Suite *suite = suite_create("ctl/desk");
@@ -131,6 +163,7 @@ int main(void)
 	tcase_add_test(tc, after_a_quiet_time);
 	tcase_add_test(tc, who_is_silent_has_to_go);
 	tcase_add_test(tc, a_place_for_who_comes);
+	tcase_add_test(tc, in_turn);
 	SRunner *runner = srunner_create(suite);
 	srunner_run_all(runner, CK_ENV);
 	int failed = srunner_ntests_failed(runner);
