@@ -13,7 +13,7 @@
 #include "net/addr.h"
 #include "net/io.h"
 
-enum { SERVER_TEXT_MAX = NAME_TEXT_MAX + 8 };
+enum { SERVER_TEXT_MAX = NAME_TEXT_MAX + 24 };
 
 /* What becomes of it is in lb/standing.h. */
 enum server_state {
@@ -77,7 +77,8 @@ struct server {
 	/* constant */
 	const struct lb_config_server *from; /* its row; the slots of a name stand in a row */
 	const char *host;                    /* what Host says where the client did not */
-	char text[SERVER_TEXT_MAX]; /* for logs: as configured, with "#2" behind it the name's second slot */
+	/* its name: as configured, with "#2" behind it a name's second slot, or a server that is there twice; none of the upstream's others has it */
+	char text[SERVER_TEXT_MAX];
 
 	struct server_load *load;
 

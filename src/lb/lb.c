@@ -21,6 +21,24 @@
 
 enum { CACHE_LINE = 64 };
 
+/* Of those before it the first one that is called so; NULL: there is none. */
+static const struct server *namesake_of(const struct upstream *u, const struct server *s)
+{
+	for (const struct server *other = u->servers; other < s; other++)
+		if (strcmp(other->text, s->text) == 0)
+			return other;
+	return NULL;
+}
+
+/* "#2" behind it, or more, so that each server of an upstream can be named. */
+static void number_namesake(const struct upstream *u, struct server *s)
+{
+	size_t len = strlen(s->text);
+
+	for (unsigned n = 2; namesake_of(u, s); n++)
+		snprintf(s->text + len, sizeof(s->text) - len, "#%u", n);
+}
+
 static const char *host_of(const struct server *s, const struct lb_config_server *from)
 {
 	if (!from->is_name)
@@ -56,7 +74,9 @@ static bool server_init(struct upstream *u, struct upstream *before, struct serv
 		snprintf(s->text, sizeof(s->text), "%s", from->address);
 	else
 		addr_format(&from->addr, s->text);
-	s->host = host_of(s, from);
+	const struct server *first = namesake_of(u, s);
+	s->host = first ? first->host : host_of(s, from);
+	number_namesake(u, s);
 	s->id = XXH3_64bits(s->text, strlen(s->text));
 	s->label = label_for(u, s);
 	standing_init(s, (enum lb_server_state)from->state, s->addr.len > 0, clock_now());

@@ -256,6 +256,19 @@ class Form(MetricsCase):
         self.assertEqual(m.sum("tplb_listener_info", listener=name, upstream=name), 1)
         self.assertEqual(m.get("tplb_server_up", upstream=name, server=server.address), 1)
 
+    def test_a_server_that_is_there_twice(self):
+        """Each has figures of its own: two samples of one name and labels are none that Prometheus would take."""
+        server, other = self.server(), self.server()
+        self.start(server, other, server, server, upstream={"health": {"type": "http", "path": "/probe", "interval": "100ms"}})
+        client = self.client()
+        for _ in range(8):
+            self.assertEqual(client.get().status, 200)
+        m = self.wait(lambda m: m.sum("tplb_server_requests_total") == 8)
+        names = [other.address, server.address, server.address + "#2", server.address + "#3"]
+        self.assertEqual([m.get("tplb_server_requests_total", upstream="up", server=name) for name in names], [2] * 4)
+        self.wait(lambda m: all(m.get("tplb_server_probes_total", upstream="up", server=name) for name in names))
+        self.assertEqual({r.get("host") for r in server.requests if r.target == b"/probe"}, {server.address.encode()})
+
     def test_many_and_slow_readers(self):
         """A page that is large: who does not take it holds up neither others who look nor requests."""
         server = self.server()
