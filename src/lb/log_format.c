@@ -34,22 +34,60 @@ struct log_item {
 
 /* Values ---------------------------------------------------------------------------------------------------------*/
 
+enum { ESCAPE_BYTES = 6 /* of one byte, at most */ };
+
+static bool is_plain(unsigned char c)
+{
+	return c >= ' ' && c < 127 && c != '"' && c != '\\';
+}
+
+/* In each byte of the word. */
+#define EACH(c) (UINT64_C(0x0101010101010101) * (c))
+/* Not 0: one of the bytes is 0. (Alan Mycroft's test, 1987; as in Henry S. Warren, "Hacker's Delight", section 6-1.) */
+#define HAS_ZERO(word) (((word)-EACH(1)) & ~(word)&EACH(0x80))
+
+/* How many bytes at the front are plain: eight at a time, for the texts of a line are most of what it costs. */
+static size_t plain_len(const char *at, size_t len)
+{
+	size_t n = 0;
+
+	for (uint64_t word; len - n >= sizeof(word); n += sizeof(word)) {
+		memcpy(&word, at + n, sizeof(word));
+		uint64_t below_blank = (word - EACH(' ')) & ~word;
+		if ((((word | below_blank) & EACH(0x80)) | HAS_ZERO(word ^ EACH('"')) |
+		            HAS_ZERO(word ^ EACH('\\')) | HAS_ZERO(word ^ EACH(127))) != 0)
+			break;
+	}
+	while (n < len && is_plain((unsigned char)at[n]))
+		n++;
+	return n;
+}
+
+static void put_escaped(struct writer *w, unsigned char c)
+{
+	if (w->format->json)
+		w->at += snprintf(w->at, (size_t)(w->end - w->at), "\\u%04x", c);
+	else
+		w->at += snprintf(w->at, (size_t)(w->end - w->at), "\\x%02X", c);
+}
+
 /* What a client sent must end neither the field nor the line; what is not ASCII is no UTF-8 that one could rely on. */
 static void put_text(struct writer *w, struct str s)
 {
-	bool json = w->format->json;
-
-	if (s.len == 0 && !json)
+	if (s.len == 0 && !w->format->json)
 		s = STR("-");
-	for (size_t i = 0; i < s.len && w->end - w->at > 6; i++) {
-		unsigned char c = (unsigned char)s.at[i];
+	while (s.len > 0 && w->end - w->at > ESCAPE_BYTES) {
+		size_t room = (size_t)(w->end - w->at) - ESCAPE_BYTES;
+		size_t n = plain_len(s.at, s.len < room ? s.len : room);
 
-		if (c >= ' ' && c < 127 && c != '"' && c != '\\')
-			*w->at++ = (char)c;
-		else if (json)
-			w->at += snprintf(w->at, (size_t)(w->end - w->at), "\\u%04x", c);
-		else
-			w->at += snprintf(w->at, (size_t)(w->end - w->at), "\\x%02X", c);
+		memcpy(w->at, s.at, n);
+		w->at += n;
+		if (n == 0) {
+			put_escaped(w, (unsigned char)s.at[0]);
+			n = 1;
+		}
+		s.at += n;
+		s.len -= n;
 	}
 }
 

@@ -1,0 +1,80 @@
+/* What a value of an access line looks like, whatever bytes are in it, compared with the rule written byte by byte. */
+#include <check.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/rng.h"
+#include "engine/conn.h"
+#include "lb/log_format.h"
+
+enum { ROOM = 128, ROUNDS = 20000 };
+
+/* Of a value with so much room; returns its length. */
+static size_t by_rule(const char *text, bool json, char *out)
+{
+	size_t n = 0;
+
+	if (!text[0] && !json)
+		text = "-";
+	for (; *text && ROOM - n > 6; text++) {
+		unsigned char c = (unsigned char)*text;
+
+		if (c >= ' ' && c < 127 && c != '"' && c != '\\')
+			out[n++] = (char)c;
+		else
+			n += (size_t)sprintf(out + n, json ? "\\u%04x" : "\\x%02X", c);
+	}
+	return n;
+}
+
+/* Mostly plain, with bytes now and then that lie at the borders of what is. */
+static void make_text(char *text, size_t len, uint64_t *random)
+{
+	static const char odd[] = "\x01\x1f !\"#[\\]~\x7f\x80\xff\t\n";
+	unsigned every = 1 + (unsigned)(rng_next(random) % 40);
+
+	for (size_t i = 0; i < len; i++)
+		text[i] = rng_next(random) % every == 0 ? odd[rng_next(random) % (sizeof(odd) - 1)]
+		                                        : (char)('0' + rng_next(random) % 70);
+	text[len] = '\0';
+}
+
+START_TEST(values)
+{
+	bool json = _i == 1;
+	const char *around = json ? "{%{end}}" : "<%{end}>";
+	char why[LOG_FORMAT_WHY_BYTES], line[LOG_FORMAT_LINE_MAX], text[2 * ROOM + 1], want[ROOM + 8];
+	struct log_format *f = log_format_new(around, why);
+	const struct conn c = {0};
+	uint64_t random = 1;
+
+	ck_assert_ptr_nonnull(f);
+	for (int round = 0; round < ROUNDS; round++) {
+		make_text(text, rng_next(&random) % sizeof(text), &random);
+		size_t wanted = by_rule(text, json, want + 1);
+		size_t len = log_format_write(f, &(struct log_record){.c = &c, .end = text}, line);
+
+		want[0] = around[0];
+		want[wanted + 1] = around[strlen(around) - 1];
+		want[wanted + 2] = '\n';
+		ck_assert_uint_eq(len, wanted + 3);
+		ck_assert_mem_eq(line, want, len);
+	}
+	log_format_free(f);
+}
+END_TEST
+
+int main(void)
+{
+	Suite *suite = suite_create("lb/log_format");
+	TCase *tc = tcase_create("values");
+
+	suite_add_tcase(suite, tc);
+	tcase_add_loop_test(tc, values, 0, 2);
+	SRunner *runner = srunner_create(suite);
+	srunner_run_all(runner, CK_ENV);
+	int failed = srunner_ntests_failed(runner);
+	srunner_free(runner);
+	return failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+}
