@@ -24,7 +24,10 @@
 	ROW(tunnels_closed, "tunnels_closed", "", "tunnels that ended")
 #define LISTENER_TIMES(ROW)                                                                                  \
 	ROW(duration, "request_duration_seconds", "",                                                        \
-	        "from a request's bytes being noticed to the end of its answer; tunnels are left out")
+	        "from a request's bytes being noticed to the end of its answer; tunnels are left out")       \
+	ROW(queue_wait, "queue_wait_seconds", "", "how much of that they waited for a worker or fiber")      \
+	ROW(service, "service_seconds", "",                                                                  \
+	        "what is left of it without that wait, and the one for a server with room")
 
 #define UPSTREAM_COUNTS(ROW)                                                                                 \
 	ROW(requests, "requests", "",                                                                        \

@@ -53,6 +53,12 @@ void tally_shelf_left(const struct exchange *x)
 	histogram_record(&row_of(x)[x->listener->upstream->cells + UPSTREAM_wait], x->shelf_wait);
 }
 
+/* What is left of a request's time without its waits. */
+static int64_t service_time(const struct exchange *x)
+{
+	return x->ended_at - conn_queued_at(x->conn) - x->conn->queue_wait - x->shelf_wait;
+}
+
 static void tally_listener(
         const struct exchange *x, _Atomic uint64_t *cells, enum counter_id sort, uint64_t received)
 {
@@ -67,8 +73,11 @@ static void tally_listener(
 	cell_add(&cells[LISTENER_received], received);
 	if (x->stage == STAGE_TUNNEL)
 		cell_add(&cells[LISTENER_tunnels_closed], 1);
-	if (x->ended_at != 0 && sort != COUNTER_COUNT && !x->is_tunnel)
+	if (x->ended_at != 0 && sort != COUNTER_COUNT && !x->is_tunnel) {
 		histogram_record(&cells[LISTENER_duration], x->ended_at - conn_queued_at(x->conn));
+		histogram_record(&cells[LISTENER_queue_wait], x->conn->queue_wait);
+		histogram_record(&cells[LISTENER_service], service_time(x));
+	}
 }
 
 static void tally_upstream(const struct exchange *x, _Atomic uint64_t *cells)
@@ -96,11 +105,8 @@ static void tally_server(const struct exchange *x, _Atomic uint64_t *cells, uint
 /* Of a tunnel it would tell how long that lived. */
 static void tally_service(const struct exchange *x)
 {
-	const struct conn *c = x->conn;
-
 	if (x->ended_at != 0 && !x->is_tunnel)
-		histogram_record(x->worker->counters->service,
-		        x->ended_at - conn_queued_at(c) - c->queue_wait - x->shelf_wait);
+		histogram_record(x->worker->counters->service, service_time(x));
 }
 
 void tally_end(struct exchange *x)

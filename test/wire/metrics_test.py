@@ -132,10 +132,13 @@ class Figures(MetricsCase):
         threading.Timer(0.3, server.gate.set).start()
         client.whole_response()
         m = self.wait(lambda m: m.sum("tplb_listener_request_duration_seconds_count") == 1)
-        for name in ("tplb_server_response_seconds", "tplb_listener_request_duration_seconds", "tplb_service_seconds"):
+        slow = ("tplb_server_response_seconds", "tplb_listener_request_duration_seconds", "tplb_listener_service_seconds", "tplb_service_seconds")
+        for name in slow:
             self.assertEqual(m.sum(name + "_bucket", le="0.1"), 0, name)
             self.assertGreaterEqual(m.sum(name + "_sum"), 0.25, name)
         self.assertLess(m.sum("tplb_server_connect_seconds_sum"), m.sum("tplb_server_response_seconds_sum"))
+        self.assertEqual(m.get("tplb_listener_queue_wait_seconds_count", listener="web"), 1)
+        self.assertLess(m.sum("tplb_listener_queue_wait_seconds_sum"), m.sum("tplb_listener_service_seconds_sum"))
 
     def test_tunnels(self):
         """Open ones are a gauge; how long they live says nothing about requests."""
@@ -208,6 +211,12 @@ class Figures(MetricsCase):
         self.assertEqual(m.get("tplb_connections_in_hand"), 1)
         if ENGINE == "pool":
             self.assertEqual((m.get("tplb_workers"), m.get("tplb_workers_busy"), m.sum("tplb_workers_doing")), (1, 1, 1))
+            oldest = m.get("tplb_queue_oldest_seconds")
+            server.gate.set()
+            for client in clients:
+                client.whole_response()
+            m = self.wait(lambda m: m.get("tplb_listener_queue_wait_seconds_count", listener="web") == 4)
+            self.assertGreaterEqual(m.get("tplb_listener_queue_wait_seconds_sum", listener="web"), oldest)
 
     def test_probes(self):
         self.start(self.server(), upstream={"health": {"type": "http", "interval": "50ms", "timeout": "5s"}})
