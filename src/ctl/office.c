@@ -20,6 +20,7 @@
 #include "ctl/notify.h"
 #include "ctl/signals.h"
 #include "ctl/takeover.h"
+#include "net/number.h"
 #include "net/pass.h"
 
 #define VARIABLE "TPLB_CARETAKER"
@@ -77,6 +78,7 @@ int office_spawn(struct office *o, int channel, pid_t *pid)
 	if (error != 0)
 		return error;
 	int errors = fcntl(STDERR_FILENO, F_DUPFD_CLOEXEC, STDERR_FILENO + 1);
+	NUMBER_TAKEN(errors);
 	int caretaker = o->will_stay ? o->far : o->above;
 	inherited[n++] = channel;
 	if (errors >= 0)
@@ -96,6 +98,7 @@ static void await_end(pid_t pid)
 	int fd = (int)syscall(SYS_pidfd_open, pid, 0);
 	struct pollfd ended = {.fd = fd, .events = POLLIN};
 
+	NUMBER_TAKEN(fd);
 	if (fd < 0)
 		return;
 	(void)poll(&ended, 1, END_PATIENCE_MS);

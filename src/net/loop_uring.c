@@ -27,6 +27,7 @@
 
 #include "base/assert.h"
 #include "net/loop.h"
+#include "net/number.h"
 #include "net/sock.h"
 
 #if defined(__SANITIZE_THREAD__)
@@ -34,15 +35,9 @@
 /* What the kernel does in between, ThreadSanitizer does not see. */
 #define HANDED_IN(thing) __tsan_release(thing)
 #define HANDED_BACK(thing) __tsan_acquire(thing)
-/* A descriptor's number, which the kernel gives again once the close was made: what used it before comes before what uses it then. */
-static char numbers[1 << 16];
-#define NUMBER_CLOSED(fd) __tsan_release(&numbers[(unsigned)(fd) % sizeof(numbers)])
-#define NUMBER_TAKEN(fd) __tsan_acquire(&numbers[(unsigned)(fd) % sizeof(numbers)])
 #else
 #define HANDED_IN(thing) (void)(thing)
 #define HANDED_BACK(thing) (void)(thing)
-#define NUMBER_CLOSED(fd) (void)(fd)
-#define NUMBER_TAKEN(fd) (void)(fd)
 #endif
 
 enum {

@@ -12,6 +12,11 @@
 
 #include "base/assert.h"
 #include "base/clock.h"
+#include "net/number.h"
+
+#if defined(__SANITIZE_THREAD__)
+char number_marks[NUMBERS];
+#endif
 
 static void set_flag(int fd, int level, int option)
 {
