@@ -41,14 +41,18 @@ static char *find_along_path(const char *name)
 	return NULL;
 }
 
-/* The kernel's name for it, at a time when it is not deleted yet. */
+/* The kernel's name for it. Where it was replaced already, since it was started just then, what stands in its place has that name. */
 static char *ask_kernel(const char *otherwise)
 {
+	static const char deleted[] = " (deleted)";
 	char path[4096];
 	ssize_t n = readlink(self, path, sizeof(path) - 1);
+	size_t len = n > 0 ? (size_t)n : 0, tail = sizeof(deleted) - 1;
 
-	path[n > 0 ? n : 0] = '\0';
-	return strdup(n > 0 ? path : otherwise);
+	path[len] = '\0';
+	if (len > tail && strcmp(path + len - tail, deleted) == 0 && !is_this_program(path))
+		path[len - tail] = '\0';
+	return strdup(len > 0 ? path : otherwise);
 }
 
 void started_note(struct started *s, char *const *argv)

@@ -170,6 +170,22 @@ class Programs(TakeoverCase):
                 wait_until(lambda: "deleted" not in os.readlink("/proc/%d/exe" % tplb.pid), "the caretaker", 2 * BOUND)
                 ends(tplb)
 
+    def test_replaced_at_once(self):
+        """Between the start and when the program notes its path."""
+        place = self.directory()
+        program, launch = os.path.join(place, "tplb"), os.path.join(place, "launch")
+        for name in (program, program + ".new"):
+            shutil.copy(TPLB, name)
+        with open(launch, "w") as f:
+            f.write("#!%s\nimport os, sys\nfd = os.open(%r, os.O_RDONLY)\nos.replace(%r, %r)\nos.execve(fd, [%r] + sys.argv[1:], os.environ)\n"
+                    % (sys.executable, program, program + ".new", program, program))
+        os.chmod(launch, 0o755)
+        tplb = self.start(program=launch)
+        self.assertIn("(deleted)", os.readlink("/proc/%d/exe" % tplb.pid))
+        self.ctl("upgrade")
+        self.assertEqual(os.readlink("/proc/%d/exe" % has_taken_over(tplb)), program)
+        ends(tplb)
+
     def test_as_started(self):
         """Words of the command line count again, and a relative path is one from the same folder."""
         tplb = self.start(args=("-w", "3"))
