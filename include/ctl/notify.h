@@ -16,7 +16,10 @@ enum notice {
 	NOTICE_COUNT
 };
 
-/* Sends it from this process, which must be the one that was started (NotifyAccess=main). Returns 0 or -errno; nobody need look. */
+/*
+ * Sends it from this process, which must be the one that was started (NotifyAccess=main); where the manager has no room, all but NOTICE_ALIVE wait for it, for two seconds at most. Returns 0 or -errno;
+ * nobody need look.
+ */
 int notify_send(enum notice notice);
 
 /* Likewise: another process is the main one from now on, and ready and alive. Whoever is told hears this process no more. */

@@ -2,20 +2,24 @@
 
 #include <errno.h>
 #include <inttypes.h>
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <sys/time.h>
 #include <sys/un.h>
 #include <unistd.h>
 
 #include "base/clock.h"
 
-enum { NS_PER_US = 1000 };
+enum { NS_PER_US = 1000, PATIENCE_S = 2 };
 
-static int send_to(const char *path, const char *text)
+/* waits: for room, for a moment; what a manager acts by must not be lost because it has much to hear. */
+static int send_to(const char *path, const char *text, bool waits)
 {
+	const struct timeval limit = {.tv_sec = PATIENCE_S};
 	struct sockaddr_un at = {.sun_family = AF_UNIX};
 	size_t len = strlen(path);
 
@@ -28,8 +32,10 @@ static int send_to(const char *path, const char *text)
 	if (fd < 0)
 		return -errno;
 	socklen_t size = (socklen_t)(offsetof(struct sockaddr_un, sun_path) + len);
-	ssize_t n = sendto(
-	        fd, text, strlen(text), MSG_NOSIGNAL | MSG_DONTWAIT, (const struct sockaddr *)&at, size);
+	int flags = MSG_NOSIGNAL;
+	if (!waits || setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &limit, sizeof(limit)) != 0)
+		flags |= MSG_DONTWAIT;
+	ssize_t n = sendto(fd, text, strlen(text), flags, (const struct sockaddr *)&at, size);
 	int error = n < 0 ? -errno : 0;
 	close(fd);
 	return error;
@@ -51,7 +57,7 @@ int notify_send(enum notice notice)
 		snprintf(text, sizeof(text), "RELOADING=1\nMONOTONIC_USEC=%" PRId64, clock_now() / NS_PER_US);
 	else
 		snprintf(text, sizeof(text), "%s", texts[notice]);
-	return send_to(path, text);
+	return send_to(path, text, notice != NOTICE_ALIVE);
 }
 
 int notify_send_main(pid_t pid)
@@ -63,7 +69,7 @@ int notify_send_main(pid_t pid)
 		return 0;
 	/* In one, so that none of it comes before the manager knows whom to hear. */
 	snprintf(text, sizeof(text), "MAINPID=%d\nREADY=1\nWATCHDOG=1", (int)pid);
-	return send_to(path, text);
+	return send_to(path, text, true);
 }
 
 static long long number_of(const char *name)

@@ -77,6 +77,38 @@ START_TEST(abstract)
 }
 END_TEST
 
+/* A manager that has much to hear. */
+START_TEST(waits)
+{
+	char path[64], text[64], next[8];
+	pid_t reader;
+	int status;
+
+	snprintf(path, sizeof(path), "/tmp/tplb-notify-%d", (int)getpid());
+	int fd = manager(path, strlen(path) + 1);
+	setenv("NOTIFY_SOCKET", path, 1);
+	for (status = 0; status == 0;)
+		status = notify_send(NOTICE_ALIVE);
+	ck_assert_int_eq(status, -EAGAIN);
+	reader = fork();
+	ck_assert_int_ge(reader, 0);
+	if (reader == 0) {
+		usleep(100000);
+		_exit(recv(fd, text, sizeof(text), 0) < 0);
+	}
+	ck_assert_int_eq(notify_send_main(getpid()), 0);
+	ck_assert_int_eq(waitpid(reader, &status, 0), reader);
+	ck_assert_int_eq(status, 0);
+	ck_assert_int_eq(notify_send(NOTICE_READY), -EAGAIN);
+	snprintf(text, sizeof(text), "MAINPID=%d\nREADY=1", (int)getpid());
+	while (recv(fd, next, sizeof(next), MSG_DONTWAIT | MSG_PEEK) > 0 && memcmp(next, "WATCHDOG", 8) == 0)
+		check_hears(fd, "WATCHDOG=1");
+	check_hears(fd, text);
+	close(fd);
+	unlink(path);
+}
+END_TEST
+
 START_TEST(interval)
 {
 	char pid[32];
@@ -181,6 +213,7 @@ int main(void)
 	suite_add_tcase(s, t);
 	tcase_add_test(t, notices);
 	tcase_add_test(t, abstract);
+	tcase_add_test(t, waits);
 	tcase_add_test(t, interval);
 	tcase_add_test(t, sockets);
 	tcase_add_test(t, not_ours);
