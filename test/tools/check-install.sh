@@ -1,6 +1,6 @@
 #!/bin/bash
-# What `make install` puts where: etc/tplb.spec lists each file of it and nothing that is not there, the unit is one that systemd reads, and no more exposed than
-# doc/operations.md says, and links in the documents lead somewhere.
+# What `make install` puts where: etc/tplb.spec lists each file of it and nothing that is not there; the unit is no more exposed than doc/operations.md says, and
+# leaves the sandbox the system calls that it takes; links in the documents lead somewhere.
 set -eu
 build=$(cd "${builddir:-.}" && pwd)
 cd "${srcdir:-$(dirname "$0")/../..}"
@@ -51,6 +51,35 @@ if score=$(systemd-analyze security --offline=true "$unit" 2>"$work/err" | sed -
     echo "the unit: $score"
 else
     echo "systemd-analyze is missing or cannot look at files: the unit is not looked at"
+fi
+
+# The unit's filter, by this system's groups of calls: it leaves what the process that serves locks itself in with, and what its own filter leaves it.
+calls_of()
+{
+    local word
+    for word in "$@"; do
+        case $word in
+        @*)
+            # shellcheck disable=SC2046 # a list
+            calls_of $(systemd-analyze syscall-filter "$word" 2>/dev/null | sed -e '1,2d' -e '/^ *#/d')
+            ;;
+        *) echo "$word" ;;
+        esac
+    done
+}
+if systemd-analyze syscall-filter @system-service >"$work/known" 2>/dev/null; then
+    # shellcheck disable=SC2046 # a list
+    calls_of $(sed -nE 's/^SystemCallFilter=([^~].*)/\1/p' "$unit") | sort -u >"$work/left"
+    # Names that this version of systemd does not know need not be in its groups.
+    calls_of @known | sort -u >"$work/known"
+    {
+        printf '%s\n' chroot landlock_create_ruleset landlock_add_rule landlock_restrict_self prctl setgroups
+        sed -n '/^static const int allowed/,/};/p' src/ctl/sandbox.c | grep -oE 'SCMP_SYS\([a-z0-9_]+\)' | sed -e 's/SCMP_SYS(//' -e 's/)//'
+    } | sort -u | comm -12 - "$work/known" >"$work/needed"
+    [ "$(wc -l <"$work/needed")" -gt 80 ] || fail "only $(wc -l <"$work/needed") system calls are needed?"
+    while read -r call; do
+        fail "the unit's SystemCallFilter does not leave $call"
+    done < <(comm -23 "$work/needed" "$work/left")
 fi
 
 # [text](file#heading): the file is there, and has the heading.
