@@ -222,8 +222,11 @@ int sandbox_enter(char text[SANDBOX_TEXT_BYTES])
 	    filters = enter_seccomp(); /* the one holds where the other cannot be had */
 
 	if (abi < 0 || filters < 0) {
-		snprintf(text, SANDBOX_TEXT_BYTES, "%s: %s", abi < 0 ? "Landlock" : "seccomp",
-		        strerror(abi < 0 ? -abi : -filters));
+		snprintf(text, SANDBOX_TEXT_BYTES, "%s: %s%s", abi < 0 ? "Landlock" : "seccomp",
+		        strerror(abi < 0 ? -abi : -filters),
+		        filters > 0 ? " (seccomp holds)"
+		        : abi > 0   ? " (Landlock holds)"
+		                    : "");
 		return abi < 0 ? abi : filters;
 	}
 	if (abi > 0)

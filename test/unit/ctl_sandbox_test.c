@@ -20,6 +20,7 @@
 #include <unistd.h>
 
 #include "ctl/sandbox.h"
+#include "denied_call.h"
 
 static int landlock_abi; /* 0: none */
 static int has_seccomp;
@@ -221,6 +222,32 @@ START_TEST(seccomp)
 }
 END_TEST
 
+#ifdef SYS_landlock_create_ruleset
+/* As by a service manager's filter: what can be had holds all the same, and that is said. */
+START_TEST(landlock_refused)
+{
+	int status;
+
+	if (landlock_abi == 0 || !has_seccomp || !may_deny())
+		return;
+	deny(SYS_landlock_create_ruleset, EPERM);
+	pid_t pid = fork();
+	ck_assert_int_ge(pid, 0);
+	if (pid == 0) {
+		char text[SANDBOX_TEXT_BYTES] = "";
+
+		if (sandbox_enter(text) != -EPERM)
+			_exit(1);
+		if (strcmp(text, "Landlock: Operation not permitted (seccomp holds)") != 0)
+			_exit(2);
+		_exit(open_packet_socket() == ENOSYS ? 0 : 3);
+	}
+	ck_assert_int_eq(waitpid(pid, &status, 0), pid);
+	ck_assert_int_eq(status, 0);
+}
+END_TEST
+#endif
+
 int main(void)
 {
 	Suite *s = suite_create("ctl/sandbox");
@@ -232,6 +259,9 @@ int main(void)
 	tcase_add_test(t, lets_through);
 	tcase_add_test(t, landlock);
 	tcase_add_test(t, seccomp);
+#ifdef SYS_landlock_create_ruleset
+	tcase_add_test(t, landlock_refused);
+#endif
 	srunner_run_all(runner, CK_ENV);
 	int failed = srunner_ntests_failed(runner);
 	srunner_free(runner);
