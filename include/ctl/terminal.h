@@ -4,6 +4,7 @@
 
 #include <signal.h>
 #include <stdbool.h>
+#include <stddef.h>
 
 /*
  * Takes INT, TERM, HUP, QUIT, TSTP, CONT and WINCH by a descriptor from now on, and ignores PIPE. Returns it, or -errno. In a program with one thread.
@@ -20,6 +21,11 @@ void terminal_stop(void);
 bool terminal_enter(void);
 /* All as it was. Does nothing when it was not entered. */
 void terminal_leave(void);
+
+/*
+ * Writes to the terminal that was entered. One that takes nothing just now is waited for, until a signal is there at that descriptor: then the rest is left. False: the terminal is gone.
+ */
+bool terminal_write(int signals, const char *text, size_t len);
 
 /* How many columns and lines there are now. */
 void terminal_size(unsigned *width, unsigned *height);

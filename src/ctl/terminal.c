@@ -1,6 +1,7 @@
 #include "ctl/terminal.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <poll.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -18,6 +19,7 @@
 
 static struct termios before;
 static bool entered;
+static int screen = -1; /* standard output once more, non-blocking: others who have that would be surprised */
 
 static void signals_of(sigset_t *set)
 {
@@ -65,10 +67,34 @@ void terminal_stop(void)
 	MUST(raise(SIGSTOP) == 0); /* and goes on here */
 }
 
+static int screen_fd(void)
+{
+	if (screen < 0)
+		screen = open("/proc/self/fd/1", O_WRONLY | O_NONBLOCK | O_NOCTTY | O_CLOEXEC);
+	return screen >= 0 ? screen : STDOUT_FILENO;
+}
+
 /* What a terminal does not take now is lost: there is nothing better to do with it. */
 static void put(const char *text)
 {
-	(void)!write(STDOUT_FILENO, text, strlen(text));
+	(void)!write(screen_fd(), text, strlen(text));
+}
+
+bool terminal_write(int signals, const char *text, size_t len)
+{
+	struct pollfd fds[2] = {{.fd = screen_fd(), .events = POLLOUT}, {.fd = signals, .events = POLLIN}};
+
+	while (len > 0) {
+		ssize_t n = write(fds[0].fd, text, len);
+
+		if (n < 0 && errno == EAGAIN && poll(fds, 2, -1) > 0 && fds[1].revents)
+			return true;
+		if (n < 0 && errno != EAGAIN && errno != EINTR)
+			return false;
+		text += n > 0 ? n : 0;
+		len -= n > 0 ? (size_t)n : 0;
+	}
+	return true;
 }
 
 bool terminal_enter(void)

@@ -81,8 +81,9 @@ static void draw(struct top *t)
 		return;
 	print_frame(t, out);
 	if (fclose(out) == 0) {
-		fwrite(text, 1, len, stdout);
-		if (fflush(stdout) != 0)
+		bool written = t->live ? terminal_write(t->signals, text, len)
+		                       : fwrite(text, 1, len, stdout) == len && fflush(stdout) == 0;
+		if (!written)
 			die(t, "cannot write to standard output");
 	}
 	free(text);

@@ -217,6 +217,30 @@ class Terminal(TopCase):
         screen.press(b"q")
         self.ends(screen, 0)
 
+    def test_takes_nothing(self):
+        """A terminal that takes nothing more, such as one at the end of a line that hangs: signals are heard all the same."""
+        self.start()
+        master, slave = os.openpty()
+        before = termios.tcgetattr(slave)
+        os.set_blocking(slave, False)
+        try:
+            while os.write(slave, b"x" * 4096) > 0:
+                pass
+        except BlockingIOError:
+            pass
+        os.set_blocking(slave, True)
+        top = subprocess.Popen([CTL, "-s", self.path, "top"], stdin=slave, stdout=slave, stderr=slave, env=environment())
+        try:
+            wait_until(lambda: termios.tcgetattr(slave) != before, "its own screen")
+            top.terminate()
+            self.assertEqual(top.wait(BOUND), -signal.SIGTERM)
+            self.assertEqual(termios.tcgetattr(slave), before)
+        finally:
+            top.kill()
+            top.wait()
+            os.close(master)
+            os.close(slave)
+
     def test_size(self):
         """Lines are cut to the width, and to the height, whenever it changes."""
         self.start(*(self.server() for _ in range(9)))
