@@ -85,7 +85,15 @@ static bool begins(char byte)
 	return ((unsigned char)byte & 0xc0) != 0x80;
 }
 
-/* Writes a line, cut short at the width. No byte in it moves a cursor. */
+/* One of ASCII, or of C1, U+0080 to U+009F: U+009B is what "\033[" is. */
+static bool is_control(const char *p)
+{
+	unsigned char c = (unsigned char)p[0], next = (unsigned char)p[1];
+
+	return c < ' ' || c == 127 || (c == 0xc2 && next >= 0x80 && next < 0xa0);
+}
+
+/* Writes a line, cut short at the width. Nothing in it moves a cursor. */
 static void put_line(struct frame *f, const char *line, const char *before, const char *after)
 {
 	size_t most = f->look->width > 0 ? f->look->width : LINE_BYTES, width = 0;
@@ -98,7 +106,8 @@ static void put_line(struct frame *f, const char *line, const char *before, cons
 		width += begins(*p);
 		if (width > most)
 			break;
-		putc((unsigned char)*p < ' ' || *p == 127 ? '?' : *p, f->out);
+		putc(is_control(p) ? '?' : *p, f->out);
+		p += is_control(p) && !begins(p[1]);
 	}
 	fprintf(f->out, "%s%s\n", after, f->look->colours ? "\033[K" : "");
 }

@@ -147,16 +147,17 @@ END_TEST
 START_TEST(test_size)
 {
 	struct top_sample none = {.data = NULL};
-	struct top_sample now = sample(
-	        "{'servers': [" SERVER("gr\xc3\xbc\xc3\x9f\\u001b[2Jx\\u007f", "up", "1", "1", "1") "]}", 0);
+	struct top_sample now = sample("{'servers': [" SERVER("gr\xc3\xbc\xc3\x9f\\u001b[2Jx\\u007f\\u009b",
+	                                       "up", "1", "1", "1") "]}",
+	        0);
 	struct top_look look = {.width = 6, .height = 8, .colours = true};
 	char *got = frame(&none, &now, &look), *last = strrchr(got, 'u');
 
 	ck_assert_str_eq(last, "u/gr\xc3\xbc\xc3\x9f\033[K\n");
 	free(got);
-	look = (struct top_look){.width = 15};
+	look = (struct top_look){.width = 16};
 	got = frame(&none, &now, &look);
-	ck_assert_str_eq(strrchr(got, 'u'), "u/gr\xc3\xbc\xc3\x9f?[2Jx?   \n");
+	ck_assert_str_eq(strrchr(got, 'u'), "u/gr\xc3\xbc\xc3\x9f?[2Jx??   \n");
 	free(got);
 	look = (struct top_look){.height = 3};
 	got = frame(&none, &now, &look);
