@@ -5,6 +5,7 @@ import os
 import re
 import select
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
@@ -183,6 +184,8 @@ def main(engines=True, at_once=False):
     """
     if engines and "TPLB_TEST_ENGINE" not in os.environ:
         sys.exit(run_for_all_engines_at_once() if at_once else run_for_each_engine())
+    if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:  # a shell's background command, whose children would ignore it as well
+        signal.signal(signal.SIGINT, signal.default_int_handler)
     raise_descriptor_limit()
     _watchdog(float(os.environ.get("TPLB_TEST_HANG", "900")))
     program = unittest.main(module="__main__", exit=False, verbosity=2)

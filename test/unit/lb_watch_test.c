@@ -8,8 +8,9 @@
 
 static bool stuck(enum engine_seat seat, uint64_t word, int64_t limit, int64_t age)
 {
-	struct board_row row = {.since = 100 * S};
+	static struct board_row row; /* Check's stack does not keep what it is aligned to */
 
+	row.since = 100 * S;
 	row.word = word;
 	return watch_is_stuck(seat, &row, limit, 100 * S + age);
 }

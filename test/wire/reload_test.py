@@ -105,7 +105,9 @@ class Workers(ReloadCase):
         tplb.wait_line(r"advice: ([\d.]+) of 9 workers were busy on the average")
         bursts = int(tplb.wait_line(r"info: bursts (\d+)$").group(1))
         busy = int(tplb.wait_line(r"info: busy_ns (\d+)$").group(1))
-        self.assertEqual(bursts, int(tplb.wait_line(r"info: dispatched (\d+)$").group(1)))  # one at a time
+        # One at a time; and each of the workers may be at the end of its last burst, which it counts then.
+        dispatched = int(tplb.wait_line(r"info: dispatched (\d+)$").group(1))
+        self.assertTrue(bursts <= dispatched <= bursts + 9, (bursts, dispatched))
         self.assertGreaterEqual(busy, sum(load.answers) * 20000000)
 
     def test_held_connections(self):

@@ -9,6 +9,7 @@ import ctypes
 import itertools
 import re
 import resource
+import select
 import signal
 import threading
 import time
@@ -253,6 +254,7 @@ class Log(ScarcityCase):
         self.addCleanup(os.close, reader)
         tplb = self.start(log={"access": self.path}, pool={"workers": 1})
         well = self.ask(400)
+        self.assertTrue(select.select([reader], [], [], BOUND)[0], "nothing is written")
         first = os.read(reader, 1 << 20)
         stalled = 0
         while "some are lost" not in tplb.stderr:
