@@ -213,8 +213,12 @@ class Programs(TakeoverCase):
                 config = one_listener([self.server()], bind="unix:web.sock", admin=ADMIN, **more)
                 tplb = self.start(config, preexec=carelessly, wait=False)
                 at = "unix:%s/web.sock" % tplb.directory
-                log = os.path.join(tplb.directory, "ctl.sock")
-                wait_until(lambda: os.path.exists(log), "a start")
+
+                def listens():
+                    with socket.socket(socket.AF_UNIX) as s:
+                        return s.connect_ex(os.path.join(tplb.directory, "ctl.sock")) == 0
+
+                wait_until(listens, "a start")
                 for _ in range(2):
                     before = self.serving()
                     self.ctl("upgrade")
