@@ -23,16 +23,18 @@ enum target_state {
 /* Opens or makes the file, for appending, or connects to the socket. A descriptor, or -errno. */
 typedef int target_opener(void *arg, const char *path);
 
-/* Of one thread. */
+/* Of one thread, but for target_diagnostic. */
 struct log_target {
+	/* constant, once it is named */
 	enum target_kind kind;
 	enum log_socket_kind socket; /* of TARGET_SOCKET */
 	const struct log_identity *id;
 	target_opener *open;
 	void *arg;
 	const char *path; /* the name that it was given; the owner's */
-	int fd;           /* -1: not open; a socket is tried again with each line */
-	bool marks;   /* it wants to know how important diagnostics are, and knows itself when they come */
+	bool marks; /* it wants to know how important diagnostics are, and knows itself when they come */
+	/* the thread's */
+	int fd;       /* -1: not open; a socket is tried again with each line */
 	bool regular; /* writing to it does not wait for a reader */
 	enum target_state state;
 	int error;     /* of TARGET_FAILS */
@@ -54,7 +56,7 @@ size_t target_write(struct log_target *t, struct str s);
 /* For sockets: sends one line, in two parts and without its newline. A peer that is gone is looked for once more. False: not taken, t->state says why. */
 bool target_send(struct log_target *t, struct str parts[2]);
 
-/* A line of diag()'s, as this target wants it: the line itself, or what is written into out. */
+/* A line of diag()'s, as this target wants it: the line itself, or what is written into out. Any thread: it looks at `marks` alone. */
 enum { TARGET_DIAG_BYTES = 1024 /* the longest of diag()'s */ };
 struct str target_diagnostic(
         const struct log_target *t, enum diag_level level, struct str line, char out[TARGET_DIAG_BYTES]);

@@ -64,7 +64,11 @@ int target_reopen(struct log_target *t)
 	if (error != 0)
 		return error;
 	target_close(t);
-	*t = fresh;
+	t->fd = fresh.fd; /* not all of it: other threads read what is constant */
+	t->regular = fresh.regular;
+	t->state = fresh.state;
+	t->error = fresh.error;
+	t->mid_line = fresh.mid_line;
 	return 0;
 }
 

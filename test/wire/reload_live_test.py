@@ -311,9 +311,10 @@ class Live(LiveCase):
         self.again(upstreams=[upstream(a)])
         self.wait_ended(1)  # all loops have handed theirs on
         b.wait_finished(1)
-        for _ in range(4):
+        for _ in range(8):
             self.assertEqual(self.who(), "a")
-        self.assertLessEqual(len(a.connections), 1 if ENGINE == "pool" else 2)  # loops have their own
+        # Loops have their own; and a client may have its answer, and ask again, before the connection is kept.
+        self.assertLessEqual(len(a.connections), 4)
 
     def test_commands_and_reloads(self):
         """What an operator set stays, unless the file says another state than before; counts go on; several at once are one after the other."""
