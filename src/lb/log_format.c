@@ -191,12 +191,11 @@ static void write_time_iso(struct writer *w, const struct log_record *r)
 	*w->at++ = 'Z';
 }
 
+_Static_assert((int)FIXED_MAX >= (int)ADDR_TEXT_MAX, "an address has room");
+
 static void write_client(struct writer *w, const struct log_record *r)
 {
-	char text[ADDR_TEXT_MAX];
-
-	addr_ip_format(&r->c->peer, text);
-	put_text(w, str_of(text));
+	w->at += addr_ip_format(&r->c->peer, w->at); /* nothing in it needs an escape */
 }
 
 static void write_client_port(struct writer *w, const struct log_record *r)
