@@ -74,8 +74,8 @@ struct conn *lot_claim_expired(struct lot *lot, int64_t now);
 void lot_collect(struct lot *lot);
 
 /*
- * Keeper: claims every parked connection that has been idle since before `idle_since`, one a call; *at is the caller's cursor, 0 at first. leaving: only
- * those whose listener is leaving.
+ * Keeper: claims every parked connection that has been idle since before `idle_since`, one a call; *at is the caller's cursor, 0 at first. Those amid a
+ * request's head are not idle. leaving: only those whose listener is leaving.
  */
 struct conn *lot_claim_idle(struct lot *lot, uint32_t *at, int64_t idle_since, bool leaving);
 

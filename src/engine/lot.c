@@ -225,6 +225,8 @@ struct conn *lot_claim_idle(struct lot *lot, uint32_t *at, int64_t idle_since, b
 
 		if (leaving && !(c->listener && listener_is_leaving(c->listener)))
 			continue;
+		if (atomic_load_explicit(&c->at, memory_order_relaxed) == CONN_AT_HEAD)
+			continue; /* its deadline is near, and tells it why */
 		if (atomic_load_explicit(&c->parked_at, memory_order_relaxed) < idle_since &&
 		        atomic_compare_exchange_strong(&c->state, &state, CONN_CLOSING))
 			return c;

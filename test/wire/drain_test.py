@@ -6,6 +6,7 @@ import sys
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), os.pardir))
 
 import signal
+import time
 
 from support import expect
 from support.case import WireCase, main
@@ -100,6 +101,20 @@ class Drain(WireCase):
         got = client.read_to_end()
         if got:
             expect.check_own_answer(got, (408, 503), b"close")
+        self.assertEqual(tplb.wait(), 0)
+
+    def test_the_other_half_comes_later(self):
+        """A client that takes its time for a head is not idle: it is answered."""
+        tplb = self.tplb(self.server(), timeouts={"drain": "1h"})
+        client = self.client()
+        self.assertEqual(client.get().status, 200)
+        client.send(b"GET / HT")
+        tplb.tell(signal.SIGTERM)
+        tplb.wait_line("draining")
+        time.sleep(1.3)  # longer than an idle one is left
+        client.send(b"TP/1.1\r\nHost: h\r\n\r\n")
+        response = client.response()
+        self.assertEqual((response.status, response.get("Connection")), (200, b"close"))
         self.assertEqual(tplb.wait(), 0)
 
     def test_drain_timeout(self):
