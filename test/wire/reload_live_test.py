@@ -267,6 +267,7 @@ class Live(LiveCase):
                 "listeners": [listener("web"), listener("raw", "raw", mode="tcp")],
                 "upstreams": [upstream(limited), upstream(tunnel, name="raw")],
                 "queue": {"timeout": "20s"},
+                "admin": ADMIN,
             }
         )
         raw = self.client(self.balancer.addresses["raw"]).send(b"one")
@@ -275,6 +276,7 @@ class Live(LiveCase):
         a.wait_connections(1)
         wait_until(lambda: a.connections[0].requests, "the request")
         shelved = self.client().send(b"GET /shelved HTTP/1.1\r\nHost: h\r\n\r\n")
+        wait_until(lambda: self.counted("shelved") == 1, "it to wait")
         half = self.client().send(b"GET /half HTTP/1.1\r\nHo")
         self.again(upstreams=[upstream(b), upstream(b, name="raw")])
         self.assertEqual(self.who(), "b")
