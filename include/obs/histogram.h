@@ -26,17 +26,18 @@ static inline void cells_sum(uint64_t *sums, const _Atomic uint64_t *cells, unsi
 /* A bucket a bound, one for what is above all of them, the sum in ns. */
 enum { HISTOGRAM_BOUNDS = 18, HISTOGRAM_SUM = HISTOGRAM_BOUNDS + 1, HISTOGRAM_CELLS };
 
-/* From 50 us to 30 s, in ns; a time that equals one belongs to its bucket. */
-extern const int64_t histogram_bounds[HISTOGRAM_BOUNDS];
+/* From 50 us to 30 s, in ns; a time that equals one belongs to its bucket. One more, above every time, ends them. */
+extern const int64_t histogram_bounds[HISTOGRAM_BOUNDS + 1];
+
+/* How many bounds are below 2 to the power of the index. Between one power and the next there is one bound at most. */
+extern const unsigned char histogram_below[64];
 
 /* By the row's owner only. at: HISTOGRAM_CELLS cells, of which each time is in one bucket only. A negative time counts as 0. */
 static inline void histogram_record(_Atomic uint64_t *at, int64_t ns)
 {
-	unsigned i = 0;
-
 	ns = ns > 0 ? ns : 0;
-	while (i < HISTOGRAM_BOUNDS && ns > histogram_bounds[i])
-		i++;
+	unsigned i = histogram_below[63 - __builtin_clzll((unsigned long long)ns | 1)];
+	i += ns > histogram_bounds[i];
 	cell_add(&at[i], 1);
 	cell_add(&at[HISTOGRAM_SUM], (uint64_t)ns);
 }

@@ -12,7 +12,14 @@
 #include "lb/exchange.h"
 
 /* What is not a client's fits FIXED_MAX: names of the configuration are looked at when they are counted. */
-enum { VALUE_MAX = 1024, VALUE_LEAST = 64, FIXED_MAX = 128, NAME_MAX_BYTES = 64, ITEMS_MAX = 128 };
+enum {
+	VALUE_MAX = 1024,
+	VALUE_LEAST = 64,
+	FIXED_MAX = 128,
+	NAME_MAX_BYTES = 64,
+	ITEMS_MAX = 128,
+	LITERAL_PIECE = 16
+};
 
 /* Where a variable puts its value: as text, to be escaped, or as a number. */
 struct writer {
@@ -43,23 +50,41 @@ static bool is_plain(unsigned char c)
 
 /* In each byte of the word. */
 #define EACH(c) (UINT64_C(0x0101010101010101) * (c))
-/* Not 0: one of the bytes is 0. (Alan Mycroft's test, 1987; as in Henry S. Warren, "Hacker's Delight", section 6-1.) */
-#define HAS_ZERO(word) (((word)-EACH(1)) & ~(word)&EACH(0x80))
 
-/* How many bytes at the front are plain: eight at a time, for the texts of a line are most of what it costs. */
-static size_t plain_len(const char *at, size_t len)
+/*
+ * Whether each of eight bytes is plain. Of bytes below 128 no sum carries into the next one, and its upper bit says what is asked: at least a
+ * blank, not 127, not one of the two. (After Henry S. Warren, "Hacker's Delight", section 6-1.)
+ */
+static bool are_plain(uint64_t word)
+{
+	uint64_t low = word & ~EACH(0x80);
+	uint64_t not_quote = (low ^ EACH('"')) + EACH(0x7f), not_slash = (low ^ EACH('\\')) + EACH(0x7f);
+
+	return (((low + EACH(0x60)) & ~(low + EACH(1)) & not_quote & not_slash & ~word) & EACH(0x80)) ==
+	       EACH(0x80);
+}
+
+/* Copies what is plain at the front, and returns how much that is: eight bytes at a time, for texts are most of what a line costs. */
+static size_t copy_plain(char *to, const char *from, size_t len)
 {
 	size_t n = 0;
+	uint64_t word;
 
-	for (uint64_t word; len - n >= sizeof(word); n += sizeof(word)) {
-		memcpy(&word, at + n, sizeof(word));
-		uint64_t below_blank = (word - EACH(' ')) & ~word;
-		if ((((word | below_blank) & EACH(0x80)) | HAS_ZERO(word ^ EACH('"')) |
-		            HAS_ZERO(word ^ EACH('\\')) | HAS_ZERO(word ^ EACH(127))) != 0)
+	for (; len - n >= sizeof(word); n += sizeof(word)) {
+		memcpy(&word, from + n, sizeof(word));
+		if (!are_plain(word))
 			break;
+		memcpy(to + n, &word, sizeof(word));
 	}
-	while (n < len && is_plain((unsigned char)at[n]))
-		n++;
+	if (n > 0 && len - n < sizeof(word)) { /* the rest, with some of what is there already */
+		memcpy(&word, from + len - sizeof(word), sizeof(word));
+		if (are_plain(word)) {
+			memcpy(to + len - sizeof(word), &word, sizeof(word));
+			return len;
+		}
+	}
+	for (; n < len && is_plain((unsigned char)from[n]); n++)
+		to[n] = from[n];
 	return n;
 }
 
@@ -75,12 +100,11 @@ static void put_escaped(struct writer *w, unsigned char c)
 static void put_text(struct writer *w, struct str s)
 {
 	if (s.len == 0 && !w->format->json)
-		s = STR("-");
+		*w->at++ = '-';
 	while (s.len > 0 && w->end - w->at > ESCAPE_BYTES) {
 		size_t room = (size_t)(w->end - w->at) - ESCAPE_BYTES;
-		size_t n = plain_len(s.at, s.len < room ? s.len : room);
+		size_t n = copy_plain(w->at, s.at, s.len < room ? s.len : room);
 
-		memcpy(w->at, s.at, n);
 		w->at += n;
 		if (n == 0) {
 			put_escaped(w, (unsigned char)s.at[0]);
@@ -94,13 +118,16 @@ static void put_text(struct writer *w, struct str s)
 /* By hand: what printf needs for it was a part of what a line costs that showed. */
 static void put_number(struct writer *w, uint64_t n)
 {
-	char digits[20], *end = digits + sizeof(digits), *at = end;
+	uint64_t rest = n;
+	unsigned digits = 1;
 
+	for (; rest >= 1000; rest /= 1000)
+		digits += 3;
+	digits += (unsigned)(rest >= 10) + (unsigned)(rest >= 100);
+	char *at = w->at += digits;
 	do
 		*--at = (char)('0' + n % 10);
 	while ((n /= 10) > 0);
-	memcpy(w->at, at, (size_t)(end - at));
-	w->at += end - at;
 }
 
 static void put_none(struct writer *w)
@@ -162,7 +189,8 @@ static void put_second(
 		s->at = now;
 		s->len = format(s->text, sizeof(s->text), now);
 	}
-	memcpy(w->at, s->text, s->len);
+	memcpy(w->at, s->text,
+	        sizeof(s->text)); /* all of it: of a constant size that is no call, and a value has the room */
 	w->at += s->len;
 }
 
@@ -489,7 +517,7 @@ static bool parse(struct log_format *f, char why[LOG_FORMAT_WHY_BYTES])
 /* Shares the line among the values that have no bound of their own. */
 static bool share(struct log_format *f, char why[LOG_FORMAT_WHY_BYTES])
 {
-	size_t fixed = strlen(f->full) + 2, open = 0;
+	size_t fixed = strlen(f->full) + 2 + LITERAL_PIECE, open = 0;
 
 	for (unsigned i = 0; i < f->count; i++) {
 		if (f->items[i].variable && f->items[i].variable->is_clients)
@@ -505,6 +533,17 @@ static bool share(struct log_format *f, char why[LOG_FORMAT_WHY_BYTES])
 	return false;
 }
 
+/* A copy with some more bytes behind it that can be read. */
+static char *padded(const char *text)
+{
+	size_t size = strlen(text) + 1;
+	char *copy = calloc(1, size + LITERAL_PIECE);
+
+	if (copy)
+		memcpy(copy, text, size);
+	return copy;
+}
+
 struct log_format *log_format_new(const char *text, char why[LOG_FORMAT_WHY_BYTES])
 {
 	struct log_format *f = calloc(1, sizeof(*f));
@@ -515,7 +554,7 @@ struct log_format *log_format_new(const char *text, char why[LOG_FORMAT_WHY_BYTE
 	const char *full = text_of(text, why);
 	f->items = full ? calloc(ITEMS_MAX, sizeof(*f->items)) : NULL;
 	f->text = full ? strdup(text) : NULL;
-	f->full = full ? strdup(full) : NULL;
+	f->full = full ? padded(full) : NULL;
 	f->json = full && full[0] == '{';
 	if (f->items && f->text && f->full && strpbrk(f->full, "\r\n"))
 		snprintf(why, LOG_FORMAT_WHY_BYTES, "must be one line");
@@ -535,24 +574,30 @@ void log_format_free(struct log_format *f)
 	free(f);
 }
 
+/* In pieces of a constant size, which need no call: up to one more than there is, which share() and padded() have room for. */
+static char *put_literal(char *at, struct str literal)
+{
+	for (size_t n = 0; n < literal.len; n += LITERAL_PIECE)
+		memcpy(at + n, literal.at + n, LITERAL_PIECE);
+	return at + literal.len;
+}
+
 size_t log_format_write(
         const struct log_format *f, const struct log_record *r, char line[LOG_FORMAT_LINE_MAX])
 {
-	char *at = line;
+	struct writer w = {.format = f, .at = line};
 
 	for (unsigned i = 0; i < f->count; i++) {
 		const struct log_item *item = &f->items[i];
 
-		memcpy(at, item->literal.at, item->literal.len);
-		at += item->literal.len;
+		w.at = put_literal(w.at, item->literal);
 		if (!item->variable)
 			continue;
-		struct writer w = {f, at, at + (item->variable->is_clients ? f->value_max : FIXED_MAX)};
+		w.end = w.at + (item->variable->is_clients ? f->value_max : FIXED_MAX);
 		item->variable->write(&w, r);
 		MUST(w.at < w.end); /* snprintf's result could say more than it wrote */
-		at = w.at;
 	}
-	*at++ = '\n';
-	MUST(at <= line + LOG_FORMAT_LINE_MAX);
-	return (size_t)(at - line);
+	*w.at++ = '\n';
+	MUST(w.at <= line + LOG_FORMAT_LINE_MAX);
+	return (size_t)(w.at - line);
 }

@@ -31,7 +31,8 @@ bool ring_write(struct ring *r, struct str s)
 	size_t at = written & (r->cap - 1);
 	size_t before_wrap = r->cap - at < s.len ? r->cap - at : s.len;
 	memcpy(r->bytes + at, s.at, before_wrap);
-	memcpy(r->bytes, s.at + before_wrap, s.len - before_wrap);
+	if (before_wrap < s.len)
+		memcpy(r->bytes, s.at + before_wrap, s.len - before_wrap);
 	atomic_store_explicit(&r->written, written + s.len, memory_order_release);
 	return true;
 }

@@ -65,6 +65,29 @@ START_TEST(values)
 }
 END_TEST
 
+/* Of every length, between literals of every length. */
+START_TEST(numbers)
+{
+	const char *literal = "0123456789abcdefghijklmnopqrstuvwxyz";
+	char why[LOG_FORMAT_WHY_BYTES], line[LOG_FORMAT_LINE_MAX], text[ROOM], want[ROOM];
+	const struct conn c = {0};
+	uint64_t n = 0;
+
+	for (int digits = 0; digits <= 20; digits++, n = n * 10 + (unsigned)digits % 10) {
+		const char *after = literal + strlen(literal) - digits;
+
+		snprintf(text, sizeof(text), "%.*s%%{bytes}%s", digits, literal, after);
+		snprintf(want, sizeof(want), "%.*s%llu%s\n", digits, literal, (unsigned long long)n, after);
+		struct log_format *f = log_format_new(text, why);
+		ck_assert_ptr_nonnull(f);
+		size_t len = log_format_write(f, &(struct log_record){.c = &c, .bytes = n}, line);
+		ck_assert_uint_eq(len, strlen(want));
+		ck_assert_mem_eq(line, want, len);
+		log_format_free(f);
+	}
+}
+END_TEST
+
 int main(void)
 {
 	Suite *suite = suite_create("lb/log_format");
@@ -72,6 +95,7 @@ int main(void)
 
 	suite_add_tcase(suite, tc);
 	tcase_add_loop_test(tc, values, 0, 2);
+	tcase_add_test(tc, numbers);
 	SRunner *runner = srunner_create(suite);
 	srunner_run_all(runner, CK_ENV);
 	int failed = srunner_ntests_failed(runner);

@@ -100,6 +100,26 @@ START_TEST(test_histogram)
 }
 END_TEST
 
+/* Around each bound and each power of two the bucket is the first whose bound is not less. */
+START_TEST(test_buckets)
+{
+	for (int i = 0; i < HISTOGRAM_BOUNDS + 63; i++) {
+		int64_t edge = i < HISTOGRAM_BOUNDS ? histogram_bounds[i]
+		                                    : (int64_t)1 << (i - HISTOGRAM_BOUNDS);
+
+		for (int64_t ns = edge - 1; ns <= edge + 1; ns++) {
+			_Atomic uint64_t cells[HISTOGRAM_CELLS] = {0};
+			unsigned bucket = 0;
+
+			while (bucket < HISTOGRAM_BOUNDS && ns > histogram_bounds[bucket])
+				bucket++;
+			histogram_record(cells, ns);
+			ck_assert_uint_eq(cells[bucket], 1);
+		}
+	}
+}
+END_TEST
+
 START_TEST(test_bounds)
 {
 	for (unsigned i = 1; i < HISTOGRAM_BOUNDS; i++)
@@ -116,6 +136,7 @@ int main(void)
 	tcase_add_loop_test(all, test_label, 0, sizeof(values) / sizeof(values[0]));
 	tcase_add_test(all, test_seconds);
 	tcase_add_test(all, test_histogram);
+	tcase_add_test(all, test_buckets);
 	tcase_add_test(all, test_bounds);
 	suite_add_tcase(suite, all);
 	SRunner *runner = srunner_create(suite);
