@@ -39,7 +39,7 @@ show workers
 show events [N]
 set server UPSTREAM/SERVER drain|ready|maint|weight [N]
 set pool workers N
-reload
+reload [SECONDS]
 upgrade
 advise
 trace SECONDS

@@ -41,8 +41,10 @@ struct answer_feed {
 	bool (*next)(struct answer_feed *f, FILE *out, int64_t *at, char why[ANSWER_WHY_BYTES]);
 	/* Whoever asked has it all, or has left: frees it. */
 	void (*end)(struct answer_feed *f);
+	bool has_lines; /* its pieces are lines as answer_run's; asked for JSON, they become "messages" at the end, by answer_feed_next */
+	json_t *messages; /* answer.c's: those so far; NULL: it is not asked for JSON, or makes its own */
 };
-/* Begins one; as_json: all of it in one line. NULL: it could not be done, and why tells. */
+/* Begins one; as_json: all of it in one line, if it does not have lines. NULL: it could not be done, and why tells. */
 typedef struct answer_feed *answer_begin(
         void *arg, char *const *words, bool as_json, char why[ANSWER_WHY_BYTES]);
 
@@ -70,6 +72,8 @@ bool answer_or_feed(const struct answer_command *table, void *arg, char *line, s
         struct answer_feed **feed);
 /* Writes the next piece, and behind the last one the last line. Returns as feed->next does. */
 bool answer_feed_next(struct answer_feed *feed, FILE *out, int64_t *at);
+/* Calls feed->end. */
+void answer_feed_end(struct answer_feed *feed);
 
 /* Writes a word as a line takes it: with backslashes where they are needed. */
 void answer_print_word(const char *word, FILE *out);

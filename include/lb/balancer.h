@@ -47,9 +47,17 @@ struct snapshot {
 	bool *cleared;      /* [loop]: it has closed its idle connections */
 	unsigned passed;    /* readers below it were seen even since it was retired */
 	int64_t since;      /* when it was retired */
-	bool has_run;       /* false: it was taken back */
+	uint64_t number;    /* then: among those that have run, from 1; 0: it was taken back */
 	uint64_t under_way; /* then */
 };
+
+/* What a snapshot left that is over. */
+struct balancer_end {
+	uint64_t number;    /* its */
+	uint64_t under_way; /* requests, when it was retired */
+	uint64_t lost;      /* of them */
+};
+enum { BALANCER_ENDS = 8 };
 
 struct balancer {
 	/* constant once started */
@@ -61,10 +69,12 @@ struct balancer {
 	struct clients *unwelcome; /* connections of theirs that are being refused; with `connected` */
 	_Atomic int pipes;         /* relaxed: left for bodies and tunnels; see wire/flow.h */
 
-	struct lock lock;      /* held for moments, by nobody on the path of a request */
-	struct snapshot *now;  /* lock; written by who reloads, who may read it without */
-	struct snapshot *old;  /* lock: those that are not over yet, the youngest first */
-	struct front *leaving; /* lock */
+	struct lock lock;                        /* held for moments, by nobody on the path of a request */
+	struct snapshot *now;                    /* lock; written by who reloads, who may read it without */
+	struct snapshot *old;                    /* lock: those that are not over yet, the youngest first */
+	uint64_t replaced;                       /* lock: snapshots that have run and do no more */
+	struct balancer_end ends[BALANCER_ENDS]; /* lock: at its number modulo their count */
+	struct front *leaving;                   /* lock */
 	struct log_format
 	        *formats; /* who reloads: each text once; they stay, for a refusal is held by no snapshot */
 	uint64_t past[COUNTER_COUNT]; /* lock: of threads of snapshots that are gone */
@@ -123,6 +133,14 @@ void balancer_server_counts(struct balancer *b, const struct upstream *u, const 
 uint64_t balancer_under_way(struct balancer *b);
 /* Snapshots that are not over yet, beside the one that runs. */
 unsigned balancer_old(struct balancer *b);
+
+/* The number of the snapshot that was replaced last; 0: none was. */
+uint64_t balancer_replaced(struct balancer *b);
+/* False: the snapshot of that number is not over yet, and so many requests are under way in it. True: *end tells, of the last ones; of an earlier one it has zeros. */
+bool balancer_is_over(struct balancer *b, uint64_t number, struct balancer_end *end, uint64_t *under_way);
+/* The line about one that is over. */
+enum { BALANCER_END_BYTES = 160 };
+void balancer_end_text(const struct balancer_end *end, char text[BALANCER_END_BYTES]);
 
 /*
  * Another configuration, checked and resolved, takes the place of the one that runs: new listeners are opened first, through the supply; then requests begin

@@ -82,9 +82,9 @@ void control_advise_at_end(struct control *c);
 
 /*
  * Reads the file again and takes in what can be, names looked up where they are new: that may take a while. What was done, what needs a restart and the mistakes go to the log, and to out unless that is NULL. False:
- * nothing was taken in.
+ * nothing was taken in. *replaced, unless it is NULL: the number (balancer_is_over) of the snapshot that ran before; 0: that runs still.
  */
-bool control_reload(struct control *c, FILE *out);
+bool control_reload(struct control *c, FILE *out, uint64_t *replaced);
 
 /* From now on so many workers, 1 to LB_WORKERS_MAX. What was done goes to the log and to out. False: not all of it; why tells. */
 bool control_resize(struct control *c, unsigned workers, FILE *out, char why[CONTROL_WHY_BYTES]);

@@ -34,7 +34,7 @@ static void print_usage(FILE *out)
 	        "  show events [N]\n"
 	        "  set server UPSTREAM/SERVER drain | ready | maint | weight N\n"
 	        "  set pool workers N\n"
-	        "  reload\n"
+	        "  reload [SECONDS]\n"
 	        "  upgrade\n"
 	        "  advise\n"
 	        "  trace SECONDS\n"

@@ -56,7 +56,7 @@ static void more(void *arg, struct desk_peer *p)
 		text = NULL;
 	}
 	if (!goes_on || !text) {
-		((struct answer_feed *)p->feed)->end(p->feed);
+		answer_feed_end(p->feed);
 		p->feed = NULL;
 	}
 	desk_answer(p, 0, text, len);
@@ -64,10 +64,8 @@ static void more(void *arg, struct desk_peer *p)
 
 static void gone(void *arg, struct desk_peer *p)
 {
-	struct answer_feed *feed = p->feed;
-
 	(void)arg;
-	feed->end(feed);
+	answer_feed_end(p->feed);
 }
 
 /* An answer that is no command's, and the end. */

@@ -142,20 +142,44 @@ struct query {
 	struct answer_feed **feed; /* NULL: no answer comes in pieces */
 };
 
-/* The end of an answer that could not be given. messages: lines before it, with as_json; NULL: none. Taken over. */
-static void fail(const struct query *q, json_t *messages, const char *why)
+static void print_object(json_t *data, FILE *out)
 {
-	json_t *data = q->as_json ? json_object() : NULL;
+	if (data && render_json(data, out))
+		putc('\n', out);
+	json_decref(data);
+}
+
+/* The end of an answer whose lines are `messages`, taken over: of one that could be given. */
+static void end_messages(json_t *messages, FILE *out)
+{
+	json_t *data = json_object();
+
+	render_set(data, "messages", messages);
+	print_object(data, out);
+	fputs("ok\n", out);
+}
+
+/* And of one that could not. */
+static void fail_messages(json_t *messages, const char *why, FILE *out)
+{
+	json_t *data = json_object();
 
 	if (messages && json_array_size(messages) > 0)
 		render_set(data, "messages", messages);
 	else
 		json_decref(messages);
 	render_set_text(data, "error", why);
-	if (data && render_json(data, q->out))
-		putc('\n', q->out);
-	json_decref(data);
-	fprintf(q->out, "error: %s\n", why);
+	print_object(data, out);
+	fprintf(out, "error: %s\n", why);
+}
+
+/* The end of an answer that could not be given. */
+static void fail(const struct query *q, const char *why)
+{
+	if (q->as_json)
+		fail_messages(NULL, why, q->out);
+	else
+		fprintf(q->out, "error: %s\n", why);
 }
 
 /* What the words are the beginning of. */
@@ -208,7 +232,7 @@ static void refuse(const struct query *q, void (*print)(const struct query *q, F
 		print(q, out);
 		(void)fclose(out);
 	}
-	fail(q, NULL, why ? why : "out of memory");
+	fail(q, why ? why : "out of memory");
 	free(why);
 }
 
@@ -253,22 +277,16 @@ static void run_as_json(const struct query *q, const struct answer_command *c, c
 	FILE *out = open_memstream(&text, &len);
 
 	if (!out) {
-		fail(q, NULL, "out of memory");
+		fail(q, "out of memory");
 		return;
 	}
 	bool good = c->run(q->arg, words, out, why);
 	json_t *messages = fclose(out) == 0 ? lines_of(text) : NULL;
 	free(text);
-	if (!good) {
-		fail(q, messages, why);
-		return;
-	}
-	json_t *data = json_object();
-	render_set(data, "messages", messages);
-	if (data && render_json(data, q->out))
-		putc('\n', q->out);
-	json_decref(data);
-	fputs("ok\n", q->out);
+	if (good)
+		end_messages(messages, q->out);
+	else
+		fail_messages(messages, why, q->out);
 }
 
 static void run_text(const struct query *q, const struct answer_command *c, char *const *words)
@@ -280,7 +298,7 @@ static void run_text(const struct query *q, const struct answer_command *c, char
 	else if (c->run(q->arg, words, q->out, why))
 		fputs("ok\n", q->out);
 	else
-		fail(q, NULL, why);
+		fail(q, why);
 }
 
 static void run_data(const struct query *q, const struct answer_command *c, char *const *words)
@@ -299,7 +317,7 @@ static void run_data(const struct query *q, const struct answer_command *c, char
 	if (good)
 		fputs("ok\n", q->out);
 	else
-		fail(q, NULL, why[0] ? why : "out of memory");
+		fail(q, why[0] ? why : "out of memory");
 }
 
 static void run_feed(const struct query *q, const struct answer_command *c, char *const *words)
@@ -309,13 +327,48 @@ static void run_feed(const struct query *q, const struct answer_command *c, char
 	if (q->feed)
 		*q->feed = c->feed(q->arg, words, q->as_json, why);
 	if (!q->feed || !*q->feed)
-		fail(q, NULL, why);
+		fail(q, why);
+	else if (q->as_json && (*q->feed)->has_lines)
+		(*q->feed)->messages = json_array();
+}
+
+/* Of one that has lines, asked for JSON. */
+static bool collect_next(struct answer_feed *feed, FILE *out, int64_t *at)
+{
+	char why[ANSWER_WHY_BYTES] = "", *text = NULL;
+	size_t len;
+	FILE *piece = open_memstream(&text, &len);
+
+	if (!piece) {
+		fail_messages(NULL, "out of memory", out);
+		return false;
+	}
+	bool more = feed->next(feed, piece, at, why);
+	json_t *lines = fclose(piece) == 0 ? lines_of(text) : NULL;
+	free(text);
+	(void)json_array_extend(feed->messages, lines); /* without memory some are missing */
+	json_decref(lines);
+	if (more)
+		return true;
+	if (why[0] != '\0')
+		fail_messages(json_incref(feed->messages), why, out);
+	else
+		end_messages(json_incref(feed->messages), out);
+	return false;
+}
+
+void answer_feed_end(struct answer_feed *feed)
+{
+	json_decref(feed->messages);
+	feed->end(feed);
 }
 
 bool answer_feed_next(struct answer_feed *feed, FILE *out, int64_t *at)
 {
 	char why[ANSWER_WHY_BYTES] = "";
 
+	if (feed->messages)
+		return collect_next(feed, out, at);
 	if (feed->next(feed, out, at, why))
 		return true;
 	if (why[0] != '\0')
@@ -342,7 +395,7 @@ static void answer_words(const struct query *q)
 	char usage[ANSWER_WHY_BYTES];
 
 	if (q->n == 0) {
-		fail(q, NULL, "an empty line is no command" HELP_REMEDY);
+		fail(q, "an empty line is no command" HELP_REMEDY);
 	} else if (!c && known == q->n) {
 		refuse(q, print_beginning);
 	} else if (!c) {
@@ -350,7 +403,7 @@ static void answer_words(const struct query *q)
 	} else if (!takes(c, q->n - known)) {
 		snprintf(usage, sizeof(usage), "usage: %s%s%s", c->name, c->arguments[0] ? " " : "",
 		        c->arguments);
-		fail(q, NULL, usage);
+		fail(q, usage);
 	} else if (c->feed) {
 		run_feed(q, c, q->words + known);
 	} else if (c->data && (q->as_json || !c->run)) {

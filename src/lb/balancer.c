@@ -129,8 +129,6 @@ bool balancer_build(struct balancer *b, const struct lb_config *config)
 	struct snapshot *s = snapshot_new(b, config);
 
 	b->now = s;
-	if (s)
-		s->has_run = true;
 	if (!s || !clients_init(b, &config->limits))
 		return false;
 	for (size_t i = 0; i < config->listeners.count; i++) {
@@ -381,6 +379,14 @@ uint64_t balancer_under_way(struct balancer *b)
 {
 	lock_take(&b->lock);
 	uint64_t n = lb_uses(b->now->lb);
+	lock_drop(&b->lock);
+	return n;
+}
+
+uint64_t balancer_replaced(struct balancer *b)
+{
+	lock_take(&b->lock);
+	uint64_t n = b->replaced;
 	lock_drop(&b->lock);
 	return n;
 }

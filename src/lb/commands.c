@@ -9,6 +9,7 @@
 #include "lb/control.h"
 #include "lb/health.h"
 #include "lb/pick.h"
+#include "lb/reload_answer.h"
 #include "lb/show.h"
 #include "lb/show_connections.h"
 #include "lb/show_events.h"
@@ -197,14 +198,6 @@ static bool set_workers(void *arg, char *const *words, FILE *out, char why[ANSWE
 	return control_resize(arg, workers, out, why);
 }
 
-static bool reload(void *arg, char *const *words, FILE *out, char why[ANSWER_WHY_BYTES])
-{
-	(void)words;
-	snprintf(why, ANSWER_WHY_BYTES,
-	        "nothing was taken in; the lines above say why, `tplb -t` checks a file");
-	return control_reload(arg, out);
-}
-
 static bool upgrade(void *arg, char *const *words, FILE *out, char why[ANSWER_WHY_BYTES])
 {
 	(void)words;
@@ -297,9 +290,11 @@ const struct answer_command lb_commands[] = {
                         "serves",
                 .run = upgrade},
         {.name = "reload",
-                .arguments = "",
-                .help = "reads the configuration again, as the signal HUP does",
-                .run = reload},
+                .arguments = "[SECONDS]",
+                .help = "reads the configuration again, as the signal HUP does; tells what has changed and, "
+                        "as soon as all that had begun before have ended, what was lost: waits so long for "
+                        "that, 5 if nothing is said",
+                .feed = reload_begin},
         {.name = "advise",
                 .arguments = "",
                 .help = "how many workers would do, from the busiest ten seconds, with the arithmetic",

@@ -268,12 +268,17 @@ static bool reload_locked(struct control *c, FILE *out)
 	return reload_resolve(c->balancer, next, c->said.file, out) && take_in(c, next, out);
 }
 
-bool control_reload(struct control *c, FILE *out)
+bool control_reload(struct control *c, FILE *out, uint64_t *replaced)
 {
 	lock_take(&c->reloads);
+	uint64_t before = balancer_replaced(c->balancer);
 	c->supply->notify(c->supply->arg, NOTICE_RELOADING);
 	bool taken_in = reload_locked(c, out);
 	note_reload(c, taken_in);
+	if (replaced) {
+		uint64_t after = balancer_replaced(c->balancer);
+		*replaced = after > before ? after : 0;
+	}
 	if (!engine_is_draining(c->engine)) /* that was told, and is not to be taken back */
 		c->supply->notify(c->supply->arg, NOTICE_READY);
 	lock_drop(&c->reloads);

@@ -58,7 +58,7 @@ static void *reloader_thread(void *arg)
 		k->reload = k->upgrade = k->look = false;
 		lock_drop(&k->lock);
 		if (reload)
-			(void)control_reload(k->control, NULL);
+			(void)control_reload(k->control, NULL, NULL);
 		if (upgrade)
 			(void)upgrade_run(k->control, NULL, why);
 		until = balancer_look(k->control->balancer);

@@ -104,6 +104,16 @@ static void fold_locked(struct balancer *b, struct snapshot *s)
 	}
 }
 
+static void note_end_locked(struct balancer *b, const struct snapshot *s)
+{
+	lock_must_hold(&b->lock);
+	if (s->number == 0)
+		return;
+	b->ends[s->number % BALANCER_ENDS] = (struct balancer_end){.number = s->number,
+	        .under_way = s->under_way,
+	        .lost = atomic_load_explicit(&s->lb->late_failures, memory_order_relaxed)};
+}
+
 static struct snapshot *take_over_locked(struct balancer *b, int64_t now, int64_t *next)
 {
 	struct snapshot **link = &b->old, *over = NULL;
@@ -120,6 +130,7 @@ static struct snapshot *take_over_locked(struct balancer *b, int64_t now, int64_
 			continue;
 		}
 		fold_locked(b, s);
+		note_end_locked(b, s);
 		*link = s->older;
 		s->older = over;
 		over = s;
@@ -156,14 +167,40 @@ static void end_front(struct balancer *b, struct front *f)
 	free(f);
 }
 
+void balancer_end_text(const struct balancer_end *end, char text[BALANCER_END_BYTES])
+{
+	snprintf(text, BALANCER_END_BYTES,
+	        "reload: the configuration before is over: of %llu requests under way %llu were lost",
+	        (unsigned long long)end->under_way, (unsigned long long)end->lost);
+}
+
+bool balancer_is_over(struct balancer *b, uint64_t number, struct balancer_end *end, uint64_t *under_way)
+{
+	bool over = true;
+
+	lock_take(&b->lock);
+	*end = b->ends[number % BALANCER_ENDS];
+	if (end->number != number)
+		*end = (struct balancer_end){.number = number};
+	for (const struct snapshot *s = b->old; s && over; s = s->older) {
+		over = s->number != number;
+		*under_way = lb_uses(s->lb);
+	}
+	lock_drop(&b->lock);
+	return over;
+}
+
 static void end_snapshot(struct snapshot *s)
 {
-	if (s->has_run)
-		event_info(
-		        "reload: the configuration before is over: of %llu requests under way %llu were lost",
-		        (unsigned long long)s->under_way,
-		        (unsigned long long)atomic_load_explicit(
-		                &s->lb->late_failures, memory_order_relaxed));
+	char text[BALANCER_END_BYTES];
+
+	if (s->number > 0) {
+		balancer_end_text(
+		        &(struct balancer_end){.under_way = s->under_way,
+		                .lost = atomic_load_explicit(&s->lb->late_failures, memory_order_relaxed)},
+		        text);
+		event_info("%s", text);
+	}
 	snapshot_free(s);
 }
 

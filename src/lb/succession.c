@@ -178,7 +178,7 @@ static void retire(struct balancer *b, struct snapshot *s, struct snapshot *next
 	lock_take(&b->lock);
 	if (next) {
 		b->now = next;
-		next->has_run = true;
+		s->number = ++b->replaced;
 	}
 	s->older = b->old;
 	b->old = s;

@@ -343,6 +343,6 @@ bool upgrade_run(struct control *c, FILE *out, char why[UPGRADE_WHY_BYTES])
 	if (done)
 		u->done(u->done_arg);
 	else if (atomic_exchange(&u->reload, false))
-		(void)control_reload(c, NULL);
+		(void)control_reload(c, NULL, NULL);
 	return done;
 }

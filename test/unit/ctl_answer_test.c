@@ -37,7 +37,7 @@ static json_t *list(void *arg, char *const *words, char why[ANSWER_WHY_BYTES])
 	return data;
 }
 
-/* In so many pieces as the word says; "bad" is not begun, and "9" breaks off. */
+/* In so many pieces as the word says, of lines with an "l" behind it; "bad" is not begun, and "9" breaks off. */
 struct pieces {
 	struct answer_feed feed;
 	int left;
@@ -71,10 +71,12 @@ static struct answer_feed *begin_pieces(
 
 	(void)arg;
 	ck_assert_ptr_nonnull(p);
-	*p = (struct pieces){.feed = {next_piece, end_pieces},
+	bool lines = words[0][1] == 'l';
+
+	*p = (struct pieces){.feed = {.next = next_piece, .end = end_pieces, .has_lines = lines},
 	        .left = atoi(words[0]),
 	        .breaks = words[0][0] == '9',
-	        .one_line = as_json,
+	        .one_line = as_json && !lines,
 	        .ended = &pieces_ended};
 	if (strcmp(words[0], "bad") != 0)
 		return &p->feed;
@@ -267,7 +269,7 @@ static void check_pieces(const char *said, const char *want)
 	if (!feed)
 		return;
 	ck_assert_int_gt(at, 1000);
-	feed->end(feed);
+	answer_feed_end(feed);
 	ck_assert(pieces_ended);
 }
 
@@ -278,6 +280,9 @@ START_TEST(test_pieces)
 	check_pieces("pieces 3", "|3\n|2\n|1\nok\n|");
 	check_pieces("json pieces 2", "|2|1\nok\n|");
 	check_pieces("pieces 9", "|9\nerror: it broke\n|");
+	check_pieces("pieces 2l", "|2\n|1\nok\n|");
+	check_pieces("json pieces 2l", "||{\"messages\":[\"2\",\"1\"]}\nok\n|");
+	check_pieces("json pieces 9l", "|{\"messages\":[\"9\"],\"error\":\"it broke\"}\nerror: it broke\n|");
 	check_pieces("pieces bad", "error: not \"bad\"\n|");
 	check_pieces("json pieces bad", "{\"error\":\"not \\\"bad\\\"\"}\nerror: not \"bad\"\n|");
 	check_pieces("pieces", "error: usage: pieces N\n|");

@@ -26,7 +26,10 @@ class Json(CtlCase):
         )
         self.assertEqual(set(self.bad_json("show")), {"error"})
         self.assertEqual(self.bad_json("show", "statu"), {"error": 'there is no command "show statu"; did you mean "show status"?'})
-        self.assertEqual(self.bad_json("reload", "x"), {"error": "usage: reload"})
+        self.assertEqual(self.bad_json("reload", "1", "2"), {"error": "usage: reload [SECONDS]"})
+        for wrong in "x", "-1", "31", "1s":
+            said = 'a reload waits a whole number of seconds from 0 to 30 for what began before, not "%s"' % wrong
+            self.assertEqual(self.bad_json("reload", wrong), {"error": said})
         self.assertEqual(self.client().get().status, 200)
 
     def test_help(self):

@@ -235,7 +235,7 @@ class Show(CtlCase):
     def test_help(self):
         self.start()
         text = "\n".join(self.good("help"))
-        for command in ("show status", "show servers", "set server UPSTREAM/SERVER drain|ready|maint|weight [N]", "set pool workers N", "reload", "advise"):
+        for command in ("show status", "show servers", "set server UPSTREAM/SERVER drain|ready|maint|weight [N]", "set pool workers N", "reload [SECONDS]", "advise"):
             self.assertIn(command + "\n", text)
 
     def test_draining(self):
@@ -622,7 +622,7 @@ class SetWorkers(CtlCase):
         try:
             client = self.raw()
             for i in range(300):
-                client.send(b"set pool workers %d\n" % (1 + i % 20) if i % 3 else b"reload\n")
+                client.send(b"set pool workers %d\n" % (1 + i % 20) if i % 3 else b"reload 0\n")
                 client.read_until(b"\nok\n")
         finally:
             over.set()
@@ -672,8 +672,38 @@ class Reload(CtlCase):
                 'reload: timeouts.client: "32s" in place of "31s"',
                 "warning: reload: a restart is needed to take in queue.size",
                 "reload: done; 0 requests go on as they began, and how they ended is told once they have",
+                "reload: the configuration before is over: of 0 requests under way 0 were lost",
             ],
         )
+
+    def test_what_was_lost(self):
+        """It is told once what had begun before has ended; others are answered meanwhile. After the wait it is told what goes on."""
+        server = self.server(stalled)
+        self.start(server, timeouts={"client": "31s"})
+        busy = self.client().send(b"GET / HTTP/1.1\r\nHost: h\r\n\r\n")
+        server.wait_requests(1)
+        self.rewrite('client = "31s";', 'client = "32s";')
+        going = self.raw().send(b"reload 30\n")
+        self.assertIn("1 requests go on as they began", going.read_until(b"once they have\n").decode())
+        self.assertEqual(self.values("show", "status")["state"], "running")
+        self.rewrite('client = "32s";', 'client = "33s";')
+        more = "reload: 1 requests of before go on still; `show events` tells once they have ended"
+        self.assertNotIn(more, self.good("reload", "0"))
+        server.gate.set()
+        self.assertEqual(busy.whole_response().status, 200)
+        self.assertEqual(going.read_until(b"ok\n"), b"reload: the configuration before is over: of 1 requests under way 0 were lost\nok\n")
+
+    def test_what_goes_on(self):
+        server = self.server(stalled)
+        self.start(server, timeouts={"client": "31s"})
+        busy = self.client().send(b"GET / HTTP/1.1\r\nHost: h\r\n\r\n")
+        server.wait_requests(1)
+        self.rewrite('client = "31s";', 'client = "32s";')
+        more = "reload: 1 requests of before go on still; `show events` tells once they have ended"
+        self.assertEqual(self.json("reload", "1")["messages"][-1], more)
+        server.gate.set()
+        self.assertEqual(busy.whole_response().status, 200)
+        self.balancer.wait_line("of 1 requests under way 0 were lost")
 
     def test_mistakes(self):
         tplb = self.start(queue={"size": 50})
@@ -806,7 +836,7 @@ class Bad(CtlCase):
         answers = [0] * len(clients)
 
         def talk(i):
-            while clients[i].try_send((b"reload\n", b"show counters\n", b"help\n", b"show servers\n")[i]):
+            while clients[i].try_send((b"reload 0\n", b"show counters\n", b"help\n", b"show servers\n")[i]):
                 while b"ok\n" not in clients[i].buf and clients[i].more():
                     pass
                 if clients[i].at_end:
@@ -839,7 +869,7 @@ class Tplbctl(CtlCase):
         for option in ("-h", "--help"):
             status, out, err = self.ctl(option, path=False)
             self.assertEqual((status, err), (0, ""))
-            for word in ("-s", "--socket", "tplb.sock", "set pool workers N", "reload"):
+            for word in ("-s", "--socket", "tplb.sock", "set pool workers N", "reload [SECONDS]"):
                 self.assertIn(word, out)
         for option in ("-v", "--version"):
             status, out, err = self.ctl(option, path=False)

@@ -169,7 +169,7 @@ class Live(LiveCase):
         for _ in range(20):
             for listeners in [first], [first, back]:
                 self.write(config_text(with_engine(dict(self.config, listeners=listeners))).replace("@DIR@", self.balancer.directory))
-                self.assertIn("reload: done; ", "".join(self.ctl("reload")))
+                self.assertIn("reload: done; ", "".join(self.ctl("reload", "0")))
             self.assertEqual(self.who(back["bind"]), "a")
 
     @unittest.skipIf(ENGINE == "pool", "loops keep connections of their own")
@@ -352,7 +352,7 @@ class Live(LiveCase):
     def many(self):
         try:
             for _ in range(10):
-                self.ctl("reload")
+                self.ctl("reload", "0")
                 self.ctl("show", "servers")
                 self.ctl("show", "counters")
             return []
