@@ -33,7 +33,6 @@ struct log_format {
 	bool timed;  /* it has times in it, for which clocks must be read */
 	bool has_id; /* of the request */
 	unsigned count;
-	size_t value_max; /* bytes that a value of a client's gets at most, so that the line ends as it should */
 	struct log_item *items;
 	char *full; /* the text that the items point into */
 };

@@ -45,7 +45,17 @@ struct io_ops {
 /* One worker's own; never shared. */
 struct io {
 	const struct io_ops *ops;
+	int64_t woke; /* a loop's: when it last came back from waiting; 0: there is no loop */
 };
+
+/*
+ * When that was there of which a worker just now heard: for a fiber when its loop woke, for others of its fibers may have gone on before it. Costs a loop no look at the
+ * clock.
+ */
+static inline int64_t io_woke(const struct io *io)
+{
+	return io->woke != 0 ? io->woke : clock_now();
+}
 
 static inline ssize_t io_recv(struct io *io, int fd, void *to, size_t room, int64_t deadline)
 {

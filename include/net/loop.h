@@ -150,8 +150,10 @@ int loop_uring_probe(void);
 #endif
 
 /* Around what may sleep, once a turn. */
-static inline void loop_sleeps(const struct loop *l, bool asleep)
+static inline void loop_sleeps(struct loop *l, bool asleep)
 {
+	if (!asleep)
+		l->io.woke = clock_now();
 	if (l->options.events.sleeps)
 		l->options.events.sleeps(l->options.events.arg, asleep);
 }

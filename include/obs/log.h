@@ -48,6 +48,9 @@ bool log_access_on(const struct log *log);
 
 /* Queues an access line (newline included). False when there was no room: it is lost, and counted. Never waits. */
 bool log_access(struct log_ring *ring, struct str line);
+/* Room to make a line of `most` bytes at most in, which log_access_made then queues; NULL: there is none in one piece, it is to be made elsewhere. */
+char *log_access_room(struct log_ring *ring, size_t most);
+void log_access_made(struct log_ring *ring, size_t len);
 
 /* Files are closed and opened again, soon, by the thread; what an old one did not take goes to the new one. Others stay. Any thread. */
 void log_reopen(struct log *log);

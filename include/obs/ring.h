@@ -25,6 +25,10 @@ void ring_free(struct ring *r);
 /* The writer: false when there is no room for all of s. */
 bool ring_write(struct ring *r, struct str s);
 
+/* The writer: n bytes in one piece to write into; NULL: there are none. The reader sees what ring_written then says of them. */
+char *ring_room(struct ring *r, size_t n);
+void ring_written(struct ring *r, size_t n);
+
 /* The writer: bytes that the reader has not taken yet, or a little while ago had not. */
 size_t ring_used(const struct ring *r);
 

@@ -35,8 +35,9 @@ struct log_variable {
 };
 
 struct log_item {
-	struct str literal;                  /* before the variable */
-	const struct log_variable *variable; /* NULL: the end */
+	struct str literal;                                          /* before the variable */
+	void (*write)(struct writer *w, const struct log_record *r); /* the variable's; NULL: the end */
+	size_t room;                                                 /* for its value */
 };
 
 /* Values ---------------------------------------------------------------------------------------------------------*/
@@ -262,12 +263,14 @@ static void write_request(struct writer *w, const struct log_record *r)
 	size_t len = x->request.size           ? x->request.size
 	             : x->in->end > x->head_at ? x->in->end - x->head_at
 	                                       : 0;
-	const char *end = memchr(at, '\n', len);
-	if (end)
-		len = (size_t)(end - at);
-	if (len > 0 && at[len - 1] == '\r')
-		len--;
-	put_text(w, (struct str){at, len});
+	/* The end is near behind a target that is known. */
+	size_t n = x->request.target.len > 0 ? (size_t)(x->request.target.at - at) + x->request.target.len
+	                                     : 0;
+	while (n < len && at[n] != '\n')
+		n++;
+	if (n > 0 && at[n - 1] == '\r')
+		n--;
+	put_text(w, (struct str){at, n});
 }
 
 static void write_method(struct writer *w, const struct log_record *r)
@@ -499,13 +502,15 @@ static bool parse(struct log_format *f, char why[LOG_FORMAT_WHY_BYTES])
 			return false;
 		}
 		struct str name = {start + 2, (size_t)(end - start) - 2};
-		item->variable = variable_of(name);
-		if (!item->variable) {
+		const struct log_variable *variable = variable_of(name);
+		if (!variable) {
 			fault_variable(name, why);
 			return false;
 		}
-		f->timed |= item->variable->is_time;
-		f->has_id |= item->variable->write == write_request_id;
+		item->write = variable->write;
+		item->room = variable->is_clients ? 0 : FIXED_MAX;
+		f->timed |= variable->is_time;
+		f->has_id |= variable->write == write_request_id;
 		if (f->count == ITEMS_MAX) {
 			snprintf(why, LOG_FORMAT_WHY_BYTES, "has more than %d variables", ITEMS_MAX - 1);
 			return false;
@@ -514,20 +519,21 @@ static bool parse(struct log_format *f, char why[LOG_FORMAT_WHY_BYTES])
 	}
 }
 
-/* Shares the line among the values that have no bound of their own. */
+/* Shares the line among the values that have no bound of their own, whose room is 0 so far. */
 static bool share(struct log_format *f, char why[LOG_FORMAT_WHY_BYTES])
 {
 	size_t fixed = strlen(f->full) + 2 + LITERAL_PIECE, open = 0;
 
 	for (unsigned i = 0; i < f->count; i++) {
-		if (f->items[i].variable && f->items[i].variable->is_clients)
-			open++;
-		else if (f->items[i].variable)
-			fixed += FIXED_MAX;
+		open += f->items[i].write && f->items[i].room == 0;
+		fixed += f->items[i].room;
 	}
 	size_t left = fixed < LOG_FORMAT_LINE_MAX ? LOG_FORMAT_LINE_MAX - fixed : 0;
-	f->value_max = open > 0 && left / open < VALUE_MAX ? left / open : VALUE_MAX;
-	if (left > 0 && f->value_max >= VALUE_LEAST)
+	size_t each = open > 0 && left / open < VALUE_MAX ? left / open : VALUE_MAX;
+	for (unsigned i = 0; i < f->count; i++)
+		if (f->items[i].room == 0)
+			f->items[i].room = each;
+	if (left > 0 && each >= VALUE_LEAST)
 		return true;
 	snprintf(why, LOG_FORMAT_WHY_BYTES, "makes lines of more than %d bytes", LOG_FORMAT_LINE_MAX);
 	return false;
@@ -591,10 +597,10 @@ size_t log_format_write(
 		const struct log_item *item = &f->items[i];
 
 		w.at = put_literal(w.at, item->literal);
-		if (!item->variable)
+		if (!item->write)
 			continue;
-		w.end = w.at + (item->variable->is_clients ? f->value_max : FIXED_MAX);
-		item->variable->write(&w, r);
+		w.end = w.at + item->room;
+		item->write(&w, r);
 		MUST(w.at < w.end); /* snprintf's result could say more than it wrote */
 	}
 	*w.at++ = '\n';

@@ -43,10 +43,11 @@ static json_t *queue_data(struct control *c)
 }
 
 /* Of a histogram: how many in each bucket, up to the last that has any. */
-static json_t *times_data(const uint64_t *buckets)
+static json_t *times_data(const uint64_t *cells)
 {
 	json_t *into = json_array();
-	unsigned n = HISTOGRAM_SUM;
+	const uint64_t *buckets = cells + HISTOGRAM_BUCKETS;
+	unsigned n = HISTOGRAM_BOUNDS + 1;
 
 	while (n > 0 && buckets[n - 1] == 0)
 		n--;

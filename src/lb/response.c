@@ -1,6 +1,7 @@
 /* exchange_body: the answer, and what is left of the request's body meanwhile. */
 #include <errno.h>
 
+#include "lb/access.h"
 #include "lb/exchange.h"
 #include "lb/dial.h"
 #include "lb/forward.h"
@@ -56,6 +57,14 @@ static bool fail(struct exchange *x, enum exchange_end end, int status)
 	return false;
 }
 
+/* Just now. Not before it was asked for: a loop may have woken before that. */
+static int64_t time_of_first_byte(const struct exchange *x)
+{
+	int64_t at = io_woke(x->worker->io);
+
+	return at > x->asked_at ? at : x->asked_at;
+}
+
 /* More bytes of the answer, while the request's body is sent on. False: the exchange is over, or leaves. */
 static bool receive_answer(struct exchange *x)
 {
@@ -82,7 +91,7 @@ static bool receive_answer(struct exchange *x)
 			continue;
 		if (n > 0) {
 			if (x->timed && !x->answer_begun)
-				x->first_byte_at = clock_now();
+				x->first_byte_at = time_of_first_byte(x);
 			x->answer_begun = true;
 			x->answer_by = clock_after(clock_coarse(), exchange_timeouts(x)->server);
 			return true;
@@ -294,6 +303,7 @@ static bool begin_answer(struct exchange *x)
 	if (exchange_is_last(x) || (x->has_body && x->up.state != FLOW_DONE))
 		x->client_close = true; /* an early answer: where the next request begins is not known */
 	struct http_framing out = framing_for_client(x, framing);
+	access_log_soon(x);
 	if (!forward_response(x, out))
 		return fail(x, END_SERVER_BROKE, 502);
 	x->status = x->response.status;

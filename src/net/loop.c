@@ -71,7 +71,8 @@ int loop_open(struct loop *l, const struct loop_options *options)
 	if (l->event < 0)
 		return errno;
 	lock_init(&l->lock);
-	timers_init(&l->timers, clock_now());
+	l->io.woke = clock_now();
+	timers_init(&l->timers, l->io.woke);
 	fiber_store_init(&l->fibers, options->fibers);
 	fiber_report_overflow(&l->fibers);
 	l->trim_at = clock_now() + TRIM_NS;
@@ -150,7 +151,7 @@ void loop_turn(struct loop *l, int64_t deadline)
 	if (l->yielded)
 		first = 0;
 	l->driver->turn(l, deadline < first ? deadline : first);
-	int64_t now = clock_now();
+	int64_t now = l->io.woke;
 	deliver(l);
 	expire(l, now);
 	resume_yielded(l);

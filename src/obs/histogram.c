@@ -17,6 +17,6 @@ uint64_t histogram_count(const uint64_t *sums)
 	uint64_t n = 0;
 
 	for (unsigned i = 0; i <= HISTOGRAM_BOUNDS; i++)
-		n += sums[i];
+		n += sums[HISTOGRAM_BUCKETS + i];
 	return n;
 }

@@ -525,6 +525,13 @@ bool log_access_on(const struct log *log)
 	return log->access_on;
 }
 
+static void note_line(struct log_ring *ring)
+{
+	note_pending(ring->log);
+	if (ring_used(&ring->ring) > ring->ring.cap / 2)
+		note_hurry(ring->log);
+}
+
 bool log_access(struct log_ring *ring, struct str line)
 {
 	bool written = ring_write(&ring->ring, line);
@@ -532,10 +539,19 @@ bool log_access(struct log_ring *ring, struct str line)
 	if (!written)
 		atomic_store_explicit(&ring->lost,
 		        atomic_load_explicit(&ring->lost, memory_order_relaxed) + 1, memory_order_relaxed);
-	note_pending(ring->log);
-	if (ring_used(&ring->ring) > ring->ring.cap / 2)
-		note_hurry(ring->log);
+	note_line(ring);
 	return written;
+}
+
+char *log_access_room(struct log_ring *ring, size_t most)
+{
+	return ring_room(&ring->ring, most);
+}
+
+void log_access_made(struct log_ring *ring, size_t len)
+{
+	ring_written(&ring->ring, len);
+	note_line(ring);
 }
 
 void log_reopen(struct log *log)

@@ -124,12 +124,12 @@ void prometheus_histogram(
 
 	snprintf(part, sizeof(part), "%s_bucket", name);
 	for (unsigned i = 0; i < HISTOGRAM_BOUNDS; i++) {
-		below += sums[i];
+		below += sums[HISTOGRAM_BUCKETS + i];
 		format_seconds((uint64_t)histogram_bounds[i], bound, sizeof(bound));
 		snprintf(le, sizeof(le), "le=\"%s\"", bound);
 		prometheus_number(out, part, labels, le, below);
 	}
-	below += sums[HISTOGRAM_BOUNDS];
+	below += sums[HISTOGRAM_BUCKETS + HISTOGRAM_BOUNDS];
 	prometheus_number(out, part, labels, "le=\"+Inf\"", below);
 	snprintf(part, sizeof(part), "%s_sum", name);
 	prometheus_seconds(out, part, labels, "", sums[HISTOGRAM_SUM]);

@@ -5,6 +5,8 @@
 
 #include "base/assert.h"
 
+enum { CACHE_LINE = 64 };
+
 bool ring_init(struct ring *r, size_t cap)
 {
 	MUST(cap > 0 && (cap & (cap - 1)) == 0);
@@ -35,6 +37,25 @@ bool ring_write(struct ring *r, struct str s)
 		memcpy(r->bytes, s.at + before_wrap, s.len - before_wrap);
 	atomic_store_explicit(&r->written, written + s.len, memory_order_release);
 	return true;
+}
+
+char *ring_room(struct ring *r, size_t n)
+{
+	size_t written = atomic_load_explicit(&r->written, memory_order_relaxed);
+	size_t used = written - atomic_load_explicit(&r->read, memory_order_acquire);
+	size_t at = written & (r->cap - 1);
+
+	return n <= r->cap - used && n <= r->cap - at ? r->bytes + at : NULL;
+}
+
+void ring_written(struct ring *r, size_t n)
+{
+	size_t written = atomic_load_explicit(&r->written, memory_order_relaxed);
+
+	atomic_store_explicit(&r->written, written + n, memory_order_release);
+	/* Where the next goes was last touched by the reader. By then it is here. */
+	for (size_t ahead = CACHE_LINE; ahead <= 2 * CACHE_LINE; ahead += CACHE_LINE)
+		__builtin_prefetch(r->bytes + ((written + n + ahead) & (r->cap - 1)), 1);
 }
 
 size_t ring_used(const struct ring *r)

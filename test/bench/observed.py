@@ -2,9 +2,13 @@
 """make bench-observed: what it costs a request that tplb is looked at.
 
 The same program twice, in front of the same origins: once with nothing on, once with an access log in a file, /metrics scraped every second
-as Prometheus does, and the page open, which asks for its figures. They take turns in pairs, whichever first by chance; of each pair the ratio of the processor
-time of tplb's processes to its requests is taken, and of all ratios the geometric mean with its 95 % interval (Student's t of the logarithms). Not wall time: with a
-balancer on the machine of its load that measures the machine.
+as Prometheus does, and the page open, which asks for its figures. In a pair each has a load generator of its own, and the two take turns of a tenth of a second, whichever
+first by chance: one is stopped (SIGSTOP) while the other goes on. So what else the machine does meets both alike, which is worth more than what is to be measured: whole runs, one after the other,
+differed by a tenth for no reason. Of each pair the ratio of the processor time of tplb's processes to its requests is taken, and of all ratios the geometric mean with its
+95 % interval (Student's t of the logarithms). Not wall time: with a balancer on the machine of its load that measures the machine.
+
+Each pair has fresh processes, for where their memory happens to lie is worth some per cent. Where there are two cores or more the balancers have one of them for themselves, lest
+their work a turn, and so the price of a request, follow from where the load generators happen to run.
 """
 
 import argparse
@@ -15,6 +19,7 @@ import random
 import shutil
 import signal
 import statistics
+import subprocess
 import sys
 import tempfile
 import threading
@@ -26,14 +31,18 @@ sys.path[1:1] = [os.path.join(HERE, "..", "..", "src", "bench"), os.path.join(HE
 
 from figures import student
 from loads import ENGINES, LOADS
-from parties import Parties, needed
-from runs import note, run_wrk
-from tplb_bench.processes import reap_all
+from parties import FIRST_PORT, Parties, needed
+from runs import note, numbers
+from tplb_bench import wrk
+from tplb_bench.processes import cpu_us, reap, reap_all, spawn
 
 SCRAPED = "/metrics"
 # What the page asks for while it is open, and how often; it is loaded once.
 PAGE, STATUS, PAGE_SECONDS = "/", "/status.json", 1.0
 SCRAPE_SECONDS = 1.0
+TURN_SECONDS = 0.1
+CORES = sorted(os.sched_getaffinity(0))
+BALANCERS_CORES, OTHERS_CORES = (CORES[-1:], CORES[:-1]) if len(CORES) > 1 else (CORES, CORES)
 ALL = ("log", "metrics", "page")
 
 
@@ -78,47 +87,99 @@ class Observer:
 
 
 class Pair:
-    """The program with nothing on, and with what `options.on` says; in a control, with nothing again."""
+    """The program with nothing on, and with what `options.on` says; in a control, with nothing again. Ended at the end of a `with`."""
 
     def __init__(self, parties, engine, options):
-        self.bare = parties.there[engine] = parties.start_tplb(engine, "http", *ENGINES[engine])
-        port, log = parties.port(), os.path.join(parties.directory, engine + ".access")
+        self.parties = parties
+        parties.next_port = FIRST_PORT
+        port, self.log = parties.port(), os.path.join(parties.directory, engine + ".access")
         paths, more = {}, ""
         if "log" in options.on:
-            more += 'log: { access = "%s"; };\n' % log
+            more += 'log: { access = "%s"; };\n' % self.log
         if "metrics" in options.on or "page" in options.on:
             more += 'admin: { bind = "127.0.0.1:%d"; };\n' % port
         if "metrics" in options.on:
             paths[SCRAPED] = SCRAPE_SECONDS
         if "page" in options.on:
             paths[STATUS] = PAGE_SECONDS
-        name = engine + "-observed"
-        self.observed = parties.there[name] = parties.start_tplb(name, "http", *ENGINES[engine], more=more)
-        self.observer, self.log = Observer(port, paths), log
+        started = {}
+        for name in random.sample((engine, engine + "-observed"), 2):
+            started[name] = parties.start_tplb(name, "http", *ENGINES[engine], more=more if name != engine else "")
+            parties.there[name] = started[name]
+            bind(started[name].pids(), BALANCERS_CORES)
+        self.bare, self.observed = started[engine], started[engine + "-observed"]
+        self.observer = Observer(port, paths)
         if "page" in options.on:
             self.observer.ask(PAGE)
 
-    def run(self, observed, load, seconds):
-        if not observed:
-            return run_wrk(self.bare, load, seconds)
-        with self.observer:
-            result = run_wrk(self.observed, load, seconds)
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.parties.end()
         if os.path.exists(self.log):
-            os.truncate(self.log, 0)  # tplb appends
-        return result
+            os.unlink(self.log)
+
+    def run(self, load, seconds):
+        """So many seconds each, in turns; the results, (without, with)."""
+        with self.observer:
+            return take_turns([self.bare, self.observed], load, seconds)
 
 
-def measure(pair, load, options):
-    """By pairs (without, with)."""
-    for observed in (False, True):
-        pair.run(observed, load, 1)
-    runs = []
+def bind(pids, cores):
+    """All their threads to these cores."""
+    for pid in pids:
+        for thread in os.listdir("/proc/%d/task" % pid):
+            os.sched_setaffinity(int(thread), cores)
+
+
+def alternate(processes, seconds):
+    """Each goes on for a turn while the others are stopped."""
+    order = random.sample(processes, len(processes))
+    for _ in range(round(seconds / TURN_SECONDS)):
+        for process in order:
+            process.send_signal(signal.SIGCONT)
+            time.sleep(TURN_SECONDS)
+            process.send_signal(signal.SIGSTOP)
+
+
+def take_turns(parties, load, seconds):
+    pids = [party.pids() for party in parties]
+    before = [cpu_us(group) for group in pids]
+    wall, processes, outputs = seconds * len(parties), [], []
+    try:
+        for party in parties:
+            command = wrk.command(party.url + load.path, load.clients, load.threads, wall, load.headers)
+            processes.append(spawn(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True))
+            processes[-1].send_signal(signal.SIGSTOP)
+        alternate(processes, seconds)
+        for process in processes:
+            process.send_signal(signal.SIGCONT)
+        outputs = [process.communicate(timeout=wall + 60)[0] for process in processes]
+    except subprocess.TimeoutExpired:
+        sys.exit("bench-observed: wrk hangs")
+    finally:
+        for process in processes:
+            if process.poll() is None:
+                process.send_signal(signal.SIGCONT)
+            reap(process)
+    for party in parties:
+        if party.process.poll() is not None:
+            sys.exit("bench-observed: %s died\n%s" % (party.name, party.said()))
+    return [numbers(said, seconds, cpu_us(group) - cpu) for said, group, cpu in zip(outputs, pids, before)]
+
+
+def measure(parties, engine, load, options):
+    """By pairs (without, with); and how many answers of how many bytes who looked had."""
+    runs, answers, size = [], 0, 0
     for number in range(options.pairs):
-        got = {observed: pair.run(observed, load, options.seconds) for observed in random.sample((False, True), 2)}
-        runs.append((got[False], got[True]))
-        note("pair %d of %d: %.2f us, observed %.2f us: %.4f" % (number + 1, options.pairs, got[False]["cpu_us"], got[True]["cpu_us"],
-                                                               got[True]["cpu_us"] / got[False]["cpu_us"]))
-    return runs
+        with Pair(parties, engine, options) as pair:
+            pair.run(load, 0.5)
+            runs.append(pair.run(load, options.seconds))
+            answers, size = answers + pair.observer.answers, size + pair.observer.bytes
+        bare, observed = (run["cpu_us"] for run in runs[-1])
+        note("pair %d of %d: %.2f us, observed %.2f us: %.4f" % (number + 1, options.pairs, bare, observed, observed / bare))
+    return runs, answers, size
 
 
 def interval(ratios):
@@ -152,6 +213,7 @@ def told(engine, load, runs, limit):
 
 
 def run(options, directory):
+    os.sched_setaffinity(0, OTHERS_CORES)  # what is started has them as well
     parties = Parties(options.tplb, None, directory)
     parties.start_origins()
     load = next(load for load in LOADS if load.name == options.load)
@@ -160,14 +222,12 @@ def run(options, directory):
         if engine == "io_uring" and parties.why_no_io_uring():
             note("left out: io_uring, %s" % parties.why_no_io_uring())
             continue
-        pair = Pair(parties, engine, options)
-        runs = measure(pair, load, options)
+        runs, answers, size = measure(parties, engine, load, options)
         lines, is_over = told(engine, load, runs, options.limit)
-        if pair.observer.paths:
-            lines.append("  %d answers of %.1f KB to who looked" % (pair.observer.answers, pair.observer.bytes / max(pair.observer.answers, 1) / 1e3))
+        if answers:
+            lines.append("  %d answers of %.1f KB to who looked" % (answers, size / answers / 1e3))
         print("\n".join(lines), flush=True)
         results[engine] = [{"bare": a, "observed": b} for a, b in runs]
-        parties.end()
         over += [engine] * is_over
     os.makedirs(options.out, exist_ok=True)
     with open(os.path.join(options.out, "observed.json"), "w") as f:
@@ -179,7 +239,7 @@ def arguments():
     parser = argparse.ArgumentParser(description=__doc__.split("\n\n", maxsplit=1)[0])
     parser.add_argument("--tplb", default="./tplb", help="the program (default: %(default)s)")
     parser.add_argument("--pairs", type=int, default=20, help="(default: %(default)s)")
-    parser.add_argument("--seconds", type=int, default=3, help="seconds a run (default: %(default)s)")
+    parser.add_argument("--seconds", type=int, default=2, help="seconds that each of a pair has (default: %(default)s)")
     parser.add_argument("--engines", default="pool,epoll,io_uring", help="(default: %(default)s)")
     parser.add_argument("--load", default="keep50", choices=[load.name for load in LOADS if load.mode == "http" and not load.pools], help="(default: %(default)s)")
     parser.add_argument("--on", default=",".join(ALL), help="some of: %(default)s; none: a control, the same against the same")

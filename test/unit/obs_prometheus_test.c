@@ -114,7 +114,7 @@ START_TEST(test_buckets)
 			while (bucket < HISTOGRAM_BOUNDS && ns > histogram_bounds[bucket])
 				bucket++;
 			histogram_record(cells, ns);
-			ck_assert_uint_eq(cells[bucket], 1);
+			ck_assert_uint_eq(cells[HISTOGRAM_BUCKETS + bucket], 1);
 		}
 	}
 }

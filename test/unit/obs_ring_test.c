@@ -3,6 +3,7 @@
 #include <pthread.h>
 #include <sched.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "base/assert.h"
 #include "obs/ring.h"
@@ -131,6 +132,32 @@ START_TEST(two_threads)
 }
 END_TEST
 
+/* What is written in place: only where it lies in one piece, and the reader sees what was said to be written. */
+START_TEST(in_place)
+{
+	struct ring r;
+	struct str parts[2];
+
+	ck_assert(ring_init(&r, 8));
+	ck_assert_ptr_null(ring_room(&r, 9));
+	char *room = ring_room(&r, 8);
+	ck_assert_ptr_eq(room, r.bytes);
+	memcpy(room, "12345678", 8);
+	ck_assert_int_eq(ring_peek(&r, parts), 0);
+	ring_written(&r, 5);
+	ck_assert_int_eq(ring_peek(&r, parts), 1);
+	ck_assert(str_eq(parts[0], STR("12345")));
+	ck_assert_ptr_null(ring_room(&r, 4)); /* there is none */
+	ck_assert_ptr_eq(ring_room(&r, 3), r.bytes + 5);
+	ring_skip(&r, 5);
+	ck_assert_ptr_null(ring_room(&r, 4)); /* in two pieces */
+	ck_assert(ring_write(&r, STR("abcd")));
+	ck_assert_ptr_eq(ring_room(&r, 4), r.bytes + 1);
+	ck_assert_ptr_null(ring_room(&r, 5));
+	ring_free(&r);
+}
+END_TEST
+
 int main(void)
 {
 	Suite *suite = suite_create("obs/ring");
@@ -140,6 +167,7 @@ int main(void)
 	tcase_set_timeout(tc, 120);
 	tcase_add_test(tc, all_or_nothing);
 	tcase_add_test(tc, counts_wrap);
+	tcase_add_test(tc, in_place);
 	tcase_add_loop_test(tc, two_threads, 4, 9);
 	SRunner *runner = srunner_create(suite);
 	srunner_run_all(runner, CK_ENV);
