@@ -74,7 +74,53 @@ static json_t *choose(void *arg, char *const *words, char why[ANSWER_WHY_BYTES])
 	return json_array();
 }
 
-/* Two that take words, and of tplb's names and arguments the rest. */
+/* Says the words back as `say` does, one in a piece. */
+struct pieces {
+	struct answer_feed feed;
+	char words[2][ANSWER_LINE_MAX];
+	unsigned next;
+};
+
+static bool next_piece(struct answer_feed *f, FILE *out, int64_t *at_time, char why[ANSWER_WHY_BYTES])
+{
+	struct pieces *p = (struct pieces *)f;
+	const char *word = p->next < 2 ? p->words[p->next] : "";
+
+	*at_time = 0;
+	if (word[0] == '\0')
+		return false;
+	fputs("word ", out);
+	answer_print_word(word, out);
+	putc('\n', out);
+	if (strcmp(word, "break") != 0)
+		return ++p->next < 2;
+	snprintf(why, ANSWER_WHY_BYTES, "it broke");
+	return false;
+}
+
+static void end_pieces(struct answer_feed *f)
+{
+	free(f);
+}
+
+static struct answer_feed *begin_pieces(
+        void *arg, char *const *words, bool as_json, char why[ANSWER_WHY_BYTES])
+{
+	struct pieces *p = calloc(1, sizeof(*p));
+
+	(void)arg, (void)as_json;
+	MUST(p != NULL);
+	p->feed = (struct answer_feed){.next = next_piece, .end = end_pieces, .has_lines = true};
+	for (unsigned i = 0; i < 2 && words[i]; i++)
+		strcpy(p->words[i], words[i]);
+	if (strcmp(p->words[0], "refuse") != 0)
+		return &p->feed;
+	snprintf(why, ANSWER_WHY_BYTES, "%.20s is refused", words[0]);
+	free(p);
+	return NULL;
+}
+
+/* Three that take words, and of tplb's names and arguments the rest. */
 static void make_table(void)
 {
 	unsigned n = 0;
@@ -83,10 +129,13 @@ static void make_table(void)
 	        .name = "say", .arguments = "A B", .help = "for the test", .run = tell};
 	table[n++] = (struct answer_command){
 	        .name = "give", .arguments = "[A] [B]", .help = "for the test", .data = give};
+	table[n++] = (struct answer_command){
+	        .name = "pieces", .arguments = "[A] [B]", .help = "for the test", .feed = begin_pieces};
 	for (const struct answer_command *c = lb_commands; c->name; c++) {
 		MUST(n + 1 < COMMANDS_MAX);
 		table[n] = *c;
-		table[n].run = c->run ? tell_nothing : NULL;
+		table[n].run = c->run || c->feed ? tell_nothing : NULL;
+		table[n].feed = NULL;
 		table[n++].data = strcmp(c->name, "show connections") == 0 ? choose
 		                  : c->data                                ? give_nothing
 		                                                           : NULL;
@@ -180,7 +229,13 @@ static bool answer_to(const char *line, size_t len, FILE *out)
 
 	MUST(memory != NULL);
 	memcpy(copy, line, len);
-	bool goes_on = answer(table, NULL, copy, len, memory);
+	struct answer_feed *feed;
+	int64_t at_time;
+	bool goes_on = answer_or_feed(table, NULL, copy, len, memory, &feed);
+	while (feed && answer_feed_next(feed, memory, &at_time))
+		continue;
+	if (feed)
+		answer_feed_end(feed);
 	MUST(fclose(memory) == 0 && strlen(text) == text_len);
 	check_form(text, goes_on && split(line, len, words) > 0 && strcmp(words[0], "json") == 0);
 	if (goes_on)
