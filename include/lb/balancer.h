@@ -136,7 +136,7 @@ unsigned balancer_old(struct balancer *b);
 
 /* The number of the snapshot that was replaced last; 0: none was. */
 uint64_t balancer_replaced(struct balancer *b);
-/* False: the snapshot of that number is not over yet, and so many requests are under way in it. True: *end tells, of the last ones; of an earlier one it has zeros. */
+/* False: the snapshot of that number is not over yet, and so many requests are under way in it. True: *end tells; its number is 0 where that is not known any more, of one long before the last. */
 bool balancer_is_over(struct balancer *b, uint64_t number, struct balancer_end *end, uint64_t *under_way);
 /* The line about one that is over. */
 enum { BALANCER_END_BYTES = 160 };

@@ -28,16 +28,26 @@ static bool take_in(struct reload_answer *r, FILE *out, char why[ANSWER_WHY_BYTE
 	return r->taken_in && r->replaced > 0;
 }
 
+static void tell_end(const struct balancer_end *end, FILE *out)
+{
+	char text[BALANCER_END_BYTES];
+
+	if (end->number == 0) {
+		fputs("reload: the configuration before is over; `show events` tells what was lost\n", out);
+		return;
+	}
+	balancer_end_text(end, text);
+	fprintf(out, "%s\n", text);
+}
+
 /* False: it is over, or was waited for long enough; what is to be said about it is. */
 static bool wait_for_end(struct reload_answer *r, FILE *out)
 {
 	struct balancer_end end;
-	char text[BALANCER_END_BYTES];
 	uint64_t under_way = 0;
 
 	if (balancer_is_over(r->control->balancer, r->replaced, &end, &under_way)) {
-		balancer_end_text(&end, text);
-		fprintf(out, "%s\n", text);
+		tell_end(&end, out);
 		return false;
 	}
 	if (clock_now() < r->until)

@@ -104,12 +104,15 @@ static void fold_locked(struct balancer *b, struct snapshot *s)
 	}
 }
 
+/* Of two with one place it is the later one's: that of the reload that is waited for most likely. */
 static void note_end_locked(struct balancer *b, const struct snapshot *s)
 {
+	struct balancer_end *end = &b->ends[s->number % BALANCER_ENDS];
+
 	lock_must_hold(&b->lock);
-	if (s->number == 0)
+	if (s->number == 0 || s->number < end->number)
 		return;
-	b->ends[s->number % BALANCER_ENDS] = (struct balancer_end){.number = s->number,
+	*end = (struct balancer_end){.number = s->number,
 	        .under_way = s->under_way,
 	        .lost = atomic_load_explicit(&s->lb->late_failures, memory_order_relaxed)};
 }
@@ -181,7 +184,7 @@ bool balancer_is_over(struct balancer *b, uint64_t number, struct balancer_end *
 	lock_take(&b->lock);
 	*end = b->ends[number % BALANCER_ENDS];
 	if (end->number != number)
-		*end = (struct balancer_end){.number = number};
+		*end = (struct balancer_end){0};
 	for (const struct snapshot *s = b->old; s && over; s = s->older) {
 		over = s->number != number;
 		*under_way = lb_uses(s->lb);

@@ -705,6 +705,37 @@ class Reload(CtlCase):
         self.assertEqual(busy.whole_response().status, 200)
         self.balancer.wait_line("of 1 requests under way 0 were lost")
 
+    def test_ends_with_an_older_one(self):
+        """Of eight that were replaced since the last is still told what it lost when the first ends with it."""
+        server = self.server(stalled)
+        self.start(server, timeouts={"client": "31s"})
+
+        def begin():
+            client = self.client().send(b"GET / HTTP/1.1\r\nHost: h\r\n\r\n")
+            server.wait_requests(len(busy) + 1)
+            busy.append(client)
+
+        def again(seconds, *wait):
+            self.rewrite('client = "%ds";' % (30 + seconds), 'client = "%ds";' % (31 + seconds))
+            going = self.raw().send(b"reload %s\n" % b" ".join(wait))
+            going.read_until(b"once they have\n")
+            return going
+
+        busy = []
+        begin()
+        first = again(1, b"30")
+        for seconds in range(2, 9):
+            again(seconds, b"0").read_until(b"ok\n")
+        begin()
+        last = again(9, b"30")
+        server.gate.set()
+        for client in busy:
+            self.assertEqual(client.whole_response().status, 200)
+        over = b"reload: the configuration before is over"
+        lost = over + b": of 1 requests under way 0 were lost\nok\n"
+        self.assertEqual(last.read_until(b"ok\n"), lost)
+        self.assertIn(first.read_until(b"ok\n"), (lost, over + b"; `show events` tells what was lost\nok\n"))
+
     def test_mistakes(self):
         tplb = self.start(queue={"size": 50})
         with open(tplb.path) as f:
