@@ -40,7 +40,17 @@ static void tell_end(const struct balancer_end *end, FILE *out)
 	fprintf(out, "%s\n", text);
 }
 
-/* False: it is over, or was waited for long enough; what is to be said about it is. */
+/* What is not over. */
+static void tell_rest(uint64_t under_way, bool ends, FILE *out)
+{
+	if (under_way > 0)
+		fprintf(out, "reload: %" PRIu64 " requests of before go on still; ", under_way);
+	else
+		fputs("reload: no request of before goes on, but a probe or a connection does; ", out);
+	fputs(ends ? "tplb is about to end\n" : "`show events` tells once they have ended\n", out);
+}
+
+/* False: it is over, or was waited for long enough, or tplb is to end first; what is to be said about it is. */
 static bool wait_for_end(struct reload_answer *r, FILE *out)
 {
 	struct balancer_end end;
@@ -50,13 +60,11 @@ static bool wait_for_end(struct reload_answer *r, FILE *out)
 		tell_end(&end, out);
 		return false;
 	}
-	if (clock_now() < r->until)
+	bool ends = engine_is_draining(r->control->engine);
+	if (!ends && clock_now() < r->until)
 		return true;
 	if (r->wait > 0)
-		fprintf(out,
-		        "reload: %" PRIu64
-		        " requests of before go on still; `show events` tells once they have ended\n",
-		        under_way);
+		tell_rest(under_way, ends, out);
 	return false;
 }
 

@@ -705,6 +705,40 @@ class Reload(CtlCase):
         self.assertEqual(busy.whole_response().status, 200)
         self.balancer.wait_line("of 1 requests under way 0 were lost")
 
+    def test_drain_amid_it(self):
+        """A tplb that is to end keeps nobody waiting for more than it will tell: what was done is told, and that it was."""
+        server = self.server(stalled)
+        tplb = self.start(server, timeouts={"client": "31s"})
+        busy = self.client().send(b"GET / HTTP/1.1\r\nHost: h\r\n\r\n")
+        server.wait_requests(1)
+        self.rewrite('client = "31s";', 'client = "32s";')
+        going = [self.raw().send(b"reload 30\n")]
+        going[0].read_until(b"once they have\n")
+        self.rewrite('client = "32s";', 'client = "33s";')
+        going.append(self.raw().send(b"json reload 30\n"))
+        tplb.wait_line('"33s" in place of "32s"')
+        tplb.wait_line("reload: done", 2)
+        tplb.tell(signal.SIGTERM)
+        self.assertEqual(going[0].read_until(b"ok\n"), b"reload: 1 requests of before go on still; tplb is about to end\nok\n")
+        self.assertIn(b'"reload: timeouts.client: \\"33s\\" in place of \\"32s\\""', going[1].read_until(b"ok\n"))
+        server.gate.set()
+        self.assertEqual(busy.whole_response().status, 200)
+        self.assertEqual(tplb.wait(), 0)
+
+    def test_probe_goes_on(self):
+        """No request is said to be under way where none is."""
+        silent = socket.create_server(("127.0.0.1", 0))
+        self.addCleanup(silent.close)
+        health = {"type": "http", "path": "/", "interval": "30s", "timeout": "30s"}
+        self.start("127.0.0.1:%d" % silent.getsockname()[1], timeouts={"client": "31s"}, upstream={"health": health})
+        probe, _ = silent.accept()
+        self.addCleanup(probe.close)
+        self.rewrite('client = "31s";', 'client = "32s";')
+        self.assertEqual(
+            self.good("reload", "1")[-1],
+            "reload: no request of before goes on, but a probe or a connection does; `show events` tells once they have ended",
+        )
+
     def test_ends_with_an_older_one(self):
         """Of eight that were replaced since the last is still told what it lost when the first ends with it."""
         server = self.server(stalled)
