@@ -178,8 +178,5 @@ void io_blocking_init(struct io_blocking *b)
 	        .call = blocking_call,
 	};
 
-	b->io.ops = &ops;
-	b->sleeping = NULL;
-	b->goes_on = NULL;
-	b->arg = NULL;
+	*b = (struct io_blocking){.io = {.ops = &ops}};
 }

@@ -475,6 +475,19 @@ START_TEST(interrupted)
 }
 END_TEST
 
+/* There is no loop that would have woken, whatever was in its place before: the clock tells. */
+START_TEST(woke)
+{
+	struct io_blocking other;
+
+	memset(&other, 0x7f, sizeof(other));
+	io_blocking_init(&other);
+	int64_t before = clock_now(), at = io_woke(&other.io);
+	ck_assert_int_ge(at, before);
+	ck_assert_int_le(at, clock_now());
+}
+END_TEST
+
 int main(void)
 {
 	Suite *suite = suite_create("net/io");
@@ -496,6 +509,7 @@ int main(void)
 	tcase_add_test(tc, file_to_nobody);
 	tcase_add_test(tc, file_to_the_gone);
 	tcase_add_test(tc, interrupted);
+	tcase_add_test(tc, woke);
 	SRunner *runner = srunner_create(suite);
 	srunner_run_all(runner, CK_ENV);
 	int failed = srunner_ntests_failed(runner);
