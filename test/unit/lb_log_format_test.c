@@ -6,6 +6,7 @@
 
 #include "base/rng.h"
 #include "engine/conn.h"
+#include "engine/engine.h"
 #include "lb/log_format.h"
 
 enum { ROOM = 128, ROUNDS = 20000 };
@@ -31,7 +32,7 @@ static size_t by_rule(const char *text, bool json, char *out)
 /* Mostly plain, with bytes now and then that lie at the borders of what is. */
 static void make_text(char *text, size_t len, uint64_t *random)
 {
-	static const char odd[] = "\x01\x1f !\"#[\\]~\x7f\x80\xff\t\n";
+	static const char odd[] = "\x01\x1f !\"#[\\]~\x7f\x80\xc1\xff\t\n";
 	unsigned every = 1 + (unsigned)(rng_next(random) % 40);
 
 	for (size_t i = 0; i < len; i++)
@@ -88,6 +89,36 @@ START_TEST(numbers)
 }
 END_TEST
 
+/* The longest line that a format allows, whatever piece of a literal is its last: nothing is written behind it. */
+START_TEST(longest)
+{
+	char why[LOG_FORMAT_WHY_BYTES], line[LOG_FORMAT_LINE_MAX + ROOM],
+	        text[LOG_FORMAT_LINE_MAX] = "{%{listener}";
+	char name[LOG_FORMAT_LINE_MAX] = {0}, *literal = text + strlen(text);
+	struct listener l = {.name = name};
+	const struct conn c = {.listener = &l};
+	size_t most = LOG_FORMAT_LINE_MAX - 2 * ROOM;
+
+	memset(literal, 'x', most);
+	for (size_t len = most; len > most - 16; len--) {
+		literal[len] = '\0';
+		struct log_format *f = log_format_new(text, why);
+		ck_assert_ptr_nonnull(f);
+		/* An escape, of JSON the longest, at the very end of the value's room fills it most. */
+		for (size_t plain = 0; plain < 2 * ROOM; plain++) {
+			memset(name, 'n', plain);
+			memcpy(name + plain, "\x01", 2);
+			memset(line, 0x5a, sizeof(line));
+			size_t n = log_format_write(f, &(struct log_record){.c = &c, .end = "ok"}, line);
+			ck_assert_uint_le(n, LOG_FORMAT_LINE_MAX);
+			for (size_t i = LOG_FORMAT_LINE_MAX; i < sizeof(line); i++)
+				ck_assert_int_eq(line[i], 0x5a);
+		}
+		log_format_free(f);
+	}
+}
+END_TEST
+
 int main(void)
 {
 	Suite *suite = suite_create("lb/log_format");
@@ -96,6 +127,7 @@ int main(void)
 	suite_add_tcase(suite, tc);
 	tcase_add_loop_test(tc, values, 0, 2);
 	tcase_add_test(tc, numbers);
+	tcase_add_test(tc, longest);
 	SRunner *runner = srunner_create(suite);
 	srunner_run_all(runner, CK_ENV);
 	int failed = srunner_ntests_failed(runner);
