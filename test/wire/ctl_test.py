@@ -667,7 +667,7 @@ class Reload(CtlCase):
         self.rewrite("size = 50;", "size = 60;")
         self.rewrite('client = "31s";', 'client = "32s";')
         self.assertEqual(
-            self.good("reload"),
+            self.good("reload", "30"),
             [
                 'reload: timeouts.client: "32s" in place of "31s"',
                 "warning: reload: a restart is needed to take in queue.size",
