@@ -56,6 +56,31 @@ class WireCase(unittest.TestCase):
         self._clients.append(client)
         return client
 
+    def unseen(self, data, address=None):
+        """A client all of whose bytes are there before tplb, which stands still meanwhile, can look: no time limit runs between connect and send."""
+        self.balancer.tell(signal.SIGSTOP)
+        try:
+            os.waitpid(self.balancer.pid, os.WUNTRACED)  # it does stand still
+            return self.client(address).send(data)
+        finally:
+            self.balancer.tell(signal.SIGCONT)
+
+    def counted(self, name):
+        """What `tplbctl show counters` says of one; needs `admin=CONTROLLED`."""
+        return next((int(line.split()[1]) for line in self.show("counters") if line.split()[0] == name), 0)
+
+    def taken_in(self, old, new):
+        """The configuration with `new` for `old`, by a reload that has ended."""
+        count = self.balancer.stderr.count("reload: done; ")
+        with open(self.balancer.path) as f:
+            text = f.read()
+        self.assertIn(old, text)
+        with open(self.balancer.path + ".new", "w") as f:
+            f.write(text.replace(old, new))
+        os.replace(self.balancer.path + ".new", self.balancer.path)
+        self.balancer.tell(signal.SIGHUP)
+        self.balancer.wait_line("reload: done; ", count + 1)
+
     def server(self, script=None, **options):
         if options.get("address") == "unix":
             options["directory"] = self.directory()

@@ -277,7 +277,8 @@ def silent_to_connects():
 
 
 def unconnectable():
-    """A socket that holds a port on which connects are refused; (socket, address)."""
+    """A socket that holds a port on which connects are refused, until a Server listens there; (socket, address)."""
     sock = socket.socket()
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     sock.bind(("127.0.0.1", 0))
     return sock, "127.0.0.1:%d" % sock.getsockname()[1]
