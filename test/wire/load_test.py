@@ -46,6 +46,17 @@ class LoadCase(WireCase):
             self.assertEqual(report["driver"], driver)
             yield report
 
+    def load_until(self, server, condition, *args):
+        """A run that is ended by a signal when condition(its connections at the server) holds, once for each driver; yields the reports."""
+        for driver in DRIVERS:
+            first = len(server.connections)
+            process = self.started(Process([LOAD, "-j", "-D", driver, "-d", "600s", *args, "http://" + server.address]))
+            server.wait(lambda: condition(server.connections[first:]))
+            process.tell(signal.SIGTERM)
+            self.assertEqual(process.wait(), 0)
+            with open(process.stdout_path) as f:
+                yield json.loads(f.read())
+
     def check_errors(self, report, **expected):
         self.assertEqual({k: v for k, v in report["errors"].items() if v}, expected)
 
@@ -56,10 +67,11 @@ class OpenLoop(LoadCase):
             self.check_errors(report)
             self.assertEqual((report["scheduled"], report["sent"], report["answered"], report["cut"]), (100, 100, 100, 0))
             self.assertEqual((report["rate"], report["connections"], report["duration_s"]), (100, 4, 1))
-            self.assertTrue(1 <= report["lasted_s"] < 3, report)
+            self.assertTrue(1 <= report["lasted_s"] < 12, report)  # no answer is waited for longer than 10 s
             self.assertEqual(report["bytes"], 100 * len(OK))
             self.assertEqual((report["opened"], report["clients"]["answered"], report["clients"]["clients"]), (4, 4, 4))
-            self.assertGreater(report["clients"]["min"], 10)  # whoever has been free for longest is next
+            if report["latency_ms"]["max"] < 10:  # then all the others were free at each time
+                self.assertEqual((report["clients"]["min"], report["clients"]["max"]), (25, 25))  # whoever has been free for longest is next
 
     def test_fractions_of_a_request(self):
         for report in self.load(self.server(), "-r", "2.5", "-d", "1s", "-c", "1"):
@@ -71,7 +83,7 @@ class OpenLoop(LoadCase):
             self.check_errors(report)
             self.assertEqual((report["scheduled"], report["sent"], report["answered"]), (25, 25, 25))
             self.assertGreater(report["late_sends"], 20)
-            self.assertTrue(90 <= report["service_ms"]["p50"] < 200, report)
+            self.assertTrue(90 <= report["service_ms"]["p50"] < report["latency_ms"]["p50"] / 2, report)
             self.assertGreater(report["latency_ms"]["p50"], 500)  # of 100 + 12 * (100 - 20) ms
             self.assertGreater(report["latency_ms"]["max"], 1000)
             self.assertGreaterEqual(report["latency_ms"]["max"], report["latency_ms"]["p999"])
@@ -108,24 +120,38 @@ class OpenLoop(LoadCase):
 
 class ClosedLoop(LoadCase):
     def test_each_client_goes_on(self):
-        for report in self.load(self.server(slow), "-d", "1s", "-c", "5"):
+        server = self.server(slow)
+        for report in self.load_until(server, lambda seen: len(seen) == 5 and all(len(c.requests) >= 5 for c in seen), "-c", "5"):
             self.check_errors(report)
             self.assertEqual((report["rate"], report["late_sends"], report["opened"]), (0, 0, 5))
             self.assertEqual(report["clients"]["answered"], 5)
-            self.assertTrue(2 <= report["clients"]["min"] <= report["clients"]["median"] <= report["clients"]["max"] <= 10, report)
+            most = report["lasted_s"] / DELAY
+            self.assertTrue(4 <= report["clients"]["min"] <= report["clients"]["median"] <= report["clients"]["max"] <= most, report)
+            self.assertEqual(report["scheduled"], report["answered"] + report["cut"])
+            self.assertGreaterEqual(report["latency_ms"]["p50"], 90)
+            # They rest at no time: what was not spent on answers is what the five that were cut took.
+            spent = report["latency_ms"]["mean"] * report["answered"] / 1000
+            self.assertLessEqual(spent, 5 * report["lasted_s"])
+
+    def test_ends_in_time(self):
+        for report in self.load(self.server(slow), "-d", "1s", "-c", "5"):
+            self.check_errors(report)
             self.assertEqual(report["scheduled"], report["answered"] + report["cut"])
             self.assertEqual(report["lasted_s"], 1)
-            self.assertTrue(90 <= report["latency_ms"]["p50"] < 200, report)
+            self.assertLessEqual(report["clients"]["max"], 10)
 
     def test_starved_clients_show(self):
         """Of three clients one is ever answered."""
 
         def script(connection):
             if connection.index % 3:
+                connection.read_request()
                 connection.wait_gone()
             slow(connection)
 
-        for report in self.load(self.server(script), "-d", "550ms", "-c", "3"):
+        for report in self.load_until(
+            self.server(script), lambda seen: len(seen) == 3 and all(c.requests for c in seen) and len(seen[0].requests) >= 5, "-c", "3"
+        ):
             clients = report["clients"]
             self.assertEqual((clients["clients"], clients["answered"], clients["min"], clients["median"]), (3, 1, 0, 0))
             self.assertEqual(clients["max"], report["answered"])
@@ -133,12 +159,12 @@ class ClosedLoop(LoadCase):
 
     def test_timeout(self):
         """An answer that takes longer is given up, its time counts, and the client goes on over a new connection."""
-        for report in self.load(self.server(lambda c: c.wait_gone()), "-d", "1s", "-c", "1", "-t", "300ms"):
+        for report in self.load_until(self.server(lambda c: c.wait_gone()), lambda seen: len(seen) >= 4, "-c", "1", "-t", "300ms"):
             self.assertEqual(report["answered"], 0)
-            self.assertTrue(2 <= report["errors"]["timeout"] <= 3, report)
+            self.assertTrue(3 <= report["errors"]["timeout"] <= report["lasted_s"] / 0.3, report)
             self.assertEqual(report["errors"]["read"], 0)
-            self.assertTrue(300 <= report["latency_ms"]["p50"] < 600, report)
-            self.assertGreaterEqual(report["opened"], 2)
+            self.assertGreaterEqual(report["latency_ms"]["p50"], 300)
+            self.assertGreaterEqual(report["opened"], 4)
 
 
 class Messages(LoadCase):
@@ -160,14 +186,14 @@ class Messages(LoadCase):
             self.assertIn(b"\r\nConnection: close\r\n\r\n", bytes(connection.bytes))
 
     def test_without_keepalive_though_the_server_would(self):
-        for report in self.load(self.server(), "-k", "off", "-d", "300ms", "-c", "2"):
+        for report in self.load_until(self.server(), lambda seen: len(seen) >= 10, "-k", "off", "-c", "2"):
             self.check_errors(report)
             self.assertGreater(report["answered"], 2)
             self.assertTrue(report["answered"] <= report["opened"] <= report["answered"] + 2, report)
 
     def test_server_that_closes(self):
         """Without a word beforehand: the connection is opened again, and nothing is lost."""
-        for report in self.load(self.server(once(OK)), "-r", "2", "-d", "600ms", "-c", "1"):
+        for report in self.load(self.server(once(OK)), "-r", "0.25", "-d", "4100ms", "-c", "1"):  # it has closed long before the second one
             self.check_errors(report)
             self.assertEqual((report["answered"], report["opened"]), (2, 2))
 
@@ -271,9 +297,9 @@ class Messages(LoadCase):
     def test_many_connections(self):
         """Hundreds of them, each used."""
         origin = self.started(Origin("-e", "async"))
-        for report in self.load(origin, "-d", "1s", "-c", "500"):
+        for report in self.load(origin, "-r", "50000", "-d", "10ms", "-c", "500", "-t", "30s"):
             self.check_errors(report)
-            self.assertEqual((report["opened"], report["clients"]["answered"]), (500, 500))
+            self.assertEqual((report["opened"], report["clients"]["answered"], report["answered"]), (500, 500, 500))
 
 
 class Program(LoadCase):
