@@ -35,11 +35,12 @@ class Receiver:
 
     def _take(self, sock):
         self._open.wait()
-        while not self._over.is_set():
+        while True:
             try:
                 self.got.append(sock.recv(262144).decode())
             except socket.timeout:
-                continue
+                if self._over.is_set():
+                    return
 
     def release(self):
         self._open.set()
