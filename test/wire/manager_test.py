@@ -10,6 +10,7 @@ import socket
 
 from support.case import WireCase, main
 from support.raw import BOUND, Client
+from support.server import unconnectable
 from support.tplb import TPLB, Tplb, one_listener
 
 LAUNCHER = """#!%(python)s
@@ -116,9 +117,9 @@ class Sockets(WireCase):
     def test_tcp(self):
         for more in rights():
             with self.subTest(str(more)):
-                with socket.create_server(("127.0.0.1", 0)) as s:
-                    port = s.getsockname()[1]
-                self.launched(socket.AF_INET, ("127.0.0.1", port), "127.0.0.1:%d" % port, **more).stop()
+                held, address = unconnectable()  # nobody else gets the port before the launcher has it
+                with held:
+                    self.launched(socket.AF_INET, held.getsockname(), address, **more).stop()
 
     def test_unix_file_stays(self):
         """It is the manager's."""
