@@ -9,8 +9,8 @@ import threading
 import time
 
 from support import expect
-from support.case import WireCase, main
-from support.raw import BOUND
+from support.case import CONTROLLED, WireCase, main
+from support.raw import BOUND, wait_until
 from support.server import answer, by_target, stalled, unconnectable
 from support.tplb import ENGINE
 
@@ -40,7 +40,11 @@ class Gauge:
 class MaxConnections(WireCase):
     def start(self, *rows, queue=None, upstream=None, **options):
         queue = dict({"timeout": "30s"}, **(queue or {}))
-        self.tplb(*rows, queue=queue, upstream=upstream, **options)
+        self.tplb(*rows, queue=queue, upstream=upstream, admin=CONTROLLED, **options)
+
+    def wait_shelved(self, count):
+        """So many have come that wait, or did."""
+        wait_until(lambda: self.counted("shelved") >= count, "%d to wait" % count)
 
     def held(self, most=1, **options):
         """A server that keeps its requests, as many as it may have already; those who hold them."""
@@ -91,8 +95,8 @@ class MaxConnections(WireCase):
         waiting = [self.client() for _ in range(20)]
         for client in waiting:
             client.send(GET)
-        bad = self.client()
-        for _ in range(5):  # behind all of them
+        self.wait_shelved(20)
+        for _ in range(5):
             bad = self.client()
             bad.send(b"GET / HTTP/9.9\r\n\r\n")
             self.assertEqual(bad.whole_response().status, 505)
@@ -124,8 +128,8 @@ class MaxConnections(WireCase):
             clients.append(client)
             if n == 0:
                 server.wait_requests(1)
-            else:  # one more waits
-                self.settled()
+            else:
+                self.wait_shelved(n)
         return server, clients, order
 
     def test_in_turn(self):
@@ -142,7 +146,7 @@ class MaxConnections(WireCase):
         time.sleep(0.05)  # the wait is what this is about
         clients.append(self.client())
         clients[-1].send(b"GET /4 HTTP/1.1\r\nHost: h\r\n\r\n")
-        self.settled()
+        self.wait_shelved(4)
         server.gate.set()
         for client in clients:
             self.assertEqual(client.whole_response().status, 200)
@@ -159,21 +163,17 @@ class MaxConnections(WireCase):
         self.assertEqual(clients[0].whole_response().status, 200)
         self.assertEqual(order, [b"/0"])
 
-    def settled(self):
-        """The one worker that is free has refused a request behind it: so it is where it is going to be."""
-        probe = self.client()
-        probe.send(b"GET / HTTP/9.9\r\n\r\n")
-        self.assertEqual(probe.whole_response().status, 505)
-
     def test_too_long(self):
         """After queue.timeout: a readable 503, and the server has not seen it."""
-        server, (holder,) = self.held(queue={"timeout": "100ms"}, pool={"workers": 4, "burst": 1})
+        server, (holder,) = self.held(pool={"workers": 4, "burst": 1})
+        self.taken_in('"30s"', '"100ms"')  # which is for workers, too: who holds the server has passed them
         client = self.client()
         client.send(GET)
         response = client.whole_response()
         expect.check_own_answer(response.raw, (503,))
         self.assertEqual(response.get("Retry-After"), b"1")
         self.assertEqual(len(server.requests), 1)
+        self.taken_in('"100ms"', '"30s"')
         server.gate.set()
         self.assertEqual(holder.whole_response().status, 200)
         self.assertEqual(client.get().status, 200)  # its connection was kept
@@ -182,9 +182,9 @@ class MaxConnections(WireCase):
     def test_no_room_to_wait(self):
         server, (holder,) = self.held(queue={"size": 2}, pool={"workers": 2, "burst": 1})
         waiting = [self.client() for _ in range(2)]
-        for client in waiting:
+        for n, client in enumerate(waiting, 1):
             client.send(GET)
-            self.settled()
+            self.wait_shelved(n)
         more = self.client()
         more.send(GET)
         self.assertEqual(more.whole_response().status, 503)
@@ -195,9 +195,9 @@ class MaxConnections(WireCase):
 
     def test_server_that_comes_up(self):
         """Who waits is given to a server that was down."""
-        full, late = self.server(stalled), self.server(by_target({}, answer(b"late")))
-        address = late.address
-        late.stop()
+        full = self.server(stalled)
+        held, address = unconnectable()
+        self.keep(held)
         rows = [{"address": full.address, "max_connections": 1}, {"address": address, "max_connections": 1}]
         self.start(*rows, upstream={"passive": {"max_fails": 1, "fail_timeout": "50ms"}}, pool={"workers": 4})
         first, second = self.client(), self.client()
@@ -216,10 +216,11 @@ class MaxConnections(WireCase):
         sock, dead = unconnectable()
         self.keep(sock)
         rows = [{"address": full.address, "max_connections": 1}, {"address": dead, "max_connections": 1}]
-        self.start(*rows, upstream={"passive": {"max_fails": 0}}, queue={"timeout": "600ms"}, pool={"workers": 4})
+        self.start(*rows, upstream={"passive": {"max_fails": 0}}, pool={"workers": 4})
         first = self.client()
         first.send(GET)
         full.wait_requests(1)
+        self.taken_in('"30s"', '"600ms"')
         waiting = [self.client() for _ in range(3)]
         for client in waiting:
             client.send(GET)
@@ -251,10 +252,11 @@ class MaxConnections(WireCase):
     def test_backups_are_not_for_busy_ones(self):
         full, backup = self.server(stalled), self.server()
         rows = [{"address": full.address, "max_connections": 1}, {"address": backup.address, "backup": True}]
-        self.start(*rows, queue={"timeout": "100ms"}, pool={"workers": 4, "burst": 1})
+        self.start(*rows, pool={"workers": 4, "burst": 1})
         first, second = self.client(), self.client()
         first.send(GET)
         full.wait_requests(1)
+        self.taken_in('"30s"', '"100ms"')
         second.send(GET)
         self.assertEqual(second.whole_response().status, 503)
         self.assertEqual(backup.requests, [])
@@ -319,9 +321,10 @@ class MaxConnections(WireCase):
             connection.wait_gone()
 
         server = self.server(hello)
-        self.start({"address": server.address, "max_connections": 1}, queue={"timeout": "50ms"}, mode="tcp")
+        self.start({"address": server.address, "max_connections": 1}, mode="tcp")
         first = self.client()
         first.read_exactly(1)
+        self.taken_in('"30s"', '"50ms"')
         second = self.client()
         self.assertEqual(second.read_to_end(), b"")
         self.assertEqual(len(server.connections), 1)
