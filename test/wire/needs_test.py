@@ -9,6 +9,7 @@ import re
 import resource
 
 from support.case import WireCase, main
+from support.raw import wait_until
 from support.tplb import config_text, one_listener, run, thread_sanitized, with_engine
 
 # More than any system's default lets a process have, whoever it is.
@@ -110,7 +111,8 @@ class Start(Needs):
         self.assertEqual(self.soft_limit(), needed)
         self.assertEqual(self.client().get().status, 200)
         if not thread_sanitized():
-            self.assertEqual(len(os.listdir("/proc/%d/task" % self.balancer.pid)), rows["threads"][0] - 1)
+            threads = lambda: len(os.listdir("/proc/%d/task" % self.balancer.pid))
+            wait_until(lambda: threads() == rows["threads"][0] - 1, lambda: "%d threads, but %d" % (rows["threads"][0] - 1, threads()))
 
     def test_few_descriptors(self):
         """Fewer clients are let in then, and it says so."""
