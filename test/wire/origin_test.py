@@ -198,11 +198,11 @@ class Experiments(OriginCase):
 
     def test_delay_holds_its_worker_only(self):
         slow, fast = self.open(), self.open()
-        slow.send(b"GET /delay/1000 HTTP/1.1\r\n" + HOST + b"\r\n")
+        slow.send(b"GET /delay/5000 HTTP/1.1\r\n" + HOST + b"\r\n")
         fast.send(b"GET / HTTP/1.1\r\n" + HOST + b"\r\n")
         self.assertEqual(select.select([slow.sock, fast.sock], [], [], BOUND)[0], [fast.sock])
         self.assert_raw(fast.response(), page(GREETING))
-        self.assert_raw(slow.response(), line(b"200 OK", b"waited 1000 ms"))
+        self.assert_raw(slow.response(), line(b"200 OK", b"waited 5000 ms"))
 
     def echo(self, body, *fields, sent=None):
         head = b"POST /echo HTTP/1.1\r\n" + HOST + b"".join(f + b"\r\n" for f in fields) + b"\r\n"
