@@ -9,7 +9,7 @@ import threading
 
 from support import expect
 from support.case import WireCase, main
-from support.raw import BOUND, Client
+from support.raw import BOUND
 from support.server import OK, by_target, each
 
 
@@ -181,13 +181,10 @@ class Hold(WireCase):
 
     def test_keepalive_and_head_timeouts_hold(self):
         self.tplb(self.server(), pool={"workers": 1, "hold": "connection"}, timeouts={"keepalive": "300ms", "request_header": "300ms"})
-        client = self.client()
-        self.assertEqual(client.get().status, 200)
+        client = self.unseen(b"GET / HTTP/1.1\r\nHost: h\r\n\r\n")
+        self.assertEqual(client.whole_response().status, 200)
         client.expect_closed()
-        client = Client(self.balancer.address)
-        client.send(b"GET / HT")
-        expect.check_own_answer(client.read_to_end(), (408,), b"close")
-        client.close()
+        expect.check_own_answer(self.unseen(b"GET / HT").read_to_end(), (408,), b"close")
 
 
 if __name__ == "__main__":
