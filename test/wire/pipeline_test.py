@@ -5,8 +5,8 @@ import sys
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), os.pardir))
 
-from support.case import WireCase, main
-from support.raw import BOUND
+from support.case import CONTROLLED, WireCase, main
+from support.raw import BOUND, wait_until
 from support.server import DATE, by_target
 
 
@@ -128,11 +128,12 @@ class Pipeline(WireCase):
         for burst in (1, 8):
             with self.subTest(burst=burst):
                 origin = self.server(by_target({b"/0": self.held}, echo_target))
-                self.tplb(origin, pool={"workers": 1, "burst": burst}, queue={"timeout": "0s"})
+                self.tplb(origin, pool={"workers": 1, "burst": burst}, queue={"timeout": "0s"}, admin=CONTROLLED)
                 greedy, honest = self.client(), self.client()
                 greedy.send(b"".join(get(b"/%d" % n) for n in range(1000)))
                 origin.wait_request(b"/0")
                 honest.send(get(b"/honest"))
+                wait_until(lambda: ["queue_depth", "1"] in [line.split() for line in self.show("queue")], "that it waits")
                 origin.gate.set()
                 self.assertEqual(honest.whole_response().body, b"/honest ")
                 self.assertEqual(self.bodies(greedy, 1000), [b"/%d " % n for n in range(1000)])
