@@ -180,16 +180,16 @@ class Accept(WireCase):
         """The header has as long as a request's head, from the connection's beginning on; then it is closed without an answer."""
         self.start(timeouts={"request_header": "300ms"})
         nothing = self.client()
-        part = self.client().send(V1[:20])
+        part = self.unseen(V1[:20])
         nothing.expect_closed()
         part.expect_gone()
-        self.trickle(self.client(), V1[:-2])
+        self.trickle(self.client(), v2(1, 0x11, inet("192.0.2.1", 1, "1.1.1.1", 2) + b"\x04\x0f\xa0" + b"\0" * 4000))
         counters = self.counters()
         self.assertGreaterEqual(counters["refused_header_timeout"], 1)
         self.assertNotIn("requests", counters)
 
     def trickle(self, client, header):
-        """A byte now and then, until the peer has closed; it must not wait for the last one."""
+        """A byte now and then, until the peer has closed; it must not wait for the last one, which is more than a minute away."""
         client.sock.settimeout(0.02)
         for byte in header:
             try:
@@ -280,13 +280,18 @@ class Accept(WireCase):
         self.assertEqual(client.read_until(b"\n"), b"bye\n")
 
     def test_tcp_malformed(self):
-        self.start(echo, mode="tcp", timeouts={"request_header": "300ms"})
+        self.start(echo, mode="tcp")
         for bytes_, _ in BAD:
             self.client().send(bytes_).expect_gone()
-        self.client().send(V1[:10]).expect_gone()
-        self.client().expect_gone()
         self.assertEqual(self.origin.connections, [])
         self.assertEqual(self.counter("proxy_header_bad"), len(BAD))
+
+    def test_tcp_too_slow(self):
+        self.start(echo, mode="tcp", timeouts={"request_header": "300ms"})
+        self.unseen(V1[:10]).expect_gone()
+        self.client().expect_gone()
+        self.assertEqual(self.origin.connections, [])
+        self.assertEqual(self.counter("proxy_header_bad"), 0)
 
     def test_held_connection(self):
         """pool.hold = "connection": the worker itself waits for the rest of the header."""
@@ -488,7 +493,7 @@ class Probes(WireCase):
         """A server that refuses connections without a header is up by its probes."""
         self.script = ProxiedConnection()
         origin = self.server(self.script)
-        self.tplb({"address": origin.address, "send_proxy": "v2"}, upstream={"health": {"type": "http", "interval": "20ms", "rise": 1}})
+        self.tplb({"address": origin.address, "send_proxy": "v2"}, upstream={"health": {"type": "http", "interval": "20ms", "timeout": "20s", "rise": 1}})
         origin.wait(lambda: len(origin.requests) >= 3, "three probes")
         self.assertEqual(self.client().get().status, 200)
         self.assertNotIn("probes_failed", self.counters())
