@@ -8,7 +8,7 @@ sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), os.p
 import select
 
 from support import expect
-from support.case import WireCase, main
+from support.case import CONTROLLED, WireCase, main
 from support.raw import wait_until
 from support.server import stalled
 
@@ -19,7 +19,7 @@ class QueueFull(WireCase):
     def occupied(self, hold):
         """One worker, and it is with a stalled server. The queue has one place."""
         server = self.server(stalled)
-        self.tplb(server, pool={"workers": 1, "hold": hold}, queue={"size": 1, "timeout": "0s"})
+        self.tplb(server, pool={"workers": 1, "hold": hold}, queue={"size": 1, "timeout": "0s"}, admin=CONTROLLED)
         first = self.client()
         first.send(b"GET /first HTTP/1.1\r\nHost: h\r\n\r\n")
         server.wait_requests(1)
@@ -89,6 +89,7 @@ class QueueFull(WireCase):
         server, first = self.occupied("connection")
         waiting = self.client()
         waiting.send(b"GET /second HTTP/1.1\r\nHost: h\r\n\r\n")
+        wait_until(lambda: ["queue_depth", "1"] in [line.split() for line in self.show("queue")], "that it waits")
         for _ in range(3):
             client = self.client()
             body = b"x" * 4000000
