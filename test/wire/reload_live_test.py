@@ -18,8 +18,9 @@ import unittest
 from support.case import WireCase, main
 from support.dns import A, NameServer
 from support.raw import Client, wait_until
-from support.server import answer, stalled
+from support.server import answer, stalled, unconnectable
 from support.tplb import CTL, ENGINE, config_text, environment, thread_sanitized, with_engine
+from support.unread import Unread
 
 LONG = os.environ.get("TPLB_LONG") == "1"
 RELOADS = 100 if LONG else 10
@@ -90,9 +91,6 @@ class LiveCase(WireCase):
         self.assertEqual((done.returncode, done.stderr), (0, b""))
         return done.stdout.decode().splitlines()
 
-    def counted(self, name):
-        return next((int(n) for key, n in map(str.split, self.ctl("show", "counters")) if key == name), 0)
-
     def wait_ended(self, n):
         """So many configurations that were replaced are over and gone."""
         self.balancer.wait_line(r"reload: the configuration before is over: of \d+ requests under way", n)
@@ -142,8 +140,10 @@ class Live(LiveCase):
         self.again(listeners=[listener("web", "other"), listener("more", "up")])
         self.assertEqual((self.who(), self.who(more)), ("b", "a"))
         self.assertEqual(idle.get().body, b"a")
+        last.send(b"GET / HTTP/1.1\r\nHo")  # so it is busy, however long we take
+        self.keep(Unread()).wait_read(last.sock)
         self.again(listeners=[listener("web", "other")])
-        got = last.get()
+        got = last.send(b"st: h\r\n\r\n").whole_response()
         self.assertEqual((got.body, got.get("Connection")), (b"a", b"close"))
         last.expect_closed()
         idle.expect_closed()
@@ -230,17 +230,16 @@ class Live(LiveCase):
         self.again(
             timeouts={"request_header": "200ms", "keepalive": "300ms"},
             limits={"body_size": "10"},
-            queue={"timeout": "300ms", "discipline": "codel", "header": True},
+            queue={"timeout": "20s", "discipline": "codel", "header": True},
             log={"level": "debug"},
         )
-        late = self.client().send(b"GET / HT")
-        self.assertEqual(late.whole_response().status, 408)
-        client = self.client()
-        got = client.get()
+        self.assertEqual(self.unseen(b"GET / HT").whole_response().status, 408)
+        client = self.unseen(b"GET / HTTP/1.1\r\nHost: h\r\n\r\n")
+        got = client.whole_response()
         self.assertIsNotNone(got.get("X-Tplb-Queue-Us"))
         self.balancer.wait_line(r"debug: web: client ")
         client.expect_closed()
-        big = self.client().send(b"POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 11\r\n\r\n12345678901")
+        big = self.unseen(b"POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 11\r\n\r\n12345678901")
         self.assertEqual(big.whole_response().status, 413)
 
     def test_more_headers(self):
@@ -313,10 +312,10 @@ class Live(LiveCase):
         self.again(upstreams=[upstream(a)])
         self.wait_ended(1)  # all loops have handed theirs on
         b.wait_finished(1)
+        client = self.client()  # one: another one could ask before the connection is kept again
         for _ in range(8):
-            self.assertEqual(self.who(), "a")
-        # Loops have their own; and a client may have its answer, and ask again, before the connection is kept.
-        self.assertLessEqual(len(a.connections), 4)
+            self.assertEqual(client.get().body, b"a")
+        self.assertLessEqual(len(a.connections), 1 if ENGINE == "pool" else 2)  # loops have their own
 
     def test_commands_and_reloads(self):
         """What an operator set stays, unless the file says another state than before; counts go on; several at once are one after the other."""
@@ -401,19 +400,20 @@ class Live(LiveCase):
 
     def test_what_is_known_stays(self):
         """A server that is down is not asked anew; its counts and its state go on; a new one is asked."""
-        a, b = self.server(named("a")), self.server(named("b"))
-        a.stop_listening()
+        held, dead = unconnectable()
+        self.keep(held)
+        a, b = {"address": dead}, self.server(named("b"))
         up = {"passive": {"max_fails": 1, "fail_timeout": "1h"}}
         self.start({"listeners": [listener("web")], "upstreams": [upstream(a, b, **up)]})
         for _ in range(4):
             self.assertEqual(self.who(), "b")
-        self.balancer.wait_line(r"server %s of up is down" % re.escape(a.address))
+        self.balancer.wait_line(r"server %s of up is down" % re.escape(dead))
         self.again(upstreams=[upstream(a, b, retries=1, **up)])
         for _ in range(4):
             self.assertEqual(self.who(), "b")
         self.wait_ended(1)
         self.finish()
-        self.balancer.wait_line(r"server %s of up: down, 0 requests, 1 failures, went down 1 times" % re.escape(a.address))
+        self.balancer.wait_line(r"server %s of up: down, 0 requests, 1 failures, went down 1 times" % re.escape(dead))
         self.balancer.wait_line(r"server %s of up: up, 8 requests, 0 failures" % re.escape(b.address))
 
     def test_restart_is_said(self):
