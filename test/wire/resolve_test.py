@@ -7,6 +7,7 @@ sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), os.p
 
 import collections
 import re
+import signal
 import threading
 
 from support import expect
@@ -249,7 +250,7 @@ class Address(ResolveCase):
         """What its old address did is forgotten, and the probes go to the new one."""
         port = self.twins()
         self.dns.set(HOST, A, "127.0.0.3")
-        self.start("%s:%d" % (HOST, port), upstream={"panic": False, "health": {"type": "http", "interval": "20ms"}})
+        self.start("%s:%d" % (HOST, port), upstream={"panic": False, "health": {"type": "http", "interval": "20ms", "timeout": "20s"}})
         self.balancer.wait_line(r"server origin\.example:%d of up is down: 1 bad probe" % port)
         expect.check_own_answer(self.client().get().raw, (503,))
         self.dns.set(HOST, A, "127.0.0.2")
@@ -284,8 +285,11 @@ class Address(ResolveCase):
         tasks = "/proc/%d/task" % self.balancer.pid
         names = set()
         for task in os.listdir(tasks):
-            with open("%s/%s/comm" % (tasks, task)) as f:
-                names.add(f.read().strip())
+            try:
+                with open("%s/%s/comm" % (tasks, task)) as f:
+                    names.add(f.read().strip())
+            except (FileNotFoundError, ProcessLookupError):
+                pass  # it has just ended
         return names
 
     def test_thread_only_where_there_is_something_to_look_up(self):
@@ -414,8 +418,11 @@ class Failing(ResolveCase):
         self.assertEqual(self.client().get().body, b"0")
         self.dns.silent = True
         self.dns.wait_queries(HOST, A)
+        for client in self._clients:
+            client.close()
+        self.balancer.tell(signal.SIGTERM)
         asked = self.dns.count(HOST, A)
-        self.balancer.stop()
+        self.assertEqual(self.balancer.wait(), 0)
         self.assertLessEqual(self.dns.count(HOST, A), asked + 1)
         self.assertRegex(self.balancer.stderr, r"info: stopped$")
 
