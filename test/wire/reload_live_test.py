@@ -163,9 +163,11 @@ class Live(LiveCase):
         """What a reload has closed the next one, right after it, can open."""
         a, = self.servers("a")
         first, upstreams = listener("web"), [upstream(a)]
+        held, address = unconnectable()  # nobody else gets it meanwhile
+        self.keep(held)
         self.start({"listeners": [first], "upstreams": upstreams, "admin": ADMIN})
-        self.again(listeners=[first, listener("more")])
-        back = listener("back", bind=self.address("more"))
+        self.again(listeners=[first, listener("more", bind=address)])
+        back = listener("back", bind=address)
         for _ in range(20):
             for listeners in [first], [first, back]:
                 self.write(config_text(with_engine(dict(self.config, listeners=listeners))).replace("@DIR@", self.balancer.directory))
@@ -588,7 +590,7 @@ class UnderLoad(LiveCase):
     def test_reloads(self):
         """Not one request fails, each POST is seen once, and what there was before is gone afterwards."""
         servers = [self.server(named("%d" % i)) for i in range(5)]
-        self.start({"listeners": [listener("web")], "upstreams": [upstream(servers[0])]})
+        self.start({"listeners": [listener("web")], "upstreams": [upstream(servers[0])], "queue": {"timeout": "30s"}})
         load = Counting(self.balancer.address)
         try:
             wait_until(lambda: load.answers > 100 or load.failures, "answers")
