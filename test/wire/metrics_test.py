@@ -304,6 +304,7 @@ class Reload(MetricsCase):
                 "listeners": [{"name": "web", "bind": "127.0.0.1:0", "upstream": "up"}],
                 "upstreams": [{"name": "up", "servers": [{"address": s.address} for s in servers]}],
                 "admin": WEB,
+                "queue": {"timeout": "30s"},
             },
             **more,
         )

@@ -198,7 +198,7 @@ class Together(RateCase):
 
     def test_exact(self):
         self.origin = self.server()
-        self.tplb(self.origin, listener={"rate": {"requests": 1, "per": "1h", "burst": 137}}, **{"async": {"loops": 2}})
+        self.tplb(self.origin, listener={"rate": {"requests": 1, "per": "1h", "burst": 137}}, queue={"timeout": "30s"}, **{"async": {"loops": 2}})
         clients = [self.client() for _ in range(50)]
         for client in clients:
             client.send(GET * 20)
@@ -210,7 +210,7 @@ class Together(RateCase):
         """As many as the bucket holds, at once: all pass, in whatever order the workers look at the clock."""
         for _ in range(10):
             self.origin = self.server()
-            self.tplb(self.origin, listener={"rate": {"requests": 1, "per": "1h", "burst": 40}}, **{"async": {"loops": 2}})
+            self.tplb(self.origin, listener={"rate": {"requests": 1, "per": "1h", "burst": 40}}, queue={"timeout": "30s"}, **{"async": {"loops": 2}})
             clients = [self.client() for _ in range(40)]
             for client in clients:
                 client.send(GET)

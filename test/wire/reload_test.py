@@ -48,7 +48,7 @@ class ReloadCase(WireCase):
 class Workers(ReloadCase):
     def resize_under_load(self, sizes, **pool):
         server = self.server()
-        self.start(server, pool=dict(workers=sizes[-1], **pool))
+        self.start(server, pool=dict(workers=sizes[-1], **pool), queue={"timeout": "30s"})
         self.wait_workers(sizes[-1])
         load = Load(self.balancer.address, 8)
         try:

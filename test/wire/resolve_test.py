@@ -111,7 +111,7 @@ class ResolveCase(WireCase):
 
     def start(self, *servers, upstream=None, **options):
         upstream = dict({"resolve": INTERVAL, "nameserver": self.dns.address}, **(upstream or {}))
-        return self.tplb(*servers, upstream=upstream, **options)
+        return self.tplb(*servers, upstream=upstream, queue={"timeout": "30s"}, **options)
 
     def srv(self, ports, weights=None, priorities=None):
         """SRV records for targets t0.example, t1.example, ... on these ports."""
