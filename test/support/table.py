@@ -116,6 +116,8 @@ class TableCase(WireCase):
             client.send(sent.replace(b"/CASE", target))
             got = client.whole_response(method)
             check_own_answer(got.raw, statuses, head=method == b"HEAD")
+            # A timeout's answer may be there before the server has looked.
+            self.origin.wait(lambda: sum(r.target == target for r in self.origin.requests) >= least, "the request, %d times" % least)
             seen = [r for r in self.origin.requests if r.target == target]
             self.assertTrue(least <= len(seen) <= most, "the server saw it %d times" % len(seen))
             for connection in {id(r.connection): r.connection for r in seen}.values():
