@@ -193,6 +193,7 @@ class Show(CtlCase):
     def test_events(self):
         server = self.server()
         self.start(server)
+        self.balancer.wait_line("is ready: ")  # commands are taken from a moment before
         self.good("set", "server", "up/" + server.address, "maint")
         self.good("reload")
         time = r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z "
@@ -273,6 +274,8 @@ class Json(CtlCase):
         pool = self.same("show", "pool")
         self.assertEqual(pool["engine"], "pool" if ENGINE == "pool" else "async")
         self.assertEqual(self.same("show", "queue")["queue_depth"], 0)
+        client.close()  # a request is counted once its answer is out, and its connection after that
+        wait_until(lambda: self.values("show", "counters").get("connections_closed") == "1", "all to be counted")
         counters = self.same("show", "counters")
         self.assertEqual((counters["requests"], counters["responses_5xx"]), (1, 0))
 
@@ -324,7 +327,7 @@ class Connections(CtlCase):
     def test_each_state(self):
         """From accept to close; and that what is shown costs the client nothing."""
         server = self.server(stalled)
-        self.start(server, pool={"workers": 1, "burst": 1}, queue={"timeout": "0s"})
+        self.start(server, pool={"workers": 1, "burst": 1}, queue={"timeout": "0s"}, timeouts={"request_header": "10m"})
         client = self.client()
         row = self.wait_for(client, "parked", "first-request")
         self.assertEqual((row["listener"], row["requests"], row["server"]), ("web", 0, None))
@@ -386,11 +389,16 @@ class Connections(CtlCase):
         self.assertEqual(self.wait_for(client, "busy", "hold")["requests"], 2)
 
     def test_lingering(self):
-        """A client that was refused and does not close."""
+        """A client that was refused and does not close. tplb waits two seconds for that; who looked too late looks at another one."""
         self.start()
-        client = self.client().send(b"GET / HTTP/9.9\r\n\r\n")
-        self.assertEqual(client.response().status, 505)
-        self.wait_for(client, "closing", "client-to-close")
+
+        def waits():
+            client = self.client().send(b"GET / HTTP/9.9\r\n\r\n")
+            self.assertEqual(client.response().status, 505)
+            row = self.of(client)
+            return row and (row["state"], row["waits_for"]) == ("closing", "client-to-close")
+
+        wait_until(waits, "a client that tplb waits for")
 
     def test_filters(self):
         server = self.server()
@@ -400,7 +408,7 @@ class Connections(CtlCase):
             {"name": "two", "bind": "127.0.0.1:0", "upstream": "up", "accept_proxy": True},
             {"name": "three", "bind": "unix:%s/s" % folder, "upstream": "up"},
         ]
-        config = one_listener([server], admin=SOCKET)
+        config = one_listener([server], admin=SOCKET, timeouts={"request_header": "10m"})  # five never ask, and stay
         config["listeners"] = listeners
         self.tplb(config=config)
         self.path = os.path.join(self.balancer.directory, "ctl.sock")
@@ -480,11 +488,16 @@ class SetServer(CtlCase):
             goal = len(server.requests) + n
             wait_until(lambda: len(server.requests) >= goal or load.failures, "%d requests" % n)
 
+        def wait_under_way():
+            """Until each client's request of now has its answer."""
+            goals = [n + 1 for n in load.answers]
+            wait_until(lambda: all(n >= goal for n, goal in zip(load.answers, goals)) or load.failures, "an answer for each")
+
         try:
             for word, state in (("drain", "draining"), ("maint", "maint")):
                 wait_more(first, 50)
                 self.assertEqual(self.good("set", "server", name, word), ["%s %s" % (name, state)])
-                wait_more(second, 50)  # what was under way has come to its end
+                wait_under_way()
                 before = len(first.requests)
                 wait_more(second, 200)
                 self.assertEqual(len(first.requests), before)
