@@ -87,7 +87,7 @@ class Servers(CtlCase):
 
         def look():
             row.update(self.json("show", "servers")[0])
-            return row["answers_timed"] >= n
+            return row["answers_timed"] >= n and row["responses_2xx"] >= n  # not both at the same moment
 
         wait_until(look, lambda: "%d answers in %r" % (n, row))
         self.assertEqual(row["answers_timed"], n)
