@@ -9,7 +9,7 @@ import signal
 import time
 
 from support import expect
-from support.case import WireCase, main
+from support.case import CONTROLLED, WireCase, main
 from support.raw import Client, wait_until
 from support.server import stalled
 
@@ -60,7 +60,7 @@ class Drain(WireCase):
     def test_idle_clients_are_closed(self):
         """Those who are idle for long go without a word, and nothing waits for their keepalive timeout."""
         server = self.server()
-        tplb = self.tplb(server, timeouts={"keepalive": "1h", "drain": "1h"})
+        tplb = self.tplb(server, timeouts={"keepalive": "1h", "request_header": "1h", "drain": "1h"})
         silent = [self.client() for _ in range(5)]
         clients = [self.client() for _ in range(20)]
         for client in clients:  # once these are answered, those who came first have been accepted
@@ -105,10 +105,11 @@ class Drain(WireCase):
 
     def test_the_other_half_comes_later(self):
         """A client that takes its time for a head is not idle: it is answered."""
-        tplb = self.tplb(self.server(), timeouts={"drain": "1h"})
+        tplb = self.tplb(self.server(), timeouts={"drain": "1h", "request_header": "10m"}, admin=CONTROLLED)
         client = self.client()
         self.assertEqual(client.get().status, 200)
         client.send(b"GET / HT")
+        wait_until(lambda: any("rest-of-head" in line for line in self.show("connections")), "the half to be read")
         tplb.tell(signal.SIGTERM)
         tplb.wait_line("draining")
         time.sleep(1.3)  # longer than an idle one is left
