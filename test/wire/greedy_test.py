@@ -34,10 +34,10 @@ class Greedy(WireCase):
 
     def serves(self, count=20):
         """Ordinary requests are answered, on a connection each and on one."""
-        kept = self.client(bound=10)
+        kept = self.client()
         for _ in range(count):
             self.assertEqual(kept.get(b"/ok").body, b"ok")
-            fresh = Client(self.balancer.address, bound=10)
+            fresh = Client(self.balancer.address)
             self.assertEqual(fresh.get(b"/ok").body, b"ok")
             fresh.close()
         kept.close()
@@ -227,7 +227,7 @@ class Floods(Greedy):
         for _ in range(20):
             opener = threading.Thread(target=open_more, daemon=True)
             opener.start()
-            fresh = Client(self.balancer.address, bound=10)
+            fresh = Client(self.balancer.address)
             self.assertEqual(fresh.get(b"/ok").body, b"ok")
             fresh.close()
             opener.join(BOUND)
