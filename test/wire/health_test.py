@@ -6,13 +6,16 @@ import sys
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), os.pardir))
 
 import collections
+import signal
+import statistics
 import time
 
 from support.case import WireCase, main
 from support.raw import wait_until
 from support.server import OK, answer, by_target, silent_to_connects, stalled, unconnectable
 
-PROBES = {"type": "http", "path": "/health", "interval": "20ms", "rise": 2, "fall": 3}
+# A server that is slow is no bad one here.
+PROBES = {"type": "http", "path": "/health", "interval": "20ms", "timeout": "30s", "rise": 2, "fall": 3}
 LONG = "1h"
 
 
@@ -105,8 +108,14 @@ class Passive(HealthCase):
         self.start(*servers, passive={"max_fails": 1}, timeouts={"server": "50ms"})
         client = self.client()
         self.assertEqual(client.get().status, 504)
-        self.assertEqual(self.bodies(4, client), ["1"] * 4)
         self.assertIn("no answer", self.wait_state(servers[0], "down"))
+        with open(self.balancer.path) as f:
+            text = f.read()
+        with open(self.balancer.path, "w") as f:
+            f.write(text.replace('"50ms"', '"30s"'))
+        self.balancer.tell(signal.SIGHUP)  # the other may take its time
+        self.balancer.wait_line("reload: done")
+        self.assertEqual(self.bodies(4, client), ["1"] * 4)
 
     def test_5xx_when_asked(self):
         for count in (False, True):
@@ -244,7 +253,7 @@ class Probes(HealthCase):
 
     def test_tcp(self):
         server = self.number(0)
-        config = {"type": "tcp", "interval": "20ms"}
+        config = {"type": "tcp", "interval": "20ms", "timeout": "30s"}
         self.tplb(server, upstream={"health": config})
         server.wait_finished(3)
         server.stop()
@@ -262,12 +271,12 @@ class Probes(HealthCase):
             connection.send(OK)
 
         server = self.server(by_target({}, note))
-        self.start(server, health={"interval": "100ms"})
-        server.wait_finished(12)
+        self.start(server, health={"interval": "300ms"})  # a tenth of it is more than a busy machine takes to wake up
+        server.wait_finished(8)
         gaps = [b - a for a, b in zip(times, times[1:])]
-        self.assertLess(min(gaps), 0.099)
+        self.assertLess(min(gaps), 0.297)
         self.assertGreater(max(gaps) - min(gaps), 0.002)
-        self.assertGreater(min(gaps), 0.05)
+        self.assertGreater(statistics.median(gaps), 0.15)  # one that was late for once is followed by a short one
 
     def test_not_behind_the_queue(self):
         """All workers wait for a server, and requests stand in the queue: the probes go on."""
@@ -282,7 +291,7 @@ class Probes(HealthCase):
     def test_probes_and_failures(self):
         """Requests bring it down at once, probes bring it up."""
         server = self.number(0)
-        self.start(server, upstream={"passive": {"max_fails": 1, "fail_timeout": "1ms"}}, timeouts={"server": "100ms"})
+        self.start(server, upstream={"passive": {"max_fails": 1, "fail_timeout": "1ms"}})
         server.wait_requests(2)
         server.answers[b"/x"] = b"nonsense\r\n\r\n"
         self.assertEqual(self.client().get(b"/x").status, 502)
@@ -307,7 +316,7 @@ class Probes(HealthCase):
             b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n" + pieces + b"1\r\nb\r\n0\r\n\r\n"
         )
         servers[1].answers[b"/health"] = answer(b"a" * 63 + b"b")
-        self.start(*servers, health={"body": "a" * 63 + "b", "timeout": "5s"})
+        self.start(*servers, health={"body": "a" * 63 + "b"})
         servers[0].wait_finished(3)
         servers[1].wait_finished(5)
         self.assertNotIn("is down", self.balancer.stderr)
@@ -315,13 +324,18 @@ class Probes(HealthCase):
     def test_slow_start(self):
         """A server that is back gets little at first, and its share in the end."""
         servers = self.numbers(2)
-        self.start(*servers, upstream={"slow_start": "1500ms"})
-        servers[1].answers[b"/health"] = answer(status=b"500 Oops")
-        self.wait_state(servers[1], "down")
-        servers[1].answers[b"/health"] = answer()
-        self.wait_state(servers[1], "up")
-        first = self.bodies(40)
-        self.assertLess(first.count("1"), 14)
+
+        def is_back(slow_start):
+            self.start(*servers, upstream={"slow_start": slow_start})
+            servers[1].answers[b"/health"] = answer(status=b"500 Oops")
+            self.wait_state(servers[1], "down")
+            servers[1].answers[b"/health"] = answer()
+            self.wait_state(servers[1], "up")
+
+        is_back("10m")  # in which nobody comes far
+        self.assertLess(self.bodies(40).count("1"), 14)
+        self.finish()
+        is_back("500ms")
         wait_until(lambda: self.bodies(40).count("1") == 20, "its whole share")
 
 
