@@ -6,11 +6,12 @@ import sys
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), os.pardir))
 
 import re
+import select
 import time
 
 from support import expect
 from support.case import WireCase, main
-from support.raw import BOUND
+from support.raw import BOUND, wait_until
 from support.server import OK, answer, by_target, each
 
 GET = b"GET %s HTTP/1.1\r\nHost: h\r\n\r\n"
@@ -21,7 +22,10 @@ NEVER = "1h"
 
 class Queued(WireCase):
     def occupied(self, answers=None, **queue):
-        """One worker or fiber, and it is with a server that does not answer before the gate opens."""
+        """
+        One worker or fiber, and it is with a server that does not answer before the gate opens. Where it was so slow to take that request that the
+        queue's rule went first, the next one is sent; `outrun` counts those, here and in served().
+        """
 
         def hold(connection, request):
             connection.server.gate.wait(BOUND)
@@ -29,9 +33,24 @@ class Queued(WireCase):
 
         self.origin = self.server(by_target({b"/busy": hold, **(answers or {})}))
         self.tplb(self.origin, pool={"workers": 1, "burst": 1}, queue=queue)
-        self.busy = self.client()
-        self.busy.send(GET % b"/busy")
-        self.origin.wait_requests(1)
+        self.outrun = 0
+        while True:
+            self.busy = self.ask(b"/busy")
+            wait_until(lambda: self.origin.requests or self.readable(self.busy), "the request or a refusal")
+            if self.origin.requests:
+                return
+            self.assertEqual(self.busy.response().status, 503)
+            self.outrun += 1
+
+    @staticmethod
+    def readable(client):
+        return bool(select.select([client.sock], [], [], 0)[0])
+
+    def served(self, client, target):
+        """Whether it is served; else the queue's rule went first."""
+        got = client.get(target)
+        self.outrun += got.status == 503
+        return got.status == 200
 
     def ask(self, target, template=GET):
         client = self.client()
@@ -112,7 +131,7 @@ class Lifo(Queued):
         for client in clients:
             self.refused(client, b"queue_timeout")
         self.let_go()
-        self.assertEqual(self.counter("refused_queue_timeout"), 10)
+        self.assertEqual(self.counter("refused_queue_timeout"), 10 + self.outrun)
 
 
 class Codel(Queued):
@@ -123,11 +142,14 @@ class Codel(Queued):
                 self.refused(client, b"shed")
         self.let_go()
         for _ in range(5):
-            client = self.client()
-            self.assertEqual(client.get(b"/after").status, 200)
-            self.assertEqual(client.get(b"/after").status, 200)
+
+            def served():
+                client = self.client()
+                return self.served(client, b"/after") and self.served(client, b"/after")
+
+            wait_until(served, "two answers")
         self.assertNotIn(b"/late", self.targets())
-        self.assertEqual(self.counter("refused_shed"), 15)
+        self.assertEqual(self.counter("refused_shed"), 15 + self.outrun)
 
     def test_burst_is_served(self):
         """However far beyond the target."""
@@ -146,17 +168,20 @@ class Codel(Queued):
             time.sleep(0.005)
             connection.send(OK)
 
-        self.occupied({b"/x": slow}, discipline="codel", target="5ms", interval="20ms")
-        self.let_go()
+        self.occupied({b"/x": slow}, discipline="codel", target="5ms", interval="20ms", timeout="0s")
         statuses = []
-        for _ in range(5):
-            for client in [self.ask(b"/x", POST) for _ in range(30)]:
+        for wave in range(5):
+            clients = [self.ask(b"/x", POST) for _ in range(30)]
+            if wave == 0:  # nobody is served before somebody was not, however slowly they come
+                self.first_answered(clients)
+                self.let_go()
+            for client in clients:
                 got = client.response()
                 self.assertTrue(got.complete)
                 statuses.append(got.status)
                 client.close()
         self.assertEqual(set(statuses), {200, 503})
-        self.assertEqual(self.counter("refused_shed"), statuses.count(503))
+        self.assertEqual(self.counter("refused_shed"), statuses.count(503) + self.outrun)
 
 
 class Header(Queued):
@@ -187,8 +212,9 @@ class Header(Queued):
         time.sleep(0.02)  # the wait is what this is about
         self.let_go()
         self.assertGreaterEqual(self.value(client.whole_response()), 20000)
+        since = time.monotonic()
         self.assertEqual(self.value(client.whole_response()), 0)
-        self.assertLess(self.value(client.get()), 1e6)
+        self.assertLessEqual(self.value(client.get()), (time.monotonic() - since) * 1e6)
 
     def test_interim(self):
         """Only the final answer has it."""
@@ -199,16 +225,20 @@ class Header(Queued):
         self.assertIsNotNone(client.response().get("link"))
         self.value(client.whole_response())
 
+    def waited(self, client, word):
+        """What one that is refused is told of its wait."""
+        return int(re.search(FIELD + rb": (\d+)\r\n", self.refused(client, word)).group(1))
+
     def test_refused(self):
-        self.occupied(header=True, size=2, discipline="codel", target="1ms", interval="100ms")
-        waiting = [self.ask(b"/late") for _ in range(3)]
-        full = self.first_answered(waiting)
-        got = self.refused(full, b"queue_full")
-        self.assertLess(int(re.search(FIELD + rb": (\d+)\r\n", got).group(1)), 100000)
-        for client in waiting:
-            if client is not full:
-                got = self.refused(client, b"shed")
-                self.assertGreaterEqual(int(re.search(FIELD + rb": (\d+)\r\n", got).group(1)), 1000)
+        self.occupied(header=True, size=2, discipline="codel", target="1ms", interval=NEVER, timeout="0s")
+        since = time.monotonic()
+        full = self.first_answered([self.ask(b"/late") for _ in range(3)])
+        self.assertLessEqual(self.waited(full, b"queue_full"), (time.monotonic() - since) * 1e6)
+        self.let_go()
+        self.finish()
+        self.occupied(header=True, discipline="codel", target="1ms", interval="100ms", timeout="0s")
+        for client in [self.ask(b"/late") for _ in range(2)]:
+            self.assertGreaterEqual(self.waited(client, b"shed"), 1000)
         self.let_go()
 
     def test_own_answers(self):
