@@ -20,7 +20,7 @@ import threading
 import unittest
 
 from support import expect, message, tplb
-from support.case import WireCase, io_uring_works, main
+from support.case import CONTROLLED, WireCase, io_uring_works, main
 from support.raw import BOUND, Client, wait_until
 from support.server import DATE, OK, by_target, stalled
 from support.tplb import Origin, Tplb, one_listener, raise_descriptor_limit
@@ -83,7 +83,7 @@ class FewFibers(Async):
         self.addCleanup(self.first.set)
         self.addCleanup(self.second.set)
         self.origin = self.server(by_target({b"/first": hold(self.first), b"/second": hold(self.second)}))
-        self.start(driver, self.origin, fibers=2, queue=queue)
+        self.start(driver, self.origin, fibers=2, queue=queue, admin=CONTROLLED)
         self.busy = []
         for n, target in enumerate((b"/first", b"/second"), 1):
             client = self.client()
@@ -110,6 +110,7 @@ class FewFibers(Async):
         clients = [self.client() for _ in range(20)]
         for n, client in enumerate(clients):
             client.send(GET % (b"/%d" % n))
+            wait_until(lambda n=n: "queue_depth %d" % (n + 1) in self.show("queue"), "it to be queued")
         self.second.set()  # one fiber serves them all, one after the other
         for client in clients:
             self.assertEqual(client.whole_response().body, b"ok")
@@ -622,7 +623,7 @@ class Drain(Async):
                 connection.send(OK)
 
         server = self.server(script)
-        process = self.start(driver, server, loops=2, timeouts={"keepalive": "1h", "drain": "1h"})
+        process = self.start(driver, server, loops=2, timeouts={"keepalive": "1h", "request_header": "1h", "drain": "1h"})
         parked = [self.client() for _ in range(20)]
         for client in parked:
             self.assertEqual(client.get().body, b"ok")
