@@ -444,8 +444,11 @@ class Connections(CtlCase):
         self.assertIn("usage: show connections [N]", self.bad("show", "connections", *"12345"))
 
     def test_under_load(self):
-        """Looked at while they come and go and work, no request fails, and nobody is shown who is not there."""
-        self.start(*(self.server() for _ in range(2)))
+        """
+        Looked at while they come and go and work, no request fails, and nobody is shown who is not there: a worker may be held up with one who has its
+        answer and is gone.
+        """
+        self.start(*(self.server() for _ in range(2)), pool={"workers": 3}, queue={"timeout": "0s"}, **{"async": {"loops": 2}})
         load = Load(self.balancer.address, 8)
         client = self.raw()
         over = threading.Event()
@@ -463,7 +466,7 @@ class Connections(CtlCase):
                 client.send(b"json show connections\n")
                 rows = json.loads(client.read_until(b"\n"))
                 client.read_until(b"ok\n")
-                self.assertLessEqual(len(rows), 8 + 4)
+                self.assertLessEqual(len(rows), 8 + 1 + 3)
                 self.assertEqual(len({row["id"] for row in rows}), len(rows))
                 for row in rows:
                     self.assertEqual(row["listener"], "web")
