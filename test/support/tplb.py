@@ -93,12 +93,16 @@ def server_rows(servers):
 
 
 def one_listener(servers, mode="http", bind="127.0.0.1:0", upstream=None, listener=None, **groups):
-    """A configuration with one listener "web" in front of one upstream "up"."""
+    """
+    A configuration with one listener "web" in front of one upstream "up". A worker that wakes up late refuses nobody, unless a test says how long its
+    queue waits: the second by default is little on a busy machine.
+    """
     config = {
         "listeners": [dict({"name": "web", "bind": bind, "mode": mode, "upstream": "up"}, **(listener or {}))],
         "upstreams": [dict({"name": "up", "servers": server_rows(servers)}, **(upstream or {}))],
     }
     config.update(groups)
+    config["queue"] = dict({"timeout": "10m"}, **(groups.get("queue") or {}))
     return config
 
 

@@ -223,11 +223,11 @@ class Reload(ReloadCase):
         with open(tplb.path) as f:
             good = f.read()
         lines = good.count("\n")
-        self.write(good + "timeouts: {\n  client = 7;\n};\nqueue: { siz = 1; };\n")
+        self.write(good + "timeouts: {\n  client = 7;\n};\nlimits: { header_siz = 1; };\n")
         tplb.tell(signal.SIGHUP)
         path = re.escape(tplb.path)
         tplb.wait_line(r"error: reload: %s:%d: timeouts\.client: must be a duration" % (path, lines + 2))
-        tplb.wait_line(r"error: reload: %s:%d: queue\.siz: unknown key, did you mean `size`\?" % (path, lines + 4))
+        tplb.wait_line(r"error: reload: %s:%d: limits\.header_siz: unknown key, did you mean `header_size`\?" % (path, lines + 4))
         tplb.wait_line("error: reload: %s is not taken in: the configuration that runs goes on" % path)
         self.assertEqual(self.client().get().status, 200)
         self.write("this is = not\n")
