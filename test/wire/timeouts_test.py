@@ -12,20 +12,50 @@ import time
 from support import expect
 from support.case import WireCase, main
 from support.raw import BOUND
-from support.server import DATE, OK, each, silent_to_connects, stalled, unconnectable
+from support.server import DATE, OK, by_target, each, silent_to_connects, stalled, unconnectable
+
+GET = b"GET / HTTP/1.1\r\nHost: h\r\n\r\n"
 
 
 def timeouts(**values):
     return {"timeouts": values}
 
 
+def send_slowly(stream, pieces, since):
+    """
+    One after the other, 0.1 s apart, the first one for whom waits since then: with 30 it is more than 2 s in all. Whether the machine let none of them be 2 s
+    late, so that who waits so long for each must have got it.
+    """
+    in_time = gone = False
+    for n, piece in enumerate(pieces):
+        began = time.monotonic()
+        try:
+            stream.send(piece)
+        except OSError:
+            gone = True
+        in_time = (n == 0 or in_time) and time.monotonic() - since < 2
+        if gone:
+            break
+        since = began
+        time.sleep(0.1)  # the pace is the subject
+    return in_time
+
+
 class HeadTimeout(WireCase):
+    def begun(self, data, seconds):
+        """A client that had sent this when so much time had not passed since it connected: the machine may be busy elsewhere for longer, but not always."""
+        while True:
+            began = time.monotonic()
+            client = self.client()
+            if client.try_send(data) and time.monotonic() - began < seconds:
+                return client
+            client.close()
+
     def test_408_when_the_head_stalls(self):
         self.tplb(self.server(), **timeouts(request_header="300ms"))
         for part in (b"G", b"GET / HTTP/1.1\r\n", b"GET / HTTP/1.1\r\nHost: h\r\nX-A: b\r\n"):
             with self.subTest(part):
-                client = self.client()
-                client.send(part)
+                client = self.begun(part, 0.3)
                 got = client.read_to_end()
                 self.assertFalse(client.was_reset)
                 expect.check_own_answer(got, (408,), b"close")
@@ -34,8 +64,7 @@ class HeadTimeout(WireCase):
         """Byte after byte does not prolong it."""
         server = self.server()
         self.tplb(server, **timeouts(request_header="500ms"))
-        client = self.client()
-        client.send(b"GET / HTTP/1.1\r\nHost: h\r\nX-A: ")
+        client = self.begun(b"GET / HTTP/1.1\r\nHost: h\r\nX-A: ", 0.5)
         stop = threading.Event()
 
         def drip():
@@ -53,15 +82,14 @@ class HeadTimeout(WireCase):
 
     def test_408_for_a_second_request(self):
         self.tplb(self.server(), **timeouts(request_header="300ms"))
-        client = self.client()
-        self.assertEqual(client.get().status, 200)
+        client = self.begun(GET, 0.3)
+        self.assertEqual(client.whole_response().status, 200)
         client.send(b"GET / HT")
         expect.check_own_answer(client.read_to_end(), (408,), b"close")
 
     def test_408_behind_a_pipelined_request(self):
         self.tplb(self.server(), **timeouts(request_header="300ms"))
-        client = self.client()
-        client.send(b"GET / HTTP/1.1\r\nHost: h\r\n\r\nGET / HT")
+        client = self.begun(GET + b"GET / HT", 0.3)
         self.assertEqual(client.whole_response().status, 200)
         expect.check_own_answer(client.read_to_end(), (408,), b"close")
 
@@ -87,14 +115,15 @@ class ClientTimeout(WireCase):
 
     def test_slow_body_in_time(self):
         """Each byte starts the time anew."""
-        server = self.server()
-        self.tplb(server, **timeouts(client="2s"))
-        client = self.client()
-        client.send(b"POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 30\r\n\r\n")
-        for _ in range(30):
-            client.send(b"x")
-            time.sleep(0.1)  # the pace of a slow client is the subject: 3 s in all, more than the 2 s
-        self.assertEqual(client.whole_response().status, 200)
+        self.tplb(self.server(), **timeouts(client="2s"))
+        in_time = False
+        while not in_time:
+            client = self.client()
+            head = b"POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 30\r\n\r\n"
+            in_time = send_slowly(client, [head] + 30 * [b"x"], time.monotonic())
+            if in_time:
+                self.assertEqual(client.whole_response().status, 200)
+            client.close()
 
     def test_client_does_not_read(self):
         """A client that takes nothing of a large answer is cut off, and the server's connection with it."""
@@ -113,6 +142,10 @@ class ServerTimeout(WireCase):
             client = self.client()
             client.send(request)
             expect.check_own_answer(client.whole_response().raw, (504,))
+        server.wait_requests(2)  # its threads may be slower than the timeout
+        server.gate.set()
+        self.finish()
+        server.wait(lambda: all(c.finished for c in server.connections), "the end of all connections")
         self.assertEqual(len(server.requests), 2, "a request that reached a silent server is not sent again")
 
     def test_504_within_the_head(self):
@@ -133,25 +166,35 @@ class ServerTimeout(WireCase):
             connection.wait_gone()
 
         server = self.server(script)
-        self.tplb(server, **timeouts(server="300ms"))
-        client = self.client()
-        client.send(b"GET / HTTP/1.1\r\nHost: h\r\n\r\n")
-        got = client.response()
+        self.tplb(server, upstream={"passive": {"max_fails": 0}}, **timeouts(server="300ms"))
+        status = 504
+        while status == 504:  # where the server's thread was too slow for even a beginning
+            client = self.client()
+            client.send(GET)
+            got = client.response()
+            status = got.status
         self.assertEqual((got.status, got.body, got.complete), (200, b"hello", False))
         server.wait_finished(1)
 
     def test_slow_but_steady_server(self):
         """Progress starts the time anew."""
 
+        asked, in_time = [], []
+
         def script(connection):
             connection.read_request()
-            connection.send(b"HTTP/1.1 200 OK\r\nContent-Length: 30\r\n\r\n")
-            for _ in range(30):
-                connection.send(b"x")
-                time.sleep(0.1)  # the pace of a slow server is the subject: 3 s in all, more than the 2 s
+            head = b"HTTP/1.1 200 OK\r\nContent-Length: 30\r\n\r\n"
+            in_time.append(send_slowly(connection, [head] + 30 * [b"x"], asked[-1]))
 
-        self.tplb(self.server(script), **timeouts(server="2s"))
-        self.assertEqual(self.client().get().body, b"x" * 30)
+        server = self.server(script)
+        self.tplb(server, upstream={"passive": {"max_fails": 0}}, **timeouts(server="2s"))
+        while True not in in_time:
+            asked.append(time.monotonic())
+            client = self.client()
+            client.send(GET)
+            got = client.response()
+            server.wait(lambda: len(in_time) >= len(asked), "the end of the answer")
+        self.assertEqual((got.complete, got.body), (True, b"x" * 30))
 
 
 class Connecting(WireCase):
@@ -252,13 +295,28 @@ class KeepAlive(WireCase):
 
 
 class QueueTimeout(WireCase):
+    def served(self, target=b"/"):
+        """A client that was answered well. The worker may be slower than queue.timeout to come for it, but not always."""
+        while True:
+            client = self.client()
+            got = client.get(target)
+            if got.status == 200:
+                return client
+            expect.check_own_answer(got.raw, (503,), b"close")
+            client.close()
+
     def test_503(self):
         """The only worker is with a stalled server: who waits longer than queue.timeout gets 503 and may come again."""
-        server = self.server(stalled)
+
+        def stall(connection, request):
+            connection.server.gate.wait(BOUND)
+            connection.send(OK)
+
+        server = self.server(by_target({b"/first": stall}))
         self.tplb(server, pool={"workers": 1, "hold": "connection"}, queue={"size": 100, "timeout": "300ms"})
-        first = self.client()
+        first = self.served()  # and holds the worker from now on
         first.send(b"GET /first HTTP/1.1\r\nHost: h\r\n\r\n")
-        server.wait_requests(1)
+        server.wait_request(b"/first")
         for _ in range(3):
             client = self.client()
             client.send(b"POST /late HTTP/1.1\r\nHost: h\r\nContent-Length: 5\r\n\r\nhello")
@@ -268,7 +326,7 @@ class QueueTimeout(WireCase):
         server.gate.set()
         self.assertEqual(first.whole_response().status, 200)
         first.close()
-        self.assertEqual(self.client().get(b"/later").status, 200)
+        self.served(b"/later")
         self.assertFalse([r for r in server.requests if r.target == b"/late"])
 
 
