@@ -17,11 +17,17 @@ import unittest
 
 from support.case import WireCase, main
 from support.raw import BOUND, Client, wait_until
-from support.server import stalled
+from support.server import OK, by_target, stalled
 from support.takeover import children, ends, has_taken_over, is_there
 from support.tplb import CTL, TPLB, Tplb, config_text, environment, one_listener, thread_sanitized
 
 ADMIN = {"socket": "@DIR@/ctl.sock"}
+
+
+def stall(connection, request):
+    """For by_target: an answer when the gate is opened."""
+    connection.server.gate.wait(BOUND)
+    connection.send(OK)
 
 
 def rights():
@@ -110,8 +116,7 @@ class Programs(TakeoverCase):
     def test_one_that_cannot_serve(self):
         for more in rights():
             with self.subTest(str(more)):
-                config = one_listener([self.server()], admin=ADMIN, timeouts={"upgrade": "2s"}, **more)
-                tplb = self.start(config)
+                tplb = self.start(one_listener([self.server()], admin=ADMIN, **more))
                 self.replace(None)
                 self.is_refused("cannot be started: No such file")
                 self.put_back()
@@ -122,8 +127,12 @@ class Programs(TakeoverCase):
                 self.is_refused("ended with status 127", "says: libfoo.so.1: cannot open")
                 self.put_back()
                 self.replace("#!/bin/sh\nexec sleep 100\n")
+                self.write(timeouts={"upgrade": "1s"})  # for this one alone: the others may be slow to end
+                self.ctl("reload")
                 self.is_refused("did not come to serve within timeouts.upgrade")
                 self.put_back()
+                self.write()
+                self.ctl("reload")
                 self.replace("#!/bin/sh\nkill -9 $$\n")
                 self.is_refused("ended by SIGKILL")
                 self.put_back()
@@ -261,7 +270,7 @@ class Sockets(TakeoverCase):
         """TCP and Unix, one that the new configuration has and one that it has not any more; their files."""
         for more in rights():
             with self.subTest(str(more)):
-                server = self.server()
+                server = self.server(by_target({b"/held": stall}))
                 config = one_listener([server], admin=ADMIN, **more)
                 web = config["listeners"][0]
                 unix = dict(web, name="file", bind="unix:web.sock")
@@ -274,12 +283,15 @@ class Sockets(TakeoverCase):
                 before, held = self.client(tplb.address), self.client("unix:" + at("web"))
                 for client in (before, held):
                     self.assertEqual(client.get().status, 200)
+                    client.send(b"GET /held HTTP/1.1\r\nHost: h\r\n\r\n")
+                server.wait(lambda: [r.target for r in server.requests].count(b"/held") == 2, "both requests")
                 self.write(listeners=[unix, added, web])
                 self.ctl("upgrade")
                 has_taken_over(tplb)
                 self.assertEqual(os.stat(at("web")).st_ino, was)
+                server.gate.set()
                 for client in (before, held):  # of the old one, which says farewell
-                    got = client.get()
+                    got = client.whole_response()
                     self.assertEqual((got.status, got.get("Connection")), (200, b"close"))
                     client.expect_closed()
                 tplb.wait_line("info: stopped$")
@@ -552,7 +564,7 @@ class Signals(TakeoverCase):
         for more in rights():
             with self.subTest(str(more)):
                 server = self.server(stalled)
-                tplb = self.start(one_listener([server], admin=ADMIN, timeouts={"drain": "20s"}, **more))
+                tplb = self.start(one_listener([server], admin=ADMIN, timeouts={"drain": "1h"}, **more))
                 client = self.client()
                 client.send(b"GET / HTTP/1.1\r\nHost: h\r\n\r\n")
                 server.wait_requests(1)
@@ -598,7 +610,7 @@ class Signals(TakeoverCase):
         for more in rights():
             with self.subTest(str(more)):
                 server = self.server(stalled)
-                tplb = self.start(one_listener([server], admin=ADMIN, timeouts={"drain": "20s"}, **more))
+                tplb = self.start(one_listener([server], admin=ADMIN, timeouts={"drain": "1h"}, **more))
                 self.ctl("upgrade")
                 heir = has_taken_over(tplb)
                 wait_until(lambda: children(tplb.pid) == [heir], "the caretaker", 2 * BOUND)
