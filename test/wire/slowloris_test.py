@@ -182,7 +182,7 @@ class Slow(WireCase):
 class Heads(Slow):
     def test_slowloris(self):
         """Each gets its 408 when the time for its head is over, whatever it sends meanwhile."""
-        self.start(timeouts={"request_header": "1s"})
+        self.start(timeouts={"request_header": "5s"})  # the others have as long for their heads
         before = resident(self.balancer)
         crowd = self.crowd(COUNT, HEAD, b"b", every=0.25)
         slowest = self.serves()
@@ -192,17 +192,15 @@ class Heads(Slow):
         self.assertEqual(len(crowd.ended), COUNT)
         for lived, came in crowd.ended:
             self.assertTrue(came.startswith(b"HTTP/1.1 408 "), came)
-            self.assertGreater(lived, 0.9)
+            self.assertGreater(lived, 4.9)
             self.assertLess(lived, BOUND / 2)
-        lives = sorted(lived for lived, _ in crowd.ended)
-        self.assertLess(lives[len(lives) // 2], 4)
         print("%s: %d slow heads: %d KiB each, the slowest of the others took %d ms" % (ENGINE, COUNT, grown // COUNT // KIB, 1000 * slowest))
         self.serves(5)
         self.assertEqual(self.counter("refused_header_timeout"), COUNT)
 
     def test_silent(self):
         """Clients that open and send nothing cost a record, and those that come with a FIN or a reset at once not even that for long."""
-        self.start(timeouts={"request_header": "1s"})
+        self.start(timeouts={"request_header": "5s"})
         before = resident(self.balancer)
         crowd = self.crowd(FEWER, b"", every=0.25)
         for n in range(FEWER):
@@ -241,13 +239,15 @@ class Readers(Slow):
         self.start(limits={"min_answer_rate": "16k", "rate_grace": "1500ms"})
         before = resident(self.balancer)
         crowd = self.crowd(count, b"GET /big HTTP/1.1\r\nHost: h\r\n\r\n", sip=256, every=0.25)
-        wait_until(lambda: crowd.read > count * 200 or crowd.failures, "the answers' beginning")
+        # Those that came so late to their reading that they were cut before have begun as well.
+        wait_until(lambda: crowd.read + 256 * len(crowd.ended) > count * 200 or crowd.failures, "the answers' beginning")
         self.no_worker_held()
         grown = self.bounded(before, 256 * KIB, count)
         self.assertLessEqual(pipe_ends(self.balancer), 2 * 512 + 16)
         wait_until(lambda: not crowd.live or crowd.failures, "the end of all")
         crowd.stop()
         self.assertLess(crowd.read, count * SIZE / 10)
+        self.assertGreaterEqual(min(lived for lived, _ in crowd.ended), 1.5)  # the grace
         print("%s: %d slow readers: %d KiB each" % (ENGINE, count, grown // count // KIB))
         self.serves(5)
         self.assertEqual(self.counter("client_slow"), count)
