@@ -241,6 +241,7 @@ struct drain {
 	int fd;
 	char *to; /* TEXT_MAX bytes; NULL: text */
 	size_t len;
+	_Atomic unsigned lines;
 	pthread_t thread;
 };
 
@@ -253,9 +254,17 @@ static void *drain_fifo(void *arg)
 		d->to = text;
 	HOLDS(fcntl(d->fd, F_SETFL, 0) == 0);
 	while ((n = read(d->fd, d->to + d->len, TEXT_MAX - 1 - d->len)) > 0)
-		d->len += (size_t)n;
+		for (ssize_t i = 0; i < n; i++)
+			atomic_fetch_add(&d->lines, d->to[d->len++] == '\n');
 	d->to[d->len] = '\0';
 	return NULL;
+}
+
+/* Until so many lines were read: a stop waits for who reads, but two seconds only. */
+static void wait_for_drain(struct drain *d, unsigned lines)
+{
+	while (atomic_load(&d->lines) < lines)
+		usleep(1000); /* Check's time limit is the bound */
 }
 
 /* The ring takes whole lines or none; what it took comes out once somebody reads. */
@@ -270,6 +279,7 @@ START_TEST(full_ring)
 		ck_assert_uint_lt(++taken, 100000);
 	struct drain d = {.fd = fifo};
 	PTHREAD_OK(pthread_create(&d.thread, NULL, drain_fifo, &d));
+	wait_for_drain(&d, taken);
 	log_stop(log);
 	PTHREAD_OK(pthread_join(d.thread, NULL));
 	struct str all = {text, d.len};
@@ -337,6 +347,7 @@ START_TEST(lost_lines)
 	struct drain d = {.fd = fifo};
 	PTHREAD_OK(pthread_create(&d.thread, NULL, drain_fifo, &d));
 	uint64_t lost = log_lost(log);
+	wait_for_drain(&d, said - (unsigned)lost);
 	log_stop(log);
 	PTHREAD_OK(pthread_join(d.thread, NULL));
 	for (const char *at = text; (at = strstr(at, "...\n")); at++)
@@ -384,6 +395,7 @@ START_TEST(reader_left)
 	struct drain d = {.fd = fifo, .to = piped};
 	PTHREAD_OK(pthread_create(&d.thread, NULL, drain_fifo, &d));
 	wait_for_text(output, "takes lines again; 1 were lost\n");
+	wait_for_drain(&d, taken);
 	log_stop(log);
 	PTHREAD_OK(pthread_join(d.thread, NULL));
 	ck_assert_uint_eq(count_numbered(piped, 0), taken);
