@@ -163,9 +163,10 @@ static bool check_one(struct str *bytes, struct str *said)
 		return false;
 	}
 	enum strict_verdict read = strict_response(&got, *said, to_head, true);
-	if (verdict != STRICT_WHOLE && (read != STRICT_WHOLE || got.size != said->len)) {
+	bool is_read = verdict == STRICT_WHOLE && asked.empty_lines <= 1;
+	if (!is_read && (read != STRICT_WHOLE || got.size != said->len)) {
 		strict_free(
-		        &got); /* whether what is malformed, or not whole, is a HEAD is a matter of opinion */
+		        &got); /* whether what is malformed, not whole, or behind two empty lines is a HEAD is a matter of opinion */
 		read = strict_response(&got, *said, !to_head, true);
 	}
 	MUST(read == STRICT_WHOLE);
