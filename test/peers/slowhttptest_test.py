@@ -13,7 +13,7 @@ import unittest
 from concurrent.futures import ThreadPoolExecutor
 
 from support import tools
-from support.case import WireCase, main
+from support.case import CONTROLLED, WireCase, main
 from support.tplb import Origin, thread_sanitized
 
 SIZE = 10 * 1024 * 1024
@@ -33,7 +33,7 @@ class SlowHttpTest(WireCase):
         with open(os.path.join(root, "big"), "wb") as f:
             f.truncate(SIZE)
         origin = self.started(Origin("-r", root))
-        self.tplb(origin, pool={"workers": 4}, timeouts={"request_header": "2s"}, **{"async": {"fibers": 2048}})
+        self.tplb(origin, pool={"workers": 4}, timeouts={"request_header": "2s"}, admin=CONTROLLED, **{"async": {"fibers": 2048}})
         self._processes.reverse()
 
         def attack(mode):
@@ -50,8 +50,8 @@ class SlowHttpTest(WireCase):
                     self.assertTrue(verdicts, out[-2000:])
                     self.assertEqual(set(verdicts), {"YES"}, out[-2000:])
         self.assertEqual(self.client().get().status, 200)
-        counters = self.counters()
-        self.assertGreater(counters.get("refused_header_timeout", 0), 0)
+        while self.counted("refused_header_timeout") == 0:  # on a slow machine its heads were not slow for long enough
+            attack("slow heads")
 
 
 if __name__ == "__main__":
