@@ -71,9 +71,9 @@ struct control {
 void control_init(struct control *c);
 void control_free(struct control *c);
 
-/* When to call control_look, by one thread. It sees to the advisor and to threads that are stuck. */
+/* When to call control_look, by one thread. It sees to the advisor and to threads that are stuck. at_end: what was measured so far counts, too. */
 int64_t control_next_look(struct control *c);
-void control_look(struct control *c);
+void control_look(struct control *c, bool at_end);
 /* As of the last look: somebody serves still, as far as the board tells (lb/watch.h). By that thread. */
 bool control_is_alive(const struct control *c);
 

@@ -670,7 +670,7 @@ static void drain(struct program *p, int signal, pid_t from)
 
 	if (ends)
 		p->supply->notify(p->supply->arg, NOTICE_STOPPING);
-	control_look(&p->control);
+	control_look(&p->control, true);
 	struct engine_queue queue = engine_queue(p->running);
 	event_info("draining: %u connections open, %zu requests queued, the oldest for %lld ms",
 	        engine_connections(p->running), queue.depth, (long long)(queue.age / CLOCK_NS_PER_MS));
@@ -715,7 +715,7 @@ static void serve(struct program *p)
 			return;
 		}
 		if (signal == 0)
-			control_look(&p->control);
+			control_look(&p->control, false);
 		else if (signal == SIGHUP && !upgrade_takes_reload(upgrade))
 			reloader_reload(p->reloader);
 		else if (signal == SIGUSR1) {
@@ -783,7 +783,7 @@ static int run(struct program *p)
 	serve(p);
 	unsigned cut = engine_wait(p->running);
 	bool commands_ended = close_admin(p);
-	control_look(&p->control);
+	control_look(&p->control, true);
 	log_end(p);
 	if (cut > 0) {
 		event_warning("timeouts.drain is over: %u connections were cut", cut);

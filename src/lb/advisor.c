@@ -95,7 +95,8 @@ void advisor_look(struct advisor *a)
 	count(a->engine, &now);
 	struct advise_input in = input_of(a, &now);
 	a->before = now;
-	if (in.dispatched == 0 || in.bursts == 0 || in.interval <= 0 ||
+	/* From fewer nothing would follow, and their load is chance. */
+	if (in.dispatched < ADVISE_REQUESTS_MIN || in.bursts == 0 || in.interval <= 0 ||
 	        (a->seen && in.interval < STRETCH_LEAST_NS) || began_before(&in))
 		return;
 	double load = (double)(in.dispatched + in.refused) * (double)in.busy /

@@ -66,10 +66,14 @@ int64_t control_next_look(struct control *c)
 	return watch_at < at ? watch_at : at;
 }
 
-void control_look(struct control *c)
+void control_look(struct control *c, bool at_end)
 {
 	lock_take(&c->lock);
-	advisor_look(&c->advisor);
+	if (at_end ||
+	        clock_now() >=
+	                advisor_next_look(
+	                        &c->advisor)) /* else it is the watch's time, and would cut a stretch short */
+		advisor_look(&c->advisor);
 	int64_t stuck = c->config->timeouts.stuck;
 	lock_drop(&c->lock);
 	(void)watch_look(&c->balancer->watch, stuck);

@@ -11,6 +11,7 @@ import resource
 import signal
 import socket
 import threading
+import time
 import unittest
 
 from support.case import WireCase, main
@@ -109,6 +110,19 @@ class Workers(ReloadCase):
         dispatched = int(tplb.wait_line(r"info: dispatched (\d+)$").group(1))
         self.assertTrue(bursts <= dispatched <= bursts + 9, (bursts, dispatched))
         self.assertGreaterEqual(busy, sum(load.answers) * 20000000)
+
+    def test_advice_of_a_whole_stretch(self):
+        """Who watches for stuck threads looks every half second here: what the advice is of goes on."""
+        tplb = self.start(self.server(), pool={"workers": 2, "burst": 1}, timeouts={"stuck": "2s"})
+        load = Load(tplb.address, 4)
+        began = time.monotonic()
+        try:
+            wait_until(lambda: (sum(load.answers) > 200 and time.monotonic() - began > 1.8) or load.failures, "200 answers, and some time")
+        finally:
+            load.stop()
+        self.assertEqual(load.failures, [])
+        tplb.stop()
+        self.assertGreater(float(tplb.wait_line(r"advice: in the busiest ([\d.]+) s there were").group(1)), 1.7)
 
     def test_held_connections(self):
         """Of those with a connection none goes."""

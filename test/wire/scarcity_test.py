@@ -155,8 +155,8 @@ class Descriptors(ScarcityCase):
             if room >= 12:
                 load.more(60)
             else:
-                short = tplb.stderr.count("cannot accept: ")
-                tplb.wait_line("cannot accept: Too many open files", short + 1)  # what must not happen is looked at below
+                short = tplb.stderr.count("Too many open files")  # to accept or to connect
+                tplb.wait_line("Too many open files", short + 1)  # what must not happen is looked at below
             resource.prlimit(tplb.pid, resource.RLIMIT_NOFILE, (hard, hard))
             load.more(60)
             load.stop()
