@@ -247,7 +247,7 @@ class Readers(Slow):
         wait_until(lambda: not crowd.live or crowd.failures, "the end of all")
         crowd.stop()
         self.assertLess(crowd.read, count * SIZE / 10)
-        self.assertGreaterEqual(min(lived for lived, _ in crowd.ended), 1.5)  # the grace
+        self.assertGreater(min(lived for lived, _ in crowd.ended), 1.45)  # the grace, by a clock that has ticks
         print("%s: %d slow readers: %d KiB each" % (ENGINE, count, grown // count // KIB))
         self.serves(5)
         self.assertEqual(self.counter("client_slow"), count)

@@ -181,7 +181,7 @@ class Tcp(WireCase):
             client.try_send(b"x")
             got = client.read_to_end()
             self.assertIn(got, (b"x", b""))
-            self.assertGreaterEqual(time.monotonic() - began, 0.3)
+            self.assertGreater(time.monotonic() - began, 0.28)  # the clock of deadlines has ticks
             tries += 1
         server.wait_finished(tries)
 

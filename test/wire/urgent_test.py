@@ -52,7 +52,7 @@ class Urgent(WireCase):
                 client.send(b"b")
                 is_sent = True
             except OSError:
-                self.assertGreaterEqual(time.monotonic() - began[1], 1)
+                self.assertGreater(time.monotonic() - began[1], 0.95)  # the clock of deadlines has ticks
         client.read_to_end()
         spent, took = cpu_s(self.balancer.pid) - began[0], time.monotonic() - began[1]
         self.assertLess(spent, took / 2, "busy with a connection on which nothing comes")
