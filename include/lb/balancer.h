@@ -73,6 +73,7 @@ struct balancer {
 	struct snapshot *now;                    /* lock; written by who reloads, who may read it without */
 	struct snapshot *old;                    /* lock: those that are not over yet, the youngest first */
 	uint64_t replaced;                       /* lock: snapshots that have run and do no more */
+	uint64_t under_way;                      /* lock: in the last of them, then */
 	struct balancer_end ends[BALANCER_ENDS]; /* lock: at its number modulo their count */
 	struct front *leaving;                   /* lock */
 	struct log_format
@@ -129,7 +130,7 @@ struct balancer_listener {
 struct balancer_listener balancer_listener(struct balancer *b, const struct lb_listener *l);
 void balancer_server_counts(struct balancer *b, const struct upstream *u, const struct server *s,
         uint64_t *requests, uint64_t *failures);
-/* Requests under way in the one that runs, about. */
+/* Requests that were under way in the snapshot that was replaced last, when it was: what balancer_is_over tells of it. */
 uint64_t balancer_under_way(struct balancer *b);
 /* Snapshots that are not over yet, beside the one that runs. */
 unsigned balancer_old(struct balancer *b);

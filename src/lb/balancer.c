@@ -378,7 +378,7 @@ void balancer_server_counts(struct balancer *b, const struct upstream *u, const 
 uint64_t balancer_under_way(struct balancer *b)
 {
 	lock_take(&b->lock);
-	uint64_t n = lb_uses(b->now->lb);
+	uint64_t n = b->under_way;
 	lock_drop(&b->lock);
 	return n;
 }

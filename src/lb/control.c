@@ -222,7 +222,6 @@ static bool take_in(struct control *c, struct lb_config *next, FILE *out)
 	if (!taken)
 		tell(out, DIAG_ERROR, "reload: out of memory: %s is not taken in", c->said.file);
 	bool rebuilds = taken && r.rebuilds;
-	uint64_t under_way = balancer_under_way(c->balancer);
 	if (rebuilds)
 		taken = change(c, &r, out);
 	else
@@ -241,7 +240,7 @@ static bool take_in(struct control *c, struct lb_config *next, FILE *out)
 		tell(out, DIAG_INFO,
 		        "reload: done; %llu requests go on as they began, and how they ended is told once "
 		        "they have",
-		        (unsigned long long)under_way);
+		        (unsigned long long)balancer_under_way(c->balancer));
 	reload_free(&r);
 	return taken;
 }

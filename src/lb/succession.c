@@ -176,15 +176,16 @@ static void retire(struct balancer *b, struct snapshot *s, struct snapshot *next
 	atomic_store_explicit(&s->lb->retired, true, memory_order_release);
 	/* At once: who has it pinned finds it among the old ones, and no sum is without it for a moment. */
 	lock_take(&b->lock);
+	s->under_way = lb_uses(s->lb);
 	if (next) {
 		b->now = next;
 		s->number = ++b->replaced;
+		b->under_way = s->under_way;
 	}
 	s->older = b->old;
 	b->old = s;
 	s->pins++;
 	s->since = clock_now();
-	s->under_way = lb_uses(s->lb);
 	lock_drop(&b->lock);
 	if (s->lb->health)
 		health_retire(s->lb->health);

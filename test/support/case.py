@@ -69,15 +69,19 @@ class WireCase(unittest.TestCase):
         """What `tplbctl show counters` says of one; needs `admin=CONTROLLED`."""
         return next((int(line.split()[1]) for line in self.show("counters") if line.split()[0] == name), 0)
 
-    def taken_in(self, old, new):
-        """The configuration with `new` for `old`, by a reload that has ended."""
-        count = self.balancer.stderr.count("reload: done; ")
+    def rewrite(self, old, new):
+        """The configuration's file, with `new` for `old`; nobody is told."""
         with open(self.balancer.path) as f:
             text = f.read()
         self.assertIn(old, text)
         with open(self.balancer.path + ".new", "w") as f:
             f.write(text.replace(old, new))
         os.replace(self.balancer.path + ".new", self.balancer.path)
+
+    def taken_in(self, old, new):
+        """The configuration with `new` for `old`, by a reload that has ended."""
+        count = self.balancer.stderr.count("reload: done; ")
+        self.rewrite(old, new)
         self.balancer.tell(signal.SIGHUP)
         self.balancer.wait_line("reload: done; ", count + 1)
 

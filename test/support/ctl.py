@@ -63,13 +63,5 @@ class CtlCase(WireCase):
         self._clients.append(client)
         return client
 
-    def rewrite(self, old, new):
-        with open(self.balancer.path) as f:
-            text = f.read()
-        self.assertIn(old, text)
-        with open(self.balancer.path + ".new", "w") as f:
-            f.write(text.replace(old, new))
-        os.replace(self.balancer.path + ".new", self.balancer.path)
-
     def wait_workers(self, n):
         wait_until(lambda: workers_of(self.balancer) == n, lambda: "%d workers, but %d" % (n, workers_of(self.balancer)))
